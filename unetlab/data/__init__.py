@@ -1,0 +1,1 @@
+"""Pairs of pictures and masks: found, read, checked, stored. numpy and Pillow; no torch."""

@@ -1,0 +1,59 @@
+"""Errors a user can meet and mend. Anything else that is raised is a bug of ours.
+
+UnetlabError
+├── ConfigError          an option is unknown, out of bounds, or does not go with another
+├── DataError            pictures, masks and pairs
+│   ├── NoPairs          nothing to train on
+│   ├── UnreadableFile   a picture, mask or archive that cannot be decoded or must not be
+│   └── NeedsReading     the mask values can be read in more than one way: the user chooses
+├── RunError             a run that does not exist, or is in the wrong state for what was asked
+├── DeviceError          a device that is not there, or has not enough memory
+└── TrainingError        training cannot go on: loss not finite, validation set empty, ...
+
+Each message says what was given, what is allowed and what to do. The page and the command line
+show the message and never a traceback for it.
+"""
+
+from collections.abc import Sequence
+
+
+class UnetlabError(Exception):
+    """Something the user can mend."""
+
+
+class ConfigError(UnetlabError):
+    """An option is unknown, out of bounds, or does not go with another."""
+
+
+class DataError(UnetlabError):
+    """Pictures, masks or pairs are not what training needs."""
+
+
+class NoPairs(DataError):
+    """No picture has a mask."""
+
+
+class UnreadableFile(DataError):
+    """A file cannot be decoded, or must not be (too many pixels, a path that leaves its folder)."""
+
+
+class NeedsReading(DataError):
+    """Mask values can be read in more than one way. `choices` are (value for --reading, meaning)."""
+
+    def __init__(self, message: str, choices: Sequence[tuple[str, str]]):
+        lines = "\n".join(f"  --reading {key:<14} {meaning}" for key, meaning in choices)
+        super().__init__(f"{message}\n{lines}")
+        self.question = message
+        self.choices = list(choices)
+
+
+class RunError(UnetlabError):
+    """A run does not exist or is in the wrong state."""
+
+
+class DeviceError(UnetlabError):
+    """A device is missing or too small."""
+
+
+class TrainingError(UnetlabError):
+    """Training cannot go on."""

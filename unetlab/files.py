@@ -1,0 +1,67 @@
+"""Where things are kept and how they are written: home folder, checked ids, atomic writes.
+
+`data` and `runs` both need these and may not import each other, hence a module of their own.
+"""
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from unetlab.errors import UnetlabError
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+
+
+def home() -> Path:
+    """The workspace folder: `$UNETLAB_HOME`, else `workspace/` beside app.py. Created when missing."""
+    default = Path(__file__).resolve().parent.parent / "workspace"
+    path = Path(os.environ.get("UNETLAB_HOME") or default).expanduser().resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def child_folder(parent: Path, name: str, error: type[UnetlabError]) -> Path:
+    """`parent/name` for an id from a URL, a widget or a flag; the folder need not exist.
+
+    Raises `error` when the id could name anything but a direct child: `..` must not delete a workspace.
+    """
+    path = (parent / name).resolve() if re.fullmatch(ID_PATTERN, name) else None
+    if path is None or path.parent != parent.resolve():
+        raise error(
+            f"{name!r} is not a valid name. Use letters, digits, '_', '-' and '.', "
+            "starting with a letter or digit, at most 80 characters."
+        )
+    return path
+
+
+def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -> None:
+    """Replaces `path` in one step: a reader sees the old or the new content, never half of it.
+
+    `is_durable` waits for the disk (fsync); leave it out only for what is rewritten every second.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any, *, is_durable: bool = True) -> None:
+    """`value` as readable JSON, written atomically. NaN and infinity are refused: they are not JSON."""
+    write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n", is_durable=is_durable)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`. Raises FileNotFoundError or ValueError."""
+    return json.loads(path.read_text(encoding="utf-8"))

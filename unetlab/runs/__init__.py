@@ -1,0 +1,1 @@
+"""Run folders, the jobs that fill them and the devices they use. No torch."""

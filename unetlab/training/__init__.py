@@ -1,0 +1,1 @@
+"""The core loop and what it needs. torch; start reading at learner.py."""

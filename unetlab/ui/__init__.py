@@ -1,0 +1,1 @@
+"""Streamlit widgets and altair charts over run and data set folders. No torch."""
