@@ -1,0 +1,211 @@
+"""What can be asked for: one field = type, default, bounds, label, help, and where a number comes from.
+
+Forms, command-line flags, `config.json` and the documentation are made from these fields. An unknown key is
+an error that names the nearest known one.
+"""
+
+import difflib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unetlab.errors import ConfigError
+
+SCHEMA_VERSION = 1
+Level = Literal["basic", "advanced"]
+
+
+def _option(default: Any, label: str, help: str, *, level: Level = "advanced", **bounds: Any) -> Any:
+    return Field(default, title=label, description=help, json_schema_extra={"level": level}, **bounds)
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataOptions(_Options):
+    """How pictures reach the network."""
+
+    image_size: int = _option(
+        256, "Image size (px)", "Long side in resize mode, side of the square in crop and tile mode. Never enlarges.",
+        level="basic", ge=16, le=4096,
+    )  # fmt: skip
+    size_mode: Literal["resize", "crop", "tile"] = _option(
+        "resize", "Size mode",
+        "resize: the whole picture, smaller. crop: one random square of each picture per epoch. "
+        "tile: as many random squares as cover the picture.",
+    )  # fmt: skip
+
+
+class ModelOptions(_Options):
+    """Which U-Net."""
+
+    name: Literal["unet"] = _option("unet", "Model", "The classic U-Net of Ronneberger et al. 2015, with BatchNorm.")
+    depth: int = _option(4, "Depth", "How often the picture is halved on the way down (4 in the paper).", ge=1, le=6)
+    base_width: int = _option(
+        32, "Base width", "Channels of the first level, doubled at each next one (64 in the paper).", ge=2, le=256
+    )
+    skip: Literal["concat", "add", "none"] = _option(
+        "concat", "Skip connections", "How encoder features join the decoder: concatenated (the paper), added, or not."
+    )
+    dropout: float = _option(0.0, "Dropout", "Share of bottleneck channels switched off in training.", ge=0, lt=1)
+
+
+class TrainOptions(_Options):
+    """How the network is trained."""
+
+    epochs: int = _option(
+        12, "Epochs", "How often training sees every picture once.", level="basic", ge=1, le=10_000
+    )
+    batch_size: int = _option(
+        8, "Batch size", "Pictures per step. Smaller needs less memory.", level="basic", ge=1, le=1024
+    )
+    max_lr: float = _option(
+        1e-3, "Learning rate (maximum)", "The peak of the schedule. Take it from the LR finder.", level="basic",
+        gt=0, le=100,
+    )  # fmt: skip
+    schedule: Literal["one_cycle", "fastai_one_cycle", "flat"] = _option(
+        "one_cycle", "Schedule",
+        "one_cycle: torch's OneCycleLR. fastai_one_cycle: fastai's formula. flat: the same rate throughout.",
+    )  # fmt: skip
+    pct_start: float = _option(
+        0.3, "Warm-up share", "Share of all steps in which the learning rate rises (torch and fastai v1: 0.3).",
+        gt=0, lt=1,
+    )  # fmt: skip
+    div_factor: float = _option(25.0, "Start divisor", "The first rate is max / this (torch and fastai: 25).", ge=1)
+    final_div_factor: float = _option(
+        1e4, "Final divisor", "The last rate is first / this (torch: 1e4). fastai_one_cycle ends at max / 1e5.", ge=1
+    )
+    momentum_max: float = _option(0.95, "Momentum, high", "AdamW's beta1 at low learning rate (fastai).", ge=0, lt=1)
+    momentum_min: float = _option(0.85, "Momentum, low", "AdamW's beta1 at the peak rate (fastai).", ge=0, lt=1)
+    weight_decay: float = _option(0.01, "Weight decay", "AdamW's decoupled decay (fastai and torch: 0.01).", ge=0, le=1)
+    precision: Literal["auto", "fp32", "bf16-mixed", "fp16-mixed"] = _option(
+        "auto", "Precision",
+        "auto: bf16-mixed where the device computes it fast, else fp16-mixed on a GPU, else fp32. Weights stay fp32.",
+        level="basic",
+    )  # fmt: skip
+    device: str = _option(
+        "auto", "Device", "auto, cpu, cuda, cuda:N or mps.", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$"
+    )
+    loss: Literal["cross_entropy", "dice", "cross_entropy+dice"] = _option(
+        "cross_entropy+dice", "Loss", "Cross-entropy judges pixels, Dice judges the overlap of regions."
+    )
+    class_weights: Literal["none", "balanced"] = _option(
+        "none", "Class weights",
+        "balanced: rare classes count more in the cross-entropy, by 1 / sqrt(share) with mean 1.",
+    )  # fmt: skip
+    augment: Literal["none", "flips", "standard", "strong"] = _option(
+        "standard", "Augmentation",
+        "flips: mirrored. standard: also rotated by up to 15 degrees, scaled, brighter or darker. strong: more of it.",
+        level="basic",
+    )  # fmt: skip
+    clip_norm: float = _option(
+        0.0, "Gradient clipping", "Largest gradient norm allowed in a step; 0 switches clipping off.", ge=0
+    )
+    seed: int = _option(0, "Seed", "Same seed, machine and threads: same losses, to the bit (CPU).", ge=0, lt=2**31)
+
+
+class LRFindOptions(_Options):
+    """The learning-rate sweep."""
+
+    start_lr: float = _option(1e-7, "Sweep from", "First learning rate (fastai: 1e-7).", gt=0, le=1)
+    end_lr: float = _option(10.0, "Sweep to", "Last learning rate (fastai: 10).", gt=0, le=1000)
+    num_steps: int = _option(100, "Steps", "Training steps in the sweep (fastai: 100).", ge=20, le=2000)
+    repeats: int = _option(
+        1, "Repeats", "Sweeps over freshly shuffled pictures; the spread of their picks says how sure they are.",
+        level="basic", ge=1, le=20,
+    )  # fmt: skip
+
+
+JobKind = Literal["lr_find", "train", "evaluate"]
+
+
+class RunConfig(_Options):
+    """Everything one job was asked to do: `config.json` of a run folder."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: JobKind
+    dataset: str
+    parent: str | None = Field(None, description="The run this one came from: its weights (evaluate) or its form.")
+    lr_source: str = Field("typed", description="Where max_lr came from: a pick's name and its run, or 'typed'.")
+    data: DataOptions = DataOptions()
+    model: ModelOptions = ModelOptions()
+    train: TrainOptions = TrainOptions()
+    lr_find: LRFindOptions = LRFindOptions()
+
+    def changed(self, changes: dict[str, Any], **top: Any) -> "RunConfig":
+        """A copy with dotted keys such as `model.depth` replaced and checked. Raises ConfigError."""
+        values = self.model_dump() | top
+        for key, value in changes.items():
+            group, _, name = key.partition(".")
+            if key not in option_fields():
+                raise ConfigError(_unknown_key(key))
+            values[group] = {**values[group], name: value}
+        return load_config(values)
+
+
+GROUPS: dict[str, type[_Options]] = {
+    "data": DataOptions, "model": ModelOptions, "train": TrainOptions, "lr_find": LRFindOptions,
+}  # fmt: skip
+
+
+def option_fields() -> dict[str, Any]:
+    """Every option by its dotted key, as pydantic FieldInfo (title, description, default, bounds, level)."""
+    return {f"{group}.{name}": field for group, model in GROUPS.items() for name, field in model.model_fields.items()}
+
+
+def is_basic(key: str) -> bool:
+    """Whether the option is shown at once; the others stand under Advanced."""
+    return (option_fields()[key].json_schema_extra or {}).get("level") == "basic"
+
+
+def load_config(values: dict[str, Any]) -> RunConfig:
+    """The checked config. Raises ConfigError naming the key, what was given and what is allowed."""
+    version = values.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"This run was written by a newer unetlab (schema {version!r}; this one reads up to {SCHEMA_VERSION}). "
+            "Update unetlab to open it."
+        )
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+    if config.lr_find.end_lr <= config.lr_find.start_lr:
+        raise ConfigError(
+            f"lr_find.end_lr is {config.lr_find.end_lr:g}, not above lr_find.start_lr ({config.lr_find.start_lr:g})."
+        )
+    return config
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """`["model.depth=4"]` as `{"model.depth": 4}`: values are JSON where they parse, else text. Raises ConfigError."""
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r} has no '='. Write --set model.depth=4.")
+        if key not in option_fields():
+            raise ConfigError(_unknown_key(key))
+        try:
+            changes[key] = json.loads(value)
+        except ValueError:
+            changes[key] = value
+    return changes
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return _unknown_key(key)
+    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _unknown_key(key: str) -> str:
+    known = [*option_fields(), *RunConfig.model_fields]
+    by_name = {name.split(".")[-1]: name for name in known}
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    near = near or [by_name[n] for n in difflib.get_close_matches(key.split(".")[-1], list(by_name), 1, 0.5)]
+    hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(option_fields())}."
+    return f"Unknown option {key!r}.{hint}"

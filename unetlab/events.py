@@ -1,0 +1,98 @@
+"""What a job says while it works: one JSON object a line in `events.jsonl`, typed here.
+
+Every event also carries `type`, `time` (seconds since the epoch) and `attempt` (1, 2, ... for a resumed run).
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1."""
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    momentum: float
+    type: str = "batch"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Scores on the validation set after `epoch` (from 0). Score definitions: training/metrics.py."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    valid_loss: float
+    mean_dice: float | None
+    mean_iou: float | None
+    pixel_accuracy: float | None
+    dice: dict[str, float | None]
+    iou: dict[str, float | None]
+    is_best: bool
+    type: str = "epoch"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Overlays of the same few validation pictures, in `folder` of the run; `names` are the pictures' names."""
+
+    epoch: int
+    folder: str
+    names: list[str]
+    type: str = "preview"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the job is: `done` of `total` in `phase` (plain words); `step` of `total_steps` over the whole job."""
+
+    phase: str
+    done: int
+    total: int
+    type: str = "progress"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the person at the screen: what was decided for them, or what went wrong."""
+
+    message: str
+    type: str = "note"
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+Event = Batch | Epoch | Preview | Progress | Note
+
+
+def to_line(event: Event, *, time: float, attempt: int) -> str:
+    """The event as one line of JSON with its newline. NaN and infinity become null: JSON has neither."""
+    values = {key: _finite(value) for key, value in asdict(event).items()}
+    return json.dumps({**values, "time": round(time, 3), "attempt": attempt}, allow_nan=False) + "\n"
+
+
+def from_lines(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Events as dictionaries; a line that is not JSON (torn by a kill) is passed over."""
+    events = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            events.append(value)
+    return events
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value

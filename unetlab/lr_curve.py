@@ -1,0 +1,124 @@
+"""(lrs, losses) of a sweep -> learning-rate picks, each with its definition, or a refusal with its reason. Pure.
+
+All picks look at the smoothed losses between the trims `[10:-5]` (fastai v1) and before the divergence.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+TRIM_START, TRIM_END = 10, 5  # points left out at either end: fastai v1's skip_start and skip_end
+DIVERGENCE_FACTOR = 4.0  # smoothed loss above 4x its best so far: fastai; miniai uses 3, pytorch-lr-finder 5
+MIN_POINTS = 10  # ours: fewer points between the trims carry no slope worth naming
+MIN_FALL = 0.02  # ours: a smoothed loss that falls by less than 2 % does not say which rate is good
+
+DEFINITIONS = {
+    "min_gradient": "The rate at which the smoothed loss falls fastest per step of the sweep, that is per log rate "
+    "(fastai v1's minimum numerical gradient).",
+    "min_loss_tenth": "The rate with the lowest smoothed loss, divided by 10 (fastai v1's min loss / 10).",
+    "valley": "A third to a half of the way down the longest fall of the smoothed loss (fastai v2's default).",
+}
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A learning rate and the index of its point in the sweep (for min loss / 10: the index of the lowest loss)."""
+
+    lr: float
+    index: int
+
+
+@dataclass(frozen=True)
+class Declined:
+    """No learning rate, and why not."""
+
+    reason: str
+
+
+def smooth(losses: Sequence[float], beta: float = 0.98) -> list[float]:
+    """Exponentially weighted mean, debiased: a constant loss is that constant from the first point. Source: fastai."""
+    average, smoothed = 0.0, []
+    for count, loss in enumerate(losses, start=1):
+        average = beta * average + (1 - beta) * loss
+        smoothed.append(average / (1 - beta**count))
+    return smoothed
+
+
+def has_diverged(smoothed: float, best: float) -> bool:
+    """Whether the sweep should end here: not finite, or far above the best so far."""
+    return not math.isfinite(smoothed) or smoothed > DIVERGENCE_FACTOR * best
+
+
+def first_divergence(smoothed_losses: Sequence[float]) -> int:
+    """Index of the first point of the divergence; the number of points when there is none."""
+    best = math.inf
+    for index, loss in enumerate(smoothed_losses):
+        if has_diverged(loss, best):
+            return index
+        best = min(best, loss)
+    return len(smoothed_losses)
+
+
+def picks(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> dict[str, Pick | Declined]:
+    """`min_gradient`, `min_loss_tenth` and `valley` of one sweep. `lrs` rise; both sequences have the same length."""
+    if len(lrs) != len(smoothed_losses):
+        raise ValueError(f"{len(lrs)} learning rates for {len(smoothed_losses)} losses")
+    reason = _refusal(smoothed_losses)
+    if reason:
+        return {name: Declined(reason) for name in DEFINITIONS}
+    end = min(len(lrs) - TRIM_END, first_divergence(smoothed_losses))
+    rates = np.asarray(lrs[TRIM_START:end], dtype=np.float64)
+    losses = np.asarray(smoothed_losses[TRIM_START:end], dtype=np.float64)
+    steepest, lowest = int(np.argmin(np.gradient(losses))), int(np.argmin(losses))
+    valley = _valley(losses)
+    return {
+        "min_gradient": Pick(float(rates[steepest]), TRIM_START + steepest),
+        "min_loss_tenth": Pick(float(rates[lowest]) / 10, TRIM_START + lowest),
+        "valley": Pick(float(rates[valley]), TRIM_START + valley),
+    }
+
+
+def _refusal(losses: Sequence[float]) -> str | None:
+    end = min(len(losses) - TRIM_END, first_divergence(losses))
+    usable = np.asarray(losses[TRIM_START:max(end, TRIM_START)], dtype=np.float64)
+    if len(losses) and not math.isfinite(losses[0]):
+        return "The loss is not a finite number from the first step. Look at the pictures' values and the masks."
+    if len(usable) < MIN_POINTS:
+        if first_divergence(losses) < len(losses):
+            return (f"The loss blows up after {first_divergence(losses)} steps, before a slope can be read. "
+                    "Start the sweep at a lower rate.")  # fmt: skip
+        return (f"Only {len(losses)} points; with {TRIM_START} cut at the start and {TRIM_END} at the end, "
+                f"{MIN_POINTS} must remain. Sweep with more steps.")  # fmt: skip
+    if np.ptp(usable) <= 1e-3 * np.abs(usable).max():
+        return "The curve is flat: no rate changes the loss. Sweep to a higher rate, or look at the masks."
+    if usable[0] - usable.min() < MIN_FALL * abs(usable[0]):
+        return (f"The loss never falls: at best {usable.min():.3g} from {usable[0]:.3g}. "
+                "Sweep from a lower rate, or look at the masks.")  # fmt: skip
+    return None
+
+
+def _valley(losses: np.ndarray) -> int:
+    """Index a third plus a sixth along the longest decreasing subsequence. Source: fastai v2 `valley`."""
+    lengths = [1] * len(losses)
+    longest_end = longest_start = 0
+    for i in range(1, len(losses)):
+        for j in range(i):
+            if losses[i] < losses[j] and lengths[i] < lengths[j] + 1:
+                lengths[i] = lengths[j] + 1
+            if lengths[longest_end] < lengths[i]:
+                longest_end = i
+                longest_start = longest_end - lengths[longest_end]
+    section = (longest_end - longest_start) / 3
+    return longest_start + int(section) + int(section / 2)
+
+
+def spread(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:
+    """Each pick's rates over repeated sweeps `(lrs, smoothed_losses)`; declined ones are left out."""
+    found: dict[str, list[float]] = {name: [] for name in DEFINITIONS}
+    for lrs, losses in curves:
+        for name, pick in picks(lrs, losses).items():
+            if isinstance(pick, Pick):
+                found[name].append(pick.lr)
+    return found

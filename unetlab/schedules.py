@@ -1,0 +1,102 @@
+"""Learning rate and momentum as pure functions of the step. The form's preview and training call the same ones.
+
+A schedule returns `(lr, momentum)` for `step` in 0..total_steps-1. Sources: Smith 2018 (1cycle),
+torch.optim.lr_scheduler.OneCycleLR, fastai's fit_one_cycle and `combine_scheds`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+Curve = Callable[[float], float]
+
+
+def cosine(start: float, end: float) -> Curve:
+    """position 0..1 -> from `start` to `end` along half a cosine."""
+    return lambda position: end + (start - end) * (1 + math.cos(math.pi * position)) / 2
+
+
+def linear(start: float, end: float) -> Curve:
+    """position 0..1 -> from `start` to `end` along a line."""
+    return lambda position: start + (end - start) * position
+
+
+def constant(value: float) -> Curve:
+    """position 0..1 -> `value`."""
+    return lambda position: value
+
+
+def combine(shares: Sequence[float], curves: Sequence[Curve]) -> Curve:
+    """The curves one after another, each over its share of the way. `shares` sum to 1. Source: fastai."""
+    if len(shares) != len(curves) or not math.isclose(sum(shares), 1):
+        raise ValueError(f"{len(shares)} shares (sum {sum(shares):g}) for {len(curves)} curves; they must sum to 1")
+
+    def combined(position: float) -> float:
+        begin = 0.0
+        for share, curve in zip(shares[:-1], curves[:-1], strict=True):
+            if position < begin + share:
+                return curve((position - begin) / share)
+            begin += share
+        return curves[-1](min((position - begin) / shares[-1], 1.0))
+
+    return combined
+
+
+def one_cycle(
+    step: int,
+    total_steps: int,
+    max_lr: float,
+    *,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    momentum_max: float = 0.95,
+    momentum_min: float = 0.85,
+) -> tuple[float, float]:
+    """torch's OneCycleLR (cosine, two phases), number for number wherever torch's is defined.
+
+    The peak stands at step pct_start·total - 1. Torch divides by zero where that is 0; the warm-up is one step then.
+    """
+    initial = max_lr / div_factor
+    # may fall between two steps, or before the first one where there are too few steps for a warm-up: as in torch
+    peak = pct_start * total_steps - 1 or 1.0
+    if step <= peak:
+        position = step / peak
+        return cosine(initial, max_lr)(position), cosine(momentum_max, momentum_min)(position)
+    position = (step - peak) / (total_steps - 1 - peak)
+    return cosine(max_lr, initial / final_div_factor)(position), cosine(momentum_min, momentum_max)(position)
+
+
+def fastai_one_cycle(
+    step: int,
+    total_steps: int,
+    max_lr: float,
+    *,
+    pct_start: float = 0.25,
+    div_factor: float = 25.0,
+    final_div: float = 1e5,
+    momentum_max: float = 0.95,
+    momentum_min: float = 0.85,
+) -> tuple[float, float]:
+    """fastai v2's fit_one_cycle: a function of the position step/total, so its last step is just short of the end."""
+    position = step / total_steps
+    shares = (pct_start, 1 - pct_start)
+    lr = combine(shares, (cosine(max_lr / div_factor, max_lr), cosine(max_lr, max_lr / final_div)))
+    momentum = combine(shares, (cosine(momentum_max, momentum_min), cosine(momentum_min, momentum_max)))
+    return lr(position), momentum(position)
+
+
+def exponential(step: int, num_steps: int, start_lr: float, end_lr: float) -> float:
+    """The LR finder's ramp: start·(end/start)^(step/num_steps), step in 0..num_steps-1. Source: fastai."""
+    return start_lr * (end_lr / start_lr) ** (step / num_steps)
+
+
+def planned(step: int, total_steps: int, *, schedule: str, max_lr: float, pct_start: float, div_factor: float,
+            final_div_factor: float, momentum_max: float, momentum_min: float) -> tuple[float, float]:  # fmt: skip
+    """`(lr, momentum)` of the schedule that `config.TrainOptions.schedule` names."""
+    shared = {"pct_start": pct_start, "div_factor": div_factor, "momentum_max": momentum_max,
+              "momentum_min": momentum_min}  # fmt: skip
+    if schedule == "flat":
+        return max_lr, momentum_max
+    if schedule == "fastai_one_cycle":
+        return fastai_one_cycle(step, total_steps, max_lr, **shared)
+    return one_cycle(step, total_steps, max_lr, **shared, final_div_factor=final_div_factor)
