@@ -82,7 +82,7 @@ def picks(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> dict[str, P
 
 def _refusal(losses: Sequence[float]) -> str | None:
     end = min(len(losses) - TRIM_END, first_divergence(losses))
-    usable = np.asarray(losses[TRIM_START:max(end, TRIM_START)], dtype=np.float64)
+    usable = np.asarray(losses[TRIM_START : max(end, TRIM_START)], dtype=np.float64)
     if len(losses) and not math.isfinite(losses[0]):
         return "The loss is not a finite number from the first step. Look at the pictures' values and the masks."
     if len(usable) < MIN_POINTS:

@@ -1,0 +1,170 @@
+"""`status.json`: the state of a run, who wrote it, and whether that process is still alive.
+
+    queued ──► running ──► finished | stopped | failed
+       └───────────┴──► lost        (the worker died without a word; proven, never guessed)
+
+The starter writes `queued`; from then on only the worker writes, until a reader proves its death and finalises.
+"""
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from filelock import FileLock
+from pydantic import BaseModel
+
+from unetlab.files import read_json, write_json
+
+State = Literal["queued", "running", "finished", "stopped", "failed", "lost"]
+LIVE: tuple[State, ...] = ("queued", "running")
+
+HEARTBEAT_S = 1.0  # a worker writes its status at least this often
+NOT_RESPONDING_S = 15.0  # a living worker that has not written for this long is "not responding", never "lost"
+START_LIMIT_S = 30.0  # a queued run whose worker has not reported by then never started
+
+
+class Status(BaseModel):
+    """What `status.json` holds. Times are seconds since the epoch; `started` is the process' creation time."""
+
+    state: State
+    reason: str = ""
+    attempt: int = 1
+    created: float
+    pid: int | None = None
+    started: float | None = None
+    host: str = ""
+    boot_id: str = ""
+    heartbeat: float | None = None
+    is_parked: bool = False  # queued without a process, while the queue is held
+    device: str = "cpu"
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    phase_began: float | None = None
+    running_since: float | None = None
+    ended: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Queued or running."""
+        return self.state in LIVE
+
+    @property
+    def is_responding(self) -> bool:
+        """Whether a live worker has written lately; True for runs that have ended or wait without a process."""
+        return not (self.is_live and self.heartbeat and time.time() - self.heartbeat > NOT_RESPONDING_S)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the current phase, from its measured speed; None before two steps are done."""
+        if self.phase_began is None or self.heartbeat is None or self.done < 2 or not self.total:
+            return None
+        return (self.heartbeat - self.phase_began) / self.done * (self.total - self.done)
+
+
+def boot_id() -> str:
+    """Differs after a reboot, when process ids start again."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else f"{psutil.boot_time():.0f}"
+
+
+def process_started(pid: int) -> float | None:
+    """Creation time of a living process; None when there is none, or only a zombie."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None
+
+
+def cause_of_death(status: Status) -> str | None:
+    """Why a live status has no living worker behind it; None while it has, or may have (another host's)."""
+    if not status.is_live or status.is_parked:
+        return None
+    if status.pid is None or status.started is None:
+        if time.time() - status.created > START_LIMIT_S:
+            return "The worker never started. Its log says why."
+        return None
+    if status.host != socket.gethostname():
+        return None
+    if status.boot_id != boot_id():
+        return "The machine was restarted while this ran."
+    started = process_started(status.pid)
+    # creation times are read in clock ticks: equal within a tick, another process otherwise
+    if started is None or abs(started - status.started) > 1.0:
+        return "The worker was killed without a message, often because memory ran out."
+    return None
+
+
+def read_status(folder: Path) -> Status:
+    """The status as it stands, made final as *lost* when its worker is proven dead. Raises FileNotFoundError."""
+    status = Status.model_validate(read_json(folder / "status.json"))
+    if cause_of_death(status) is None:
+        return status
+    with FileLock(folder / ".lock", timeout=10):
+        status = Status.model_validate(read_json(folder / "status.json"))  # it may have ended meanwhile
+        cause = cause_of_death(status)
+        if cause is not None:
+            state: State = "lost"
+            if (folder / "stop").exists():
+                state, cause = "stopped", "It did not answer the stop in time and was ended; what it had saved is kept."
+            status = status.model_copy(update={"state": state, "reason": cause, "ended": time.time()})
+            write_status(folder, status)
+    return status
+
+
+def write_status(folder: Path, status: Status, *, is_durable: bool = True) -> None:
+    """Replaces `status.json` in one step."""
+    write_json(folder / "status.json", status.model_dump(mode="json"), is_durable=is_durable)
+
+
+class StatusKeeper:
+    """The worker's side: one writer of `status.json`, with a heartbeat thread while it lives."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._lock = folder, threading.Lock()
+        self._stop = threading.Event()
+        self._status = Status.model_validate(read_json(folder / "status.json")).model_copy(
+            update={
+                "pid": os.getpid(),
+                "started": psutil.Process().create_time(),
+                "host": socket.gethostname(),
+                "boot_id": boot_id(),
+                "is_parked": False,
+            }
+        )
+        self.update()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._thread.start()
+
+    def update(self, *, is_durable: bool = True, **changes: object) -> None:
+        """Changes fields and writes them at once."""
+        with self._lock:
+            self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
+            write_status(self._folder, self._status, is_durable=is_durable)
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """Where the job is; written with the next heartbeat, so it may be called at every step."""
+        now = time.time()
+        with self._lock:
+            changes: dict[str, object] = {"phase": phase, "done": done, "total": total}
+            if phase != self._status.phase:
+                changes["phase_began"] = now
+            self._status = self._status.model_copy(update=changes)
+
+    def end(self, state: State, reason: str = "") -> None:
+        """The last word. The heartbeat ends with it."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self.update(state=state, reason=reason, ended=time.time())
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            try:
+                self.update(is_durable=False)
+            except OSError:
+                pass  # a full disk is reported by the job itself; the next beat may find room again

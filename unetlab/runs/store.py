@@ -1,0 +1,203 @@
+"""The run folder: what is in it, who writes it, and reading it while it grows.
+
+`$UNETLAB_HOME/runs/<id>/`, id = time, data set, random: `2026-05-04T10-12-33_cells_a3f9`
+
+| file                        | written by            | content                                                        |
+|-----------------------------|-----------------------|----------------------------------------------------------------|
+| config.json                 | starter, once         | RunConfig: what was asked for                                  |
+| notes.json                  | anyone, at any time   | name, tags, remarks                                            |
+| status.json                 | see status.py         | state, process, progress                                       |
+| stop                        | anyone, empty         | please stop; its time starts the deadlines of jobs.py          |
+| environment.json            | worker                | versions, device, threads, seed, content hash of the data set  |
+| events.jsonl                | worker, append only   | events.py, one a line                                          |
+| lr_curve.json               | worker (lr_find)      | the sweeps, their picks and refusals                           |
+| previews/epoch_003/0.jpg .png | worker (train)      | overlay, predicted class ids, of the same few pictures         |
+| best / last .safetensors .json | worker (train)     | weights and their card (models/weights.py)                     |
+| evaluation.json, predictions/ | worker              | scores pooled and per picture, predicted ids of each picture   |
+| result.json                 | worker, at the end    | what `--json` prints                                           |
+| worker.log                  | the worker's stdout and stderr | for people                                            |
+| reserve                     | worker                | room to say "disk full" in                                     |
+"""
+
+import json
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from unetlab import events, files
+from unetlab.config import RunConfig, load_config
+from unetlab.errors import RunError
+from unetlab.runs.status import Status, read_status, write_status
+
+RESERVE_BYTES = 256 * 1024
+
+
+class Notes(BaseModel):
+    """What a person says about a run."""
+
+    name: str = ""
+    tags: list[str] = []
+    remarks: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Reads what is there now; nothing is kept in memory."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def config(self) -> RunConfig:
+        """What was asked for. Raises ConfigError for a newer schema."""
+        return load_config(files.read_json(self.folder / "config.json"))
+
+    @property
+    def status(self) -> Status:
+        """The state, made final when the worker is proven dead."""
+        return read_status(self.folder)
+
+    @property
+    def notes(self) -> Notes:
+        """Name, tags, remarks; empty where nobody wrote any."""
+        try:
+            return Notes.model_validate(files.read_json(self.folder / "notes.json"))
+        except (OSError, ValueError):
+            return Notes()
+
+    @property
+    def title(self) -> str:
+        """The name a person gave it, else its id."""
+        return self.notes.name or self.id
+
+    def write_notes(self, notes: Notes) -> None:
+        """Replaces the notes."""
+        files.write_json(self.folder / "notes.json", notes.model_dump())
+
+    def read(self, name: str) -> Any:
+        """A JSON file of the folder, None while it is not there."""
+        try:
+            return files.read_json(self.folder / name)
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return (self.folder / "stop").exists()
+
+    def log_tail(self, lines: int = 200) -> str:
+        """The end of worker.log."""
+        path = self.folder / "worker.log"
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - 200 * lines, 0))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def runs_folder() -> Path:
+    """`$UNETLAB_HOME/runs`, created when missing."""
+    folder = files.home() / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def create_run(config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
+    """A new run folder in state *queued*; jobs.start gives it a worker."""
+    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
+    run = Run(runs_folder() / f"{stamp}_{config.dataset[:40]}_{secrets.token_hex(2)}")
+    run.folder.mkdir()
+    files.write_json(run.folder / "config.json", config.model_dump(mode="json"))
+    run.write_notes(Notes(name=name))
+    write_status(run.folder, Status(state="queued", created=time.time(), device=device))
+    return run
+
+
+def open_run(run_id: str) -> Run:
+    """The run with this id. Raises RunError when there is none or the id is not an id."""
+    run = Run(files.child_folder(runs_folder(), run_id, RunError))
+    if not (run.folder / "status.json").exists():
+        raise RunError(f"There is no run {run_id!r}. See them with: python -m unetlab runs list")
+    return run
+
+
+def list_runs(*, dataset: str | None = None, kind: str | None = None) -> list[Run]:
+    """All runs, newest first; of one data set or kind where asked."""
+    runs = [Run(path) for path in runs_folder().iterdir() if (path / "status.json").exists()]
+    runs.sort(key=lambda run: run.id, reverse=True)
+    return [run for run in runs if _matches(run, dataset, kind)]
+
+
+def _matches(run: Run, dataset: str | None, kind: str | None) -> bool:
+    config = run.read("config.json") or {}
+    return (dataset is None or config.get("dataset") == dataset) and (kind is None or config.get("kind") == kind)
+
+
+def delete_run(run: Run) -> None:
+    """Removes the folder. Raises RunError while the run is live."""
+    if run.status.is_live:
+        raise RunError(f"{run.id} is {run.status.state}. Stop it first, then delete it.")
+    shutil.rmtree(run.folder)
+
+
+def read_events(run: Run, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Events from byte `offset` on, and the offset to go on from. A half-written last line waits for its end."""
+    path = run.folder / "events.jsonl"
+    if not path.exists():
+        return [], 0
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    return events.from_lines(data[:end].decode(errors="replace").splitlines()), offset + end
+
+
+class EventWriter:
+    """The worker's side of events.jsonl: one line an event, a torn tail from a kill repaired on opening."""
+
+    def __init__(self, run: Run, *, attempt: int):
+        path = run.folder / "events.jsonl"
+        if path.exists():
+            content = path.read_bytes()
+            if not content.endswith(b"\n"):
+                with path.open("r+b") as file:
+                    file.truncate(content.rfind(b"\n") + 1)
+        self._file, self._attempt = path.open("a", encoding="utf-8"), attempt
+
+    def write(self, event: events.Event) -> None:
+        """Appends the event; it is in the file when this returns."""
+        self._file.write(events.to_line(event, time=time.time(), attempt=self._attempt))
+        self._file.flush()
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What `runs list` and the cards show: id, name, kind, data set, state, reason, best mean Dice so far."""
+    config, status = run.read("config.json") or {}, run.status
+    card = run.read("best.json") or {}
+    return {
+        "run": run.id,
+        "name": run.notes.name,
+        "kind": config.get("kind"),
+        "dataset": config.get("dataset"),
+        "status": status.state,
+        "reason": status.reason,
+        "phase": status.phase,
+        "done": status.done,
+        "total": status.total,
+        "mean_dice": card.get("valid", {}).get("mean_dice"),
+    }
+
+
+def dumps(value: Any) -> str:
+    """JSON for standard output."""
+    return json.dumps(value, indent=1, allow_nan=False)

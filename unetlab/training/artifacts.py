@@ -1,0 +1,141 @@
+"""What tasks leave in a run folder: environment, curves, previews, evaluations, the card beside the weights."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unetlab import files, lr_curve
+from unetlab.config import RunConfig
+from unetlab.data import drawing
+from unetlab.data.dataset import DataSet
+from unetlab.errors import RunError
+from unetlab.events import Epoch, Event, Progress
+from unetlab.models.weights import ModelCard
+from unetlab.runs.store import Run
+from unetlab.training.evaluation import Evaluation, majority_share
+from unetlab.training.lr_finder import Sweep
+
+SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
+
+
+def write_environment(run: Run, data: DataSet, device: torch.device, precision_name: str, seed: int) -> None:
+    """Versions, device, threads, seed and the data's hash: what a repeat of this run must share."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    environment = {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "device": str(device), "device_name": name, "precision": precision_name,
+        "threads": torch.get_num_threads(), "seed": seed, "content_hash": data.manifest.content_hash,
+    }  # fmt: skip
+    files.write_json(run.folder / "environment.json", environment)
+
+
+def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
+    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread of the picks over sweeps."""
+    lrs, mean = mean_curve(sweeps)
+    picks = lr_curve.picks(lrs, mean)
+    content = {
+        "sweeps": [
+            {"lrs": s.lrs, "losses": _finite(s.losses), "smoothed_losses": _finite(s.smoothed_losses)} for s in sweeps
+        ],
+        "picks": {name: asdict(p) if isinstance(p, lr_curve.Pick) else None for name, p in picks.items()},
+        "declined": {name: pick.reason for name, pick in picks.items() if isinstance(pick, lr_curve.Declined)},
+        "spread": lr_curve.spread([(sweep.lrs, sweep.smoothed_losses) for sweep in sweeps]),
+    }
+    files.write_json(run.folder / "lr_curve.json", content)
+
+
+def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
+    """(lrs, mean smoothed losses) over the steps that every sweep reached; a single sweep is itself."""
+    if not sweeps:
+        return [], []
+    length = min(len(sweep.lrs) for sweep in sweeps)
+    return sweeps[0].lrs[:length], np.mean([s.smoothed_losses[:length] for s in sweeps], axis=0).tolist()
+
+
+def write_preview(data: DataSet, index: int, prediction: np.ndarray, path: Path) -> None:
+    """`path`.jpg: the prediction over the picture with the truth outlined; `path`.png: the predicted class ids."""
+    colors = [entry.color for entry in data.manifest.classes]
+    picture = drawing.overlay(data.image(index), prediction, colors, truth=data.mask(index), background=data.background)
+    files.write_atomic(path.with_suffix(".jpg"), drawing.jpeg(picture), is_durable=False)
+    files.write_atomic(path.with_suffix(".png"), drawing.class_ids_png(prediction), is_durable=False)
+
+
+def write_evaluation(
+    run: Run,
+    data: DataSet,
+    evaluate_here: Callable[..., Evaluation],
+    model: torch.nn.Module,
+    on_event: Callable[[Event], None],
+) -> dict[str, Any]:
+    """evaluation.json and every prediction as predictions/INDEX.png; returns the pooled scores with the loss."""
+    folder = run.folder / "predictions"
+    folder.mkdir(exist_ok=True)
+
+    def keep(index: int, prediction: np.ndarray) -> None:
+        files.write_atomic(folder / f"{index}.png", drawing.class_ids_png(prediction), is_durable=False)
+
+    evaluation = evaluate_here(
+        model,
+        on_prediction=keep,
+        on_progress=lambda done, total: on_event(Progress("scoring the best weights", done, total)),
+    )
+    valid = {"loss": evaluation.loss, **evaluation.scores.as_dict()}
+    pictures = [
+        {
+            "index": index,
+            "name": data.manifest.pairs[index].name,
+            "file": f"predictions/{index}.png",
+            **scores.as_dict(),
+        }
+        for index, scores in evaluation.per_picture.items()
+    ]
+    content = {
+        "valid": valid,
+        "majority_share": majority_share(evaluation.confusion),
+        "confusion": evaluation.confusion.tolist(),
+        "class_names": data.class_names,
+        "pictures": pictures,
+    }
+    files.write_json(run.folder / "evaluation.json", content)
+    return valid
+
+
+def card_of(config: RunConfig, data: DataSet, epoch: int, *, valid: dict[str, Any] | None = None) -> ModelCard:
+    """The card that goes beside weights of this run after `epoch`."""
+    manifest = data.manifest
+    return ModelCard(
+        model=config.model,
+        data=config.data,
+        channels=data.channels,
+        low=manifest.low,
+        high=manifest.high,
+        classes=[entry.model_dump(mode="json") for entry in manifest.classes],
+        reading=manifest.reading.model_dump(mode="json"),
+        dataset=manifest.name,
+        content_hash=manifest.content_hash,
+        epoch=epoch,
+        valid=valid or {},
+    )
+
+
+def valid_scores(event: Epoch) -> dict[str, Any]:
+    """The scores of an epoch event as the card and `--json` show them."""
+    return {"loss": event.valid_loss, **{name: getattr(event, name) for name in SCORES}}
+
+
+def check_same_data(card: ModelCard, data: DataSet) -> None:
+    """Raises RunError when the data set changed since the weights were trained: scores would not be comparable."""
+    if card.content_hash != data.manifest.content_hash:
+        raise RunError(
+            f"The data set {data.name!r} has changed since this model was trained, so its scores would not be "
+            "comparable. Train again on the data set as it is now."
+        )
+
+
+def _finite(losses: list[float]) -> list[float | None]:
+    return [loss if np.isfinite(loss) else None for loss in losses]

@@ -1,0 +1,88 @@
+"""The learning-rate sweep (Smith 2015, as in fastai): the rate rises exponentially until the loss blows up.
+
+Weights, optimizer, BatchNorm buffers, scaler and random state are bitwise what they were, however the sweep ends.
+The picks are read off the result by lr_curve.py.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from unetlab import lr_curve, schedules
+from unetlab.config import LRFindOptions
+from unetlab.events import Batch, Event
+from unetlab.training.batches import TrainingBatches
+from unetlab.training.learner import Learner
+
+MOMENTUM = 0.9  # AdamW's usual beta1, held during the sweep as fastai does
+EPOCHS_APART = 10_000  # repeats draw from epochs that no other repeat reaches
+
+
+@dataclass
+class Sweep:
+    """One sweep: the rates tried, the raw losses, and their debiased moving average. Equal lengths."""
+
+    lrs: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    smoothed_losses: list[float] = field(default_factory=list)
+
+
+def sweep(
+    learner: Learner,
+    batches: TrainingBatches,
+    options: LRFindOptions,
+    *,
+    repeat: int = 0,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> Sweep:
+    """Losses of up to `options.num_steps` training steps at rising rates; ends early at a divergence or a stop."""
+    result, best = Sweep(), float("inf")
+    with restored(learner):
+        learner.model.train()
+        for step, (epoch, images, masks) in enumerate(_endless(batches, first_epoch=repeat * EPOCHS_APART)):
+            if step == options.num_steps or should_stop():
+                break
+            lr = schedules.exponential(step, options.num_steps, options.start_lr, options.end_lr)
+            loss = learner.train_step(images, masks, lr, MOMENTUM)
+            result.lrs.append(lr)
+            result.losses.append(loss)
+            result.smoothed_losses = lr_curve.smooth(result.losses)
+            on_event(Batch(step=repeat * options.num_steps + step, epoch=repeat, loss=loss, lr=lr, momentum=MOMENTUM))
+            if lr_curve.has_diverged(result.smoothed_losses[-1], best):
+                break
+            best = min(best, result.smoothed_losses[-1])
+    return result
+
+
+@contextmanager
+def restored(learner: Learner) -> Iterator[None]:
+    """Puts the learner and torch's random state back bitwise on every exit, also on an exception."""
+    model = {name: tensor.detach().to("cpu", copy=True) for name, tensor in learner.model.state_dict().items()}
+    optimizer = copy.deepcopy(learner.optimizer.state_dict())
+    scaler, was_training = learner.scaler.state_dict(), learner.model.training
+    rng = torch.get_rng_state()
+    cuda_rng = torch.cuda.get_rng_state_all() if learner.device.type == "cuda" else []
+    try:
+        yield
+    finally:
+        learner.optimizer.zero_grad()  # frees the gradients first: after an out-of-memory there is room again
+        learner.model.load_state_dict(model)
+        learner.optimizer.load_state_dict(optimizer)
+        if scaler:
+            learner.scaler.load_state_dict(scaler)
+        learner.model.train(was_training)
+        torch.set_rng_state(rng)
+        if cuda_rng:
+            torch.cuda.set_rng_state_all(cuda_rng)
+
+
+def _endless(batches: TrainingBatches, *, first_epoch: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    for epoch in count(first_epoch):
+        for images, masks in batches.epoch(epoch):
+            yield epoch, images, masks
