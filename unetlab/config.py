@@ -127,6 +127,7 @@ class RunConfig(_Options):
     dataset: str
     parent: str | None = Field(None, description="The run this one came from: its weights (evaluate) or its form.")
     lr_source: str = Field("typed", description="Where max_lr came from: a pick's name and its run, or 'typed'.")
+    then_train: bool = Field(False, description="lr_find only: start a training with the first pick when it ends.")
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
@@ -141,6 +142,17 @@ class RunConfig(_Options):
                 raise ConfigError(_unknown_key(key))
             values[group] = {**values[group], name: value}
         return load_config(values)
+
+
+def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
+    """Whether a sweep of one answers for the other: all options equal but the rate, its schedule and the length."""
+    free = {"max_lr", "epochs", "schedule", "pct_start", "div_factor", "final_div_factor", "momentum_max",
+            "momentum_min"}  # fmt: skip
+
+    def key(config: RunConfig) -> tuple[Any, ...]:
+        return config.dataset, config.data, config.model, config.train.model_dump(exclude=free)
+
+    return key(first) == key(second)
 
 
 GROUPS: dict[str, type[_Options]] = {

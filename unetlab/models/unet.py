@@ -1,5 +1,6 @@
 """The classic U-Net. Shapes: B batch, C channels of the picture, K classes, H and W pixels."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -53,9 +54,7 @@ class UNet(nn.Module):
             double_conv(before, after) for before, after in zip([in_channels, *widths], widths[:-1], strict=False)
         )
         self.bottleneck = nn.Sequential(double_conv(widths[-2], widths[-1]), nn.Dropout2d(dropout))
-        self.upsample = nn.ModuleList(
-            nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in pairwise(widths))
         joined = 2 if skip == "concat" else 1
         self.decoder = nn.ModuleList(double_conv(joined * width, width) for width in widths[:-1])
         self.head = nn.Conv2d(base_width, num_classes, 1)

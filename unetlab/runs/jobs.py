@@ -135,7 +135,8 @@ def worker_pids() -> dict[int, str]:
 def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
     """Holds the queue, ends every worker of this workspace and says what that gave back.
 
-    A running job ends *stopped* with the model it has; a waiting one keeps its place and gets a new worker on `release`.
+    The queue stays held while somebody waits in it, so that the memory stays free until `release`. A running job ends
+    *stopped* with the model it has; a waiting one keeps its place and gets a worker on `release`.
     """
     queue.hold()  # first: or the next in the queue would take the memory
     workers = worker_pids()
@@ -158,6 +159,8 @@ def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
         freed.state = Run(runs_folder() / freed.run).status.state
     receipt.after = devices.read_memory(list(worker_pids()))
     receipt.is_complete = not worker_pids()
+    if not queue.read_queue().order:
+        queue.release()  # nobody waits: nothing to hold back
     return receipt
 
 

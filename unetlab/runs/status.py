@@ -6,6 +6,7 @@
 The starter writes `queued`; from then on only the worker writes, until a reader proves its death and finalises.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -164,7 +165,5 @@ class StatusKeeper:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
-            try:
+            with contextlib.suppress(OSError):  # a full disk is reported by the job itself
                 self.update(is_durable=False)
-            except OSError:
-                pass  # a full disk is reported by the job itself; the next beat may find room again

@@ -14,12 +14,12 @@
 | previews/epoch_003/0.jpg .png | worker (train)      | overlay, predicted class ids, of the same few pictures         |
 | best / last .safetensors .json | worker (train)     | weights and their card (models/weights.py)                     |
 | evaluation.json, predictions/ | worker              | scores pooled and per picture, predicted ids of each picture   |
+| overlay.jpg                 | worker                | the worst picture: itself, truth, prediction, errors           |
 | result.json                 | worker, at the end    | what `--json` prints                                           |
 | worker.log                  | the worker's stdout and stderr | for people                                            |
 | reserve                     | worker                | room to say "disk full" in                                     |
 """
 
-import json
 import secrets
 import shutil
 import time
@@ -196,8 +196,3 @@ def summary(run: Run) -> dict[str, Any]:
         "total": status.total,
         "mean_dice": card.get("valid", {}).get("mean_dice"),
     }
-
-
-def dumps(value: Any) -> str:
-    """JSON for standard output."""
-    return json.dumps(value, indent=1, allow_nan=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from unetlab import files, lr_curve
 from unetlab.config import RunConfig
@@ -34,8 +35,11 @@ def write_environment(run: Run, data: DataSet, device: torch.device, precision_n
     files.write_json(run.folder / "environment.json", environment)
 
 
-def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
-    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread of the picks over sweeps."""
+def write_lr_curve(run: Run, sweeps: list[Sweep]) -> dict[str, float]:
+    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread over sweeps.
+
+    Returns the rates of the picks that were not declined.
+    """
     lrs, mean = mean_curve(sweeps)
     picks = lr_curve.picks(lrs, mean)
     content = {
@@ -47,6 +51,7 @@ def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
         "spread": lr_curve.spread([(sweep.lrs, sweep.smoothed_losses) for sweep in sweeps]),
     }
     files.write_json(run.folder / "lr_curve.json", content)
+    return {name: pick.lr for name, pick in picks.items() if isinstance(pick, lr_curve.Pick)}
 
 
 def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
@@ -85,10 +90,11 @@ def write_evaluation(
         on_progress=lambda done, total: on_event(Progress("scoring the best weights", done, total)),
     )
     valid = {"loss": evaluation.loss, **evaluation.scores.as_dict()}
+    pairs = data.manifest.pairs
     pictures = [
         {
             "index": index,
-            "name": data.manifest.pairs[index].name,
+            "name": pairs[index].name,
             "file": f"predictions/{index}.png",
             **scores.as_dict(),
         }
@@ -102,7 +108,24 @@ def write_evaluation(
         "pictures": pictures,
     }
     files.write_json(run.folder / "evaluation.json", content)
+    worst = min(pictures, key=lambda picture: (picture["mean_dice"] is None, picture["mean_dice"]))["index"]
+    write_overlay(data, worst, folder / f"{worst}.png", run.folder / "overlay.jpg")
     return valid
+
+
+def write_overlay(data: DataSet, index: int, prediction_path: Path, path: Path) -> None:
+    """One picture beside its truth, its prediction and the errors, as a JPEG."""
+    image, truth = data.image(index), data.mask(index)
+    with Image.open(prediction_path) as file:
+        prediction = np.asarray(file)
+    colors = [entry.color for entry in data.manifest.classes]
+    parts = [
+        drawing.to_rgb(image),
+        drawing.overlay(image, truth, colors, background=data.background),
+        drawing.overlay(image, prediction, colors, background=data.background),
+        drawing.error_map(image, prediction, truth, background=data.background),
+    ]
+    files.write_atomic(path, drawing.jpeg(drawing.tiled([parts]), quality=92), is_durable=False)
 
 
 def card_of(config: RunConfig, data: DataSet, epoch: int, *, valid: dict[str, Any] | None = None) -> ModelCard:

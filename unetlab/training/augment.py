@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Strength:
-    """Bounds of the draws: mirrored left-right or also upside down, degrees, scale 1 ± x, brightness and contrast ± x."""
+    """Bounds of the draws: mirrored upside down too, ± degrees, scale 1 ± x, brightness and contrast ± x."""
 
     flips_vertically: bool = False
     rotation: float = 0.0

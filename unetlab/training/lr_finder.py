@@ -45,7 +45,7 @@ def sweep(
     result, best = Sweep(), float("inf")
     with restored(learner):
         learner.model.train()
-        for step, (epoch, images, masks) in enumerate(_endless(batches, first_epoch=repeat * EPOCHS_APART)):
+        for step, (images, masks) in enumerate(_endless(batches, first_epoch=repeat * EPOCHS_APART)):
             if step == options.num_steps or should_stop():
                 break
             lr = schedules.exponential(step, options.num_steps, options.start_lr, options.end_lr)
@@ -82,7 +82,6 @@ def restored(learner: Learner) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda_rng)
 
 
-def _endless(batches: TrainingBatches, *, first_epoch: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _endless(batches: TrainingBatches, *, first_epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     for epoch in count(first_epoch):
-        for images, masks in batches.epoch(epoch):
-            yield epoch, images, masks
+        yield from batches.epoch(epoch)

@@ -18,6 +18,7 @@ from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import RunError, TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Preview, Progress
 from unetlab.models.weights import build_model, load_weights, save_weights
+from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
 from unetlab.training import lr_finder, precision
 from unetlab.training.artifacts import (
@@ -104,8 +105,23 @@ def find_lr(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, shou
             sweeps.append(sweep)
         if should_stop():
             break
-    write_lr_curve(run, sweeps)
+    picks = write_lr_curve(run, sweeps)
+    if config.then_train and not should_stop():
+        train_with_first(run, config, picks, on_event)
     return should_stop()
+
+
+def train_with_first(run: Run, config: RunConfig, picks: dict[str, float], on_event: OnEvent) -> None:
+    """Queues a training with the first pick there is: min gradient, else min loss / 10, else valley."""
+    if not picks:
+        on_event(Note("Every pick is declined, so no training was started. Choose a rate of your own."))
+        return
+    name, rate = next(iter(picks.items()))
+    jobs.start(
+        config.changed({"train.max_lr": rate}, kind="train", parent=run.id, then_train=False,
+                       lr_source=f"{name} of {run.id}"),
+        name=run.notes.name,
+    )  # fmt: skip
 
 
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:

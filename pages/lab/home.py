@@ -1,0 +1,42 @@
+"""Home: what this is, the five steps, two ways in, the latest runs."""
+
+import streamlit as st
+
+from unetlab.ui import journey, state
+
+st.title("Teach a U-Net to segment your pictures")
+st.markdown(
+    "Bring pictures with masks, find a learning rate, train, and watch what the network learns while it learns it. "
+    "Everything stays on this machine."
+)
+
+sample, own = st.columns(2, gap="medium")
+with sample.container(border=True, height="stretch"):
+    st.markdown("#### Try it on the sample")
+    st.write("Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each "
+             "step; about two minutes.")  # fmt: skip
+    st.button("Try it on the sample", type="primary", icon=":material/play_arrow:", key="try-sample",
+              on_click=state.attempt, args=(journey.try_sample,))  # fmt: skip
+with own.container(border=True, height="stretch"):
+    st.markdown("#### Bring my pictures")
+    st.write("Pictures and masks as files, a folder, a zip or a path on this machine. You see how they were paired "
+             "before anything is kept.")  # fmt: skip
+    st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
+
+if st.session_state.pop("go-to-sweep", False):
+    st.switch_page("pages/lab/learning_rate.py", query_params={})
+
+st.subheader("The way")
+data = state.chosen_dataset()
+with st.grid(5, min_column_width=150, gap="small", border=True):
+    for step in journey.steps(data):
+        with st.container():
+            st.page_link(step.page, label=step.name, icon=step.icon)
+            st.caption(step.says)
+
+runs = journey.latest_runs()
+if runs:
+    st.subheader("Latest runs")
+    with st.grid(3, min_column_width=220, gap="small", border=True):
+        for run in runs:
+            journey.card(run)

@@ -1,0 +1,35 @@
+"""Train: the form, what the schedule will do, and the run while it learns."""
+
+import streamlit as st
+
+from unetlab.config import RunConfig
+from unetlab.ui import forms, live, state, training
+
+st.title("Train")
+data = state.chosen_dataset()
+if data is None:
+    live.nothing_yet("Training needs a data set: pictures, each with its mask.", "pages/lab/data.py",
+                     "Bring pictures, or make the sample")  # fmt: skip
+run = state.chosen_run()
+
+form, view = st.columns([1, 2.4], gap="large")
+with form:
+    base = RunConfig(kind="train", dataset=data.name)
+    values = forms.options("train", base, training.BASIC)
+    with st.expander("Advanced", icon=":material/tune:"):
+        values |= forms.options("train", base, training.ADVANCED)
+    name = st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
+    config = training.configured(base, values)
+    if config:
+        training.facts(config, data)
+    shown = training.view(run)
+    st.button("Start training", type="primary", icon=":material/play_arrow:", key="start-training", width="stretch",
+              disabled=config is None, on_click=state.attempt, args=(training.start, config, name))  # fmt: skip
+
+with view:
+    if shown == training.NEW or run is None:
+        if config:
+            training.preview(config, data)
+    else:
+        live.panel(run, training.draw)
+        training.afterwards(run)

@@ -1,0 +1,238 @@
+"""The command line: starts and follows the same workers as the pages. No torch here.
+
+Readable text, or with --json one object on standard output; what went wrong on standard error.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unetlab import lr_curve
+from unetlab.config import RunConfig, is_same_problem, parse_settings
+from unetlab.console import (
+    exit_for,
+    follow,
+    lr_lines,
+    lr_result,
+    number,
+    show,
+    show_manifest,
+    train_lines,
+    train_result,
+)
+from unetlab.data import importing, samples
+from unetlab.data.dataset import list_datasets, open_dataset
+from unetlab.errors import ConfigError, RunError
+from unetlab.runs import jobs, store
+from unetlab.runs.store import Run, open_run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, look at, list.")
+runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, delete.")
+app.add_typer(data_app, name="data")
+app.add_typer(runs_app, name="runs")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="An option such as model.depth=4; may be given several times.")
+]
+From = Annotated[str | None, typer.Option("--from", help="Take all options from this run, then apply --set.")]
+LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_tenth, valley, or a number such as 1e-3.")]
+
+
+@app.command()
+def demo(json: Json = False) -> None:
+    """The whole main job on the built-in sample: learning-rate sweep, training, an overlay picture."""
+    manifest = samples.create_sample()
+    swept = _find_lr(RunConfig(kind="lr_find", dataset=manifest.name))
+    config, source = _with_lr(swept.config, swept)
+    run = jobs.start(config.changed({}, kind="train", parent=swept.id, lr_source=source), name="demo")
+    status = follow(run)
+    overlay = run.folder / "overlay.jpg"
+    result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
+    show(result, [*lr_lines(swept), *train_lines(run), f"overlay: {overlay}"], as_json=json)
+    exit_for(status)
+
+
+@data_app.command("sample")
+def data_sample(json: Json = False) -> None:
+    """Make the built-in sample: synthetic fluorescence nuclei."""
+    show_manifest(samples.create_sample(), as_json=json)
+
+
+@data_app.command("import")
+def data_import(
+    sources: Annotated[list[Path], typer.Argument(help="Files, folders or zips with pictures (and masks).")],
+    name: Annotated[str, typer.Option(help="What to call the data set.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder, zip or file with the masks, if they lie apart.")] = None,
+    reading: Annotated[str | None, typer.Option(help="How to read the mask values, when the import asks.")] = None,
+    valid_fraction: Annotated[float, typer.Option(help="Share of the pairs kept for validation.")] = 0.2,
+    json: Json = False,
+) -> None:
+    """Import image/mask pairs; all of them or nothing."""
+    progress = _ProgressLine()
+    manifest = importing.import_dataset(
+        sources, masks=masks, name=name, reading=reading, valid_fraction=valid_fraction, progress=progress
+    )
+    progress.close()
+    show_manifest(manifest, as_json=json)
+
+
+@data_app.command("check")
+def data_check(name: str, json: Json = False) -> None:
+    """What is in a data set, and what may be wrong with it."""
+    show_manifest(open_dataset(name).manifest, as_json=json)
+
+
+@data_app.command("list")
+def data_list(json: Json = False) -> None:
+    """All data sets, newest first."""
+    found = list_datasets()
+    rows = [{"name": m.name, "num_pairs": len(m.pairs), "num_classes": len(m.classes), "note": m.note} for m in found]
+    show(
+        {"datasets": rows},
+        [f"{r['name']:24} {r['num_pairs']:6} pairs  {r['num_classes']} classes" for r in rows],
+        as_json=json,
+    )
+
+
+@app.command("lr-find")
+def lr_find(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
+    """Sweep the learning rate and name the picks."""
+    run = _find_lr(_config("lr_find", dataset, from_run, settings))
+    show(lr_result(run), lr_lines(run), as_json=json)
+    exit_for(run.status)
+
+
+@app.command()
+def train(
+    dataset: str, lr: LR = None, from_run: From = None, settings: Settings = [], name: str = "", json: Json = False
+) -> None:  # fmt: skip
+    """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
+    config = _config("train", dataset, from_run, settings)
+    if lr in lr_curve.DEFINITIONS:
+        source = open_run(from_run) if from_run and open_run(from_run).config.kind == "lr_find" else None
+        swept = source or _latest_sweep(config) or _find_lr(config.changed({}, kind="lr_find"))
+        config, origin = _with_lr(config, swept, lr)
+        config = config.changed({}, lr_source=origin)
+    elif lr is not None:
+        config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_source="typed")
+    run = jobs.start(config, name=name)
+    status = follow(run)
+    show(train_result(run), train_lines(run), as_json=json)
+    exit_for(status)
+
+
+@app.command()
+def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """Score a run's best weights on the validation set again."""
+    parent = open_run(run_id)
+    run = jobs.start(parent.config.changed({}, kind="evaluate", parent=parent.id))
+    status = follow(run)
+    show(train_result(run), train_lines(run), as_json=json)
+    exit_for(status)
+
+
+@runs_app.command("list")
+def runs_list(json: Json = False) -> None:
+    """All runs, newest first."""
+    rows = [store.summary(run) for run in store.list_runs()]
+    lines = [f"{r['run']:48} {r['kind']:9} {r['status']:9} {number(r['mean_dice'])}  {r['name']}" for r in rows]
+    show({"runs": rows}, lines, as_json=json)
+
+
+@runs_app.command("show")
+def runs_show(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """State, configuration and result of one run."""
+    run = open_run(run_id)
+    content = {**store.summary(run), "config": run.config.model_dump(), "result": run.read("result.json")}
+    status = run.status
+    lines = [f"{run.id}: {status.state} {status.reason}", *train_lines(run)]
+    show(content, lines, as_json=json)
+
+
+@runs_app.command("stop")
+def runs_stop(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """Ask a run to stop; it keeps a usable model."""
+    run = open_run(run_id)
+    jobs.stop(run)
+    status = follow(run)
+    show({"run": run.id, "status": status.state, "reason": status.reason}, [f"{run.id}: {status.state}"], as_json=json)
+
+
+@runs_app.command("delete")
+def runs_delete(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """Remove a run that has ended, with its weights."""
+    run = open_run(run_id)
+    store.delete_run(run)
+    show({"run": run.id, "deleted": True}, [f"{run.id}: deleted"], as_json=json)
+
+
+@app.command()
+def free(
+    release: Annotated[bool, typer.Option("--release", help="Let the queue go on instead.")] = False,
+    json: Json = False,
+) -> None:
+    """End all workers of this workspace, hold the queue, and show what memory came back."""
+    if release:
+        started = [run.id for run in jobs.release()]
+        show(
+            {"released": started},
+            [f"The queue goes on; {len(started)} waiting run(s) have a worker again."],
+            as_json=json,
+        )
+        return
+    receipt = jobs.free_memory()
+    rows = [vars(row) for row in receipt.processes]
+    before, after = [vars(memory) for memory in receipt.before], [vars(memory) for memory in receipt.after]
+    content = {"processes": rows, "before": before, "after": after, "is_complete": receipt.is_complete}
+    mib = 2**20
+    lines = [f"{r['run']} (pid {r['pid']}): {r['ram_before'] / mib:.0f} -> {r['ram_after'] / mib:.0f} MiB, {r['state']}"
+             for r in rows] or ["No worker of this workspace was running."]  # fmt: skip
+    lines += [f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
+              for b, a in zip(receipt.before, receipt.after, strict=True)]  # fmt: skip
+    show(content, [*lines, "The queue is held. Let it go on with: python -m unetlab free --release"], as_json=json)
+    if not receipt.is_complete:
+        raise RunError("A worker did not end. Look at it with: ps -ef | grep unetlab.worker")
+
+
+def _config(kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
+    open_dataset(dataset)  # raises before a worker is started
+    base = open_run(from_run).config if from_run else RunConfig(kind="train", dataset=dataset)
+    return base.changed(parse_settings(settings), kind=kind, dataset=dataset, parent=from_run)
+
+
+def _find_lr(config: RunConfig) -> Run:
+    run = jobs.start(config)
+    exit_for(follow(run))
+    return run
+
+
+def _latest_sweep(config: RunConfig) -> Run | None:
+    """The newest finished sweep of the same data, model and training options (the rate itself and epochs aside)."""
+    for run in store.list_runs(dataset=config.dataset, kind="lr_find"):
+        if run.status.state == "finished" and is_same_problem(run.config, config):
+            return run
+    return None
+
+
+def _with_lr(config: RunConfig, sweep: Run, name: str = "min_gradient") -> tuple[RunConfig, str]:
+    """`config` with the pick called `name` as its rate, and where that came from. Raises ConfigError when declined."""
+    result = lr_result(sweep)
+    if result["picks"].get(name) is None:
+        raise ConfigError(f"The sweep {sweep.id} has no {name}: {result['declined'].get(name, 'it has no curve')}")
+    return config.changed({"train.max_lr": result["picks"][name]}), f"{name} of {sweep.id}"
+
+
+class _ProgressLine:
+    """One line on a terminal that says how far an import is; nothing where no one is looking."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{phase}: {done} of {total}    ", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)

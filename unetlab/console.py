@@ -1,0 +1,146 @@
+"""What the command line shows: a run as it goes on, results as text or JSON, the exit code."""
+
+import json
+import sys
+import time
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from unetlab import lr_curve
+from unetlab.data.dataset import Manifest
+from unetlab.runs import jobs, queue
+from unetlab.runs.status import Status
+from unetlab.runs.store import Run, read_events
+
+POLL_S = 0.2
+
+
+def follow(run: Run) -> Status:
+    """Waits until the run has ended and returns its last status. The first Ctrl-C asks it to stop, the second kills."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    has_asked, offset = False, 0
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        while True:
+            try:
+                status = run.status
+                bar.update(task, description=_describe(run, status), completed=status.done, total=status.total or None)
+                events, offset = read_events(run, offset)
+                for event in events:
+                    if event["type"] == "epoch" and sys.stderr.isatty():
+                        bar.console.print(_epoch_line(event))
+                if not status.is_live:
+                    return status
+                jobs.reap()
+                jobs.insist(run)
+                time.sleep(POLL_S)
+            except KeyboardInterrupt:
+                if has_asked:
+                    jobs.kill(run)
+                elif run.status.is_live:
+                    jobs.stop(run)
+                    console.print("Stopping: the model is kept. Press Ctrl-C again to end it at once.")
+                has_asked = True
+
+
+def _describe(run: Run, status: Status) -> str:
+    if status.state != "queued":
+        return status.phase or status.state
+    if queue.read_queue().is_held:
+        return "waiting: the queue is held (python -m unetlab free --release)"
+    return f"waiting for {status.device} ({queue.position(run)} before it)"
+
+
+def _epoch_line(event: dict) -> str:
+    dice = "absent" if event["mean_dice"] is None else f"{event['mean_dice']:.3f}"
+    best = "  best so far" if event["is_best"] else ""
+    return f"epoch {event['epoch'] + 1}: validation loss {event['valid_loss']:.3f}, mean Dice {dice}{best}"
+
+
+def show(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """One JSON object, or the lines for people, on standard output."""
+    print(json.dumps(value, indent=1, allow_nan=False) if as_json else "\n".join(lines))
+
+
+def show_manifest(manifest: Manifest, *, as_json: bool) -> None:
+    """What a data set holds and what may be wrong with it."""
+    classes = [{"id": entry.id, "name": entry.name, "pixels": entry.pixels} for entry in manifest.classes]
+    value = {
+        "name": manifest.name,
+        "num_pairs": len(manifest.pairs),
+        "classes": classes,
+        "problems": [problem.model_dump(include={"file", "code", "message"}) for problem in manifest.problems],
+        "unmatched_images": manifest.unmatched_images,
+        "unmatched_masks": manifest.unmatched_masks,
+        "ignored_files": manifest.ignored_files,
+    }
+    total = sum(entry.pixels for entry in manifest.classes) or 1
+    splits = [pair.split for pair in manifest.pairs]
+    counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "valid", "test") if split in splits)
+    lines = [f"{manifest.name}: {len(manifest.pairs)} pairs ({counts}), {len(classes)} classes"]
+    for entry in manifest.classes:
+        role = "  (background, not in the mean scores)" if entry.is_background else ""
+        lines.append(f"  {entry.id:3} {entry.name:20} {entry.pixels / total:6.1%} of the pixels{role}")
+    lines += [f"- {decision}" for decision in manifest.decisions]
+    lines += [f"{problem.severity}: {problem.message}" for problem in manifest.problems]
+    for title, names in (("pictures without a mask", manifest.unmatched_images),
+                         ("masks without a picture", manifest.unmatched_masks)):  # fmt: skip
+        lines += [f"{len(names)} {title}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"] if names else []
+    show(value, lines, as_json=as_json)
+
+
+def lr_result(run: Run) -> dict[str, Any]:
+    """The JSON of `lr-find`: a declined pick is null, its reason under `declined`."""
+    curve = run.read("lr_curve.json") or {"picks": {}, "declined": {}}
+    picks = {name: (curve["picks"].get(name) or {}).get("lr") for name in lr_curve.DEFINITIONS}
+    return {"run": run.id, "status": run.status.state, "picks": picks, "declined": curve["declined"]}
+
+
+def lr_lines(run: Run) -> list[str]:
+    """The picks of a sweep with their spread, or why there is none."""
+    curve, lines = run.read("lr_curve.json"), [f"{run.id}: {run.status.state}"]
+    for name, definition in lr_curve.DEFINITIONS.items() if curve else ():
+        pick, rates = curve["picks"][name], curve["spread"][name]
+        spread = f" ({len(rates)} sweeps: {min(rates):.2g} to {max(rates):.2g})" if len(rates) > 1 else ""
+        found = f"{pick['lr']:.2e}{spread}" if pick else f"declined. {curve['declined'][name]}"
+        lines += [f"  {name:15} {found}", f"  {'':15} {definition}"]
+    return lines
+
+
+def train_result(run: Run) -> dict[str, Any]:
+    """The JSON of `train` and `evaluate`; only run and status when there is no result."""
+    return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
+
+
+def train_lines(run: Run) -> list[str]:
+    """The scores of a run, each with what it means."""
+    result, evaluation, lines = run.read("result.json"), run.read("evaluation.json"), [f"{run.id}: {run.status.state}"]
+    if not result or not evaluation:
+        return lines
+    valid = result["valid"]
+    lines.append(f"  best epoch {result['epochs']}, {result['steps']} steps in {result['seconds']:.0f} s, "
+                 f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}")  # fmt: skip
+    lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")
+    lines += [
+        f"  {name:20} Dice {number(valid['dice'][name])}  IoU {number(valid['iou'][name])}" for name in valid["dice"]
+    ]
+    lines.append(f"  mean without background: Dice {number(valid['mean_dice'])}  IoU {number(valid['mean_iou'])}")
+    lines.append(f"  pixel accuracy {number(valid['pixel_accuracy'])} (always the largest class: "
+                 f"{number(evaluation['majority_share'])})")  # fmt: skip
+    return lines
+
+
+def number(value: float | None) -> str:
+    """A score with three digits; "absent" for a class that is neither in truth nor prediction."""
+    return "absent" if value is None else f"{value:.3f}"
+
+
+def exit_for(status: Status) -> None:
+    """Ends the command with 2 for a failure the user can mend, with 1 for a bug of ours; says why on standard error."""
+    if status.state in ("failed", "lost"):
+        print(status.reason, file=sys.stderr)
+        raise typer.Exit(1 if "bug in unetlab" in status.reason else 2)

@@ -1,0 +1,112 @@
+"""The frame around every page: what is chosen, what runs, whose memory it is, and the button that gives it back."""
+
+import pandas as pd
+import streamlit as st
+
+from unetlab.runs import devices, jobs, queue
+from unetlab.runs.status import Status
+from unetlab.runs.store import Run
+from unetlab.ui import charts, state
+
+POLL_S = 5
+GB = 1e9
+
+
+def draw() -> None:
+    """The sidebar, and a problem from the last click at the top of the page."""
+    with st.sidebar:
+        st.markdown("### unetlab")
+        dataset = state.choose("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
+        if dataset is None:
+            st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
+        state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_title)
+        st.fragment(_status_card, run_every=POLL_S)()
+        name = "Free GPU memory" if devices.has_gpu() else "Free memory"
+        if st.button(name, icon=":material/memory:", width="stretch", key="free", help=(
+            "Ends unetlab's worker processes: only that gives back all of their memory. A running training is stopped "
+            "and keeps its model."
+        )):  # fmt: skip
+            st.session_state.pop("receipt", None)
+            _free_dialog()
+    problem = st.session_state.pop("problem", None)
+    if problem:
+        st.error(problem, title="That did not work", icon=":material/error:")
+
+
+def _status_card() -> None:
+    live = [(run, run.status) for run in jobs.live_runs()]
+    if not live:
+        st.caption("Nothing is running.")
+    for run, status in live:
+        _job(run, status)
+    if queue.read_queue().is_held:
+        st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
+        st.button("Let the queue go on", on_click=state.attempt, args=(jobs.release,), key="release", width="stretch")
+    for memory in devices.read_memory([status.pid for _, status in live if status.pid]):
+        _memory(memory)
+
+
+def _job(run: Run, status: Status) -> None:
+    word, icon, color = state.STATE_WORDS[status.state]
+    kind = {"lr_find": "Learning-rate sweep", "train": "Training", "evaluate": "Scoring"}[run.config.kind]
+    st.markdown(f"{icon} **{kind}** {run.notes.name} :{color}-badge[{word}]")
+    if status.state == "queued":
+        st.caption(f"{queue.position(run)} before it on {status.device}." if not status.is_parked else "Parked.")
+    elif not status.is_responding:
+        st.caption("Not responding; still alive. Stop it, or wait.")
+    else:
+        st.progress(state.fraction(status), text=state.progress_text(status))
+    label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
+    st.button(label, key=f"stop-{run.id}", disabled=run.has_stop, icon=":material/stop:", on_click=state.attempt,
+              args=(jobs.stop, run), help="Ends it soon and keeps the model it has." if label == "Stop" else None)  # fmt: skip
+
+
+def _memory(memory: devices.Memory) -> None:
+    ours = memory.ours or 0
+    others, free = max(memory.used - ours, 0), memory.total - memory.used
+    rows = pd.DataFrame(
+        [("used by unetlab", ours / memory.total, "#e08214"), ("used by others", others / memory.total, "#7d8a93"),
+         ("free", free / memory.total, "#c9d2d8")], columns=["name", "share", "color"],
+    )  # fmt: skip
+    st.altair_chart(charts.share_bar(rows), height=34, alt=f"{memory.label}: share used by unetlab, by others, free")
+    of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{ours / GB:.1f} by unetlab (orange)"
+    st.caption(f"{memory.label}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
+
+
+@st.dialog("Free memory", icon=":material/memory:")
+def _free_dialog() -> None:
+    running = [run for run in jobs.live_runs() if run.status.state == "running"]
+    if "receipt" not in st.session_state:
+        if running:
+            names = ", ".join(run.title for run in running)
+            st.write(f"This ends **{names}**. It stops now, keeps the model it has, and can be looked at in Results.")
+            if not st.button("Stop it and free the memory", type="primary", key="free-now"):
+                return
+        with st.spinner("Ending the workers", show_time=True):
+            st.session_state["receipt"] = jobs.free_memory()
+    _receipt(st.session_state["receipt"])
+
+
+def _receipt(receipt: jobs.Receipt) -> None:
+    if receipt.processes:
+        rows = [
+            {"process": f"{row.pid} ({row.state})", "before": _gb(row.ram_before, row.gpu_before),
+             "after": _gb(row.ram_after, row.gpu_after)}
+            for row in receipt.processes
+        ]  # fmt: skip
+        st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Memory of each process before and after")
+    else:
+        st.write("No worker of unetlab was running, so there was nothing to give back.")
+    for before, after in zip(receipt.before, receipt.after, strict=True):
+        st.write(f"{after.label}: {before.used / GB:.1f} GB used before, **{after.used / GB:.1f} GB** after.")
+    if not receipt.is_complete:
+        st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
+    if queue.read_queue().is_held:
+        st.info("Somebody waits in the queue. It is held, so that the memory stays free.")
+        if st.button("Let the queue go on", key="release-now"):
+            jobs.release()
+            st.rerun()
+
+
+def _gb(ram: int, gpu: int | None) -> str:
+    return f"{ram / GB:.2f} GB" + (f", GPU {gpu / GB:.2f} GB" if gpu is not None else "")

@@ -1,0 +1,88 @@
+"""The way through the lab: its five steps, the guided one on the sample, and cards of runs."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from unetlab.config import RunConfig
+from unetlab.data.dataset import DataSet
+from unetlab.data.samples import create_sample
+from unetlab.runs import jobs
+from unetlab.runs.store import Run, list_runs
+from unetlab.ui import state
+from unetlab.ui.history import history_of
+
+DONE, OPEN = ":material/check_circle:", ":material/radio_button_unchecked:"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way: page, icon (ticked when done) and where it stands in one line."""
+
+    name: str
+    page: str
+    icon: str
+    says: str
+
+
+def steps(data: DataSet | None) -> list[Step]:
+    """The five steps, ticked as far as they are done for the chosen data set."""
+    name = data.name if data else None
+    sweeps, trainings = state.runs_of(name, "lr_find"), state.runs_of(name, "train")
+    scored = [run for run in trainings if Run(jobs.runs_folder() / run).read("evaluation.json")]
+    says = (
+        f"{len(data.manifest.pairs)} pairs, {data.num_classes} classes" if data else "Bring pictures and masks",
+        f"{len(sweeps)} sweep{'s' if len(sweeps) != 1 else ''}" if sweeps else "Sweep it, choose a point",
+        f"{len(trainings)} training run{'s' if len(trainings) != 1 else ''}" if trainings else "Train and watch",
+        "Scores, worst pictures first" if scored else "After the first training",
+    )
+    pages = (("Data", "data", data), ("Learning rate", "learning_rate", sweeps), ("Train", "train", trainings),
+             ("Results", "results", scored))  # fmt: skip
+    first = Step("Home", "pages/lab/home.py", DONE, "You are here")
+    return [first] + [
+        Step(name, f"pages/lab/{page}.py", DONE if done else OPEN, text)
+        for (name, page, done), text in zip(pages, says, strict=True)
+    ]
+
+
+def try_sample() -> None:
+    """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
+    manifest = create_sample()
+    run = jobs.start(RunConfig(kind="lr_find", dataset=manifest.name, then_train=True), name="sample")
+    st.session_state.update({"dataset": manifest.name, "sweep": run.id, "go-to-sweep": True})
+
+
+def latest_runs(count: int = 6) -> list[Run]:
+    """The newest training runs of all data sets."""
+    return list_runs(kind="train")[:count]
+
+
+def card(run: Run) -> None:
+    """A run as a card: state, score, the way of its loss, its newest overlay."""
+    history, status, config = history_of(run), run.status, run.config
+    with st.container():
+        word, icon, color = state.STATE_WORDS[status.state]
+        st.markdown(f"**{run.notes.name or config.dataset}** :{color}-badge[{icon} {word}]")
+        best = max((e["mean_dice"] for e in history.epochs if e["mean_dice"] is not None), default=None)
+        losses = history.batches()["smooth"]
+        st.metric(
+            f"mean Dice on {config.dataset}", "no score yet" if best is None else f"{best:.3f}",
+            chart_data=_thin(losses) if len(losses) > 1 else None, help="Best epoch; the line is the training loss.",
+        )  # fmt: skip
+        if history.previews:
+            newest = run.folder / history.previews[-1]["folder"] / "0.jpg"
+            if newest.exists():
+                st.image(str(newest), width="stretch", alt=f"Newest overlay of {run.title}")
+        st.button("Open", key=f"open-{run.id}", on_click=_open, args=(run.id, config.dataset))
+    if st.session_state.get("go-to-results") == run.id:
+        del st.session_state["go-to-results"]
+        st.switch_page("pages/lab/train.py" if status.is_live else "pages/lab/results.py", query_params={})
+
+
+def _open(run_id: str, dataset: str) -> None:
+    st.session_state.update({"dataset": dataset, "run": run_id, "go-to-results": run_id})
+
+
+def _thin(losses: pd.Series, points: int = 40) -> list[float]:
+    return losses.iloc[:: max(len(losses) // points, 1)].tolist()

@@ -1,0 +1,92 @@
+"""A run on a page: the panel that polls while it lives, and a face for every state with the next step named."""
+
+import time
+from collections.abc import Callable
+
+import streamlit as st
+
+from unetlab.runs import jobs, queue
+from unetlab.runs.status import Status
+from unetlab.runs.store import Run
+from unetlab.ui import state
+
+POLL_S, YOUNG_POLL_S = 1.0, 0.25
+YOUNG_S = 8.0  # so long after its start a job is looked at more often: the first points count most
+
+
+def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
+    """Draws the run now and again while it lives; polling ends with the run, and the page is drawn once more then."""
+    first = run.status
+    was_young = _is_young(first)
+
+    def look() -> None:
+        status = run.status
+        if status.is_live:
+            jobs.insist(run)
+        draw(run, status)
+        if status.state != first.state or _is_young(status) != was_young:
+            st.rerun()  # the whole page: its buttons depend on the state
+
+    interval = (YOUNG_POLL_S if was_young else POLL_S) if first.is_live else None
+    st.fragment(look, run_every=interval)()
+
+
+def _is_young(status: Status) -> bool:
+    since = status.running_since or status.created
+    return status.is_live and time.time() - since < YOUNG_S
+
+
+def face(run: Run, status: Status, *, keeps: str) -> None:
+    """What state the run is in and what to do next. `keeps`: what a stop leaves, e.g. "the model so far"."""
+    word, icon, color = state.STATE_WORDS[status.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(word if status.is_responding else "not responding", icon=icon, color=color)
+        st.markdown(f"**{run.title}**", width="content")
+        if status.is_live:
+            label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
+            st.button(label, icon=":material/stop:", key=f"face-stop-{run.id}", disabled=run.has_stop,
+                      on_click=state.attempt, args=(jobs.stop, run), help=f"Keeps {keeps}.")  # fmt: skip
+    if status.state == "queued":
+        _queued(run, status)
+    elif status.state == "running" and not status.is_responding:
+        st.warning("The worker is alive but has not written for a while: the machine may be very busy, or a step is "
+                   "long. Wait, or press Stop; it is ended by force a minute later if it does not answer.",
+                   title="Not responding", icon=":material/hourglass_disabled:")  # fmt: skip
+    elif status.state == "running":
+        st.progress(state.fraction(status), text=state.progress_text(status))
+    elif status.state == "stopped":
+        st.info(f"{status.reason} Look at what it has in Results, or train again with changes.", title="Stopped",
+                icon=":material/stop_circle:")  # fmt: skip
+    elif status.state == "failed":
+        st.error(f"{status.reason}", title="It failed", icon=":material/error:")
+        st.caption("What it logged and saved is kept. Change what the message names, then start again.")
+    elif status.state == "lost":
+        st.error(f"{status.reason} What it logged and saved is kept. Start again, with a smaller batch or image size "
+                 "if memory may have been the cause.", title="The worker is gone", icon=":material/help:")  # fmt: skip
+    if status.state in ("failed", "lost") or not status.is_responding:
+        log(run)
+
+
+def _queued(run: Run, status: Status) -> None:
+    if queue.read_queue().is_held:
+        st.warning("The queue is held since the memory was freed. Let it go on in the sidebar, under what runs.",
+                   title="Waiting", icon=":material/pause_circle:")  # fmt: skip
+        return
+    before = queue.position(run)
+    text = f"{before} before it" if before else "it is next; another program or workspace may hold the device"
+    with st.container(height=90, border=False):
+        st.info(f"Waiting for {status.device}: {text}. It starts by itself, also when this page is closed.",
+                icon=":material/hourglass_top:")  # fmt: skip
+
+
+def log(run: Run) -> None:
+    """The worker's log, one click away."""
+    with st.expander("Log of the worker", icon=":material/article:", key=f"log-{run.id}"):
+        st.code(run.log_tail() or "The log is empty.", language=None, height=260)
+
+
+def nothing_yet(what: str, page: str, label: str) -> None:
+    """An empty page's face: what is missing and the way to it."""
+    st.info(what, icon=":material/info:")
+    st.page_link(page, label=label, icon=":material/arrow_forward:")
+    st.stop()

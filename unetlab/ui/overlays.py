@@ -1,0 +1,66 @@
+"""Pictures on a page: previews while training, and truth, prediction and error side by side."""
+
+import html
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from unetlab.data import drawing
+from unetlab.data.dataset import DataSet
+from unetlab.runs.store import Run
+
+FILM_FRAMES = 8
+
+
+def previews(run: Run, found: list[dict[str, Any]]) -> None:
+    """The newest overlays of the same validation pictures, and below the first picture's way through the epochs."""
+    newest = found[-1]
+    st.caption(f"Validation pictures after epoch {newest['epoch'] + 1}: prediction in colour, truth as outline.")
+    with st.grid(4, min_column_width=120, gap="small"):
+        for number, name in enumerate(newest["names"]):
+            path = run.folder / newest["folder"] / f"{number}.jpg"
+            if path.exists():
+                st.image(str(path), caption=name, width="stretch",
+                         alt=f"Prediction and truth on {name} after epoch {newest['epoch'] + 1}")  # fmt: skip
+    if len(found) > 1:
+        film(run, found)
+
+
+def film(run: Run, found: list[dict[str, Any]]) -> None:
+    """One picture over the epochs: at most eight, first and last among them."""
+    chosen = np.unique(np.linspace(0, len(found) - 1, FILM_FRAMES).round().astype(int))
+    with st.grid(FILM_FRAMES, min_column_width=64, gap="xsmall"):
+        for event in (found[i] for i in chosen):
+            path = run.folder / event["folder"] / "0.jpg"
+            if path.exists():
+                st.image(str(path), caption=f"epoch {event['epoch'] + 1}", width="stretch",
+                         alt=f"{event['names'][0]} after epoch {event['epoch'] + 1}")  # fmt: skip
+
+
+def triptych(run: Run, data: DataSet, picture: dict[str, Any], opacity: float) -> None:
+    """Truth, prediction and error map of one validation picture."""
+    index = picture["index"]
+    image, truth = data.image(index), data.mask(index)
+    with Image.open(run.folder / picture["file"]) as file:
+        prediction = np.asarray(file)
+    colors = [entry.color for entry in data.manifest.classes]
+    shared = {"opacity": opacity, "background": data.background}
+    drawn = {
+        "truth": drawing.overlay(image, truth, colors, **shared),
+        "prediction": drawing.overlay(image, prediction, colors, **shared),
+        "errors": drawing.error_map(image, prediction, truth, background=data.background),
+    }
+    for column, (name, pixels) in zip(st.columns(3, gap="small"), drawn.items(), strict=True):
+        column.image(pixels, caption=name, width="stretch", output_format="JPEG", alt=f"{picture['name']}: {name}")
+
+
+def legend(data: DataSet) -> None:
+    """The classes with their colours and names."""
+    entries = [
+        f"<span style='color:{entry.color}'>&#9632;</span> {html.escape(entry.name)}"
+        f"{' (background)' if entry.is_background else ''}"
+        for entry in data.manifest.classes
+    ]
+    st.html("&ensp; ".join(entries))

@@ -1,0 +1,105 @@
+"""What is chosen: data set and run, kept in the URL; and callbacks whose errors reach the person, not the log."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from unetlab.data.dataset import DataSet, Manifest, list_datasets, open_dataset
+from unetlab.errors import UnetlabError
+from unetlab.runs.status import Status
+from unetlab.runs.store import Run, list_runs, open_run
+
+STATE_WORDS = {
+    "queued": ("waiting", ":material/hourglass_top:", "gray"),
+    "running": ("running", ":material/play_circle:", "blue"),
+    "finished": ("finished", ":material/check_circle:", "green"),
+    "stopped": ("stopped", ":material/stop_circle:", "orange"),
+    "failed": ("failed", ":material/error:", "red"),
+    "lost": ("lost", ":material/help:", "red"),
+}
+
+
+def choose(key: str, label: str, options: list[str], format_func: Callable[[str], str], **more: Any) -> str | None:
+    """A select box bound to the URL's `?key=`; falls back to the first option, the newest. None without options."""
+    chosen = st.session_state.get(key) or st.query_params.get(key)
+    if not options:
+        st.session_state.pop(key, None)
+        return None
+    if chosen not in options:  # deleted meanwhile, of another data set, or a hostile link
+        st.session_state[key] = options[0]
+    return st.selectbox(label, options, index=None, key=key, bind="query-params", format_func=format_func, **more)
+
+
+def dataset_names() -> list[str]:
+    """All data sets, newest first."""
+    return [manifest.name for manifest in list_datasets()]
+
+
+def chosen_dataset() -> DataSet | None:
+    """The data set chosen in the sidebar."""
+    name = st.session_state.get("dataset")
+    return open_dataset(name) if name and name in dataset_names() else None
+
+
+def chosen_run() -> Run | None:
+    """The training run chosen in the sidebar."""
+    run_id = st.session_state.get("run")
+    try:
+        return open_run(run_id) if run_id else None
+    except UnetlabError:
+        return None
+
+
+def run_title(run_id: str) -> str:
+    """A run in a list: its name or time, and its state."""
+    run = open_run(run_id)
+    when = run_id.partition("_")[0].replace("T", " ").rpartition("-")[0]
+    day, _, clock = when.partition(" ")
+    return f"{run.notes.name or 'run'} · {day[5:]} {clock.replace('-', ':')} · {STATE_WORDS[run.status.state][0]}"
+
+
+def runs_of(dataset: str | None, kind: str) -> list[str]:
+    """Ids of the runs of one kind on a data set, newest first."""
+    return [run.id for run in list_runs(dataset=dataset, kind=kind)] if dataset else []
+
+
+def attempt(action: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """For callbacks: does `action`; an error the user can mend is shown at the top of the page instead of raised."""
+    try:
+        return action(*args, **kwargs)
+    except UnetlabError as error:
+        st.session_state["problem"] = str(error)
+        return None
+
+
+def duration(seconds: float | None) -> str:
+    """ "45 s", "1 min 10 s", "2 h 5 min"; "time left not known yet" for None."""
+    if seconds is None:
+        return "time left not known yet"
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def progress_text(status: Status) -> str:
+    """Where a job is: "training: step 140 of 320, 1 min 10 s left"."""
+    if not status.total:
+        return status.phase or status.state
+    unit = "picture" if "scoring" in status.phase else "step"
+    return f"{status.phase}: {unit} {status.done} of {status.total}, {duration(status.seconds_left)} left".replace(
+        "time left not known yet left", "time left not known yet"
+    )
+
+
+def fraction(status: Status) -> float:
+    """Progress of the current phase in 0..1."""
+    return min(status.done / status.total, 1.0) if status.total else 0.0
+
+
+def describe(manifest: Manifest) -> str:
+    """A data set in a list."""
+    return f"{manifest.name} ({len(manifest.pairs)} pairs)"

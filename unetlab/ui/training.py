@@ -1,0 +1,161 @@
+"""The train page's parts: what will be trained, its schedule, and a run while it learns."""
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from unetlab import schedules
+from unetlab.config import RunConfig
+from unetlab.data import geometry
+from unetlab.data.dataset import DataSet, open_dataset
+from unetlab.errors import ConfigError, UnetlabError
+from unetlab.runs import devices, jobs
+from unetlab.runs.status import Status
+from unetlab.runs.store import Notes, Run
+from unetlab.ui import charts, forms, live, overlays, state
+from unetlab.ui.history import history_of, measured_pace
+
+BASIC = ["train.epochs", "train.max_lr", "data.image_size", "train.batch_size", "train.precision", "train.augment"]
+ADVANCED = ["data.size_mode", "model.depth", "model.base_width", "model.skip", "model.dropout", "train.schedule",
+            "train.pct_start", "train.div_factor", "train.final_div_factor", "train.momentum_max",
+            "train.momentum_min", "train.weight_decay", "train.loss", "train.class_weights", "train.clip_norm",
+            "train.seed", "train.device"]  # fmt: skip
+NEW, RUN = "New training", "Chosen run"
+FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
+
+
+def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
+    """The config that the form describes; an error is shown where it arises."""
+    rate, source = st.session_state.get("lr-source", (None, "typed"))
+    try:
+        return base.changed(values, lr_source=source if rate == values["train.max_lr"] else "typed")
+    except ConfigError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def facts(config: RunConfig, data: DataSet) -> None:
+    """What the form will train, where its learning rate came from, on what, and how long it will take."""
+    steps = steps_per_epoch(config, data)
+    total = steps * config.train.epochs
+    device = devices.resolve(config.train.device)
+    precision = devices.likely_precision(config.train.precision, device)
+    pace = measured_pace(config)
+    lasts = (f"About {state.duration(pace[0] * total)}, from the pace of {pace[1].title}."
+             if pace else "How long it takes shows after the first steps.")  # fmt: skip
+    source = "typed" if config.lr_source == "typed" else config.lr_source.replace(" of ", ", from ")
+    st.caption(
+        f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
+        f"{steps} steps an epoch, {total} in all · {precision} on {devices.label(device)} · learning rate: {source}. "
+        f"{lasts}"
+    )
+    if total < FEW_STEPS:
+        st.warning(f"Only {total} steps: too few for a one-cycle to rise and fall. Train more epochs, or with a "
+                   "smaller batch.", icon=":material/warning:")  # fmt: skip
+
+
+def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
+    """Optimizer steps an epoch, from the same arithmetic as training."""
+    pairs = [data.manifest.pairs[i] for i in data.indices("train")]
+    return geometry.steps_per_epoch(
+        [(pair.height, pair.width) for pair in pairs], image_size=config.data.image_size,
+        size_mode=config.data.size_mode, batch_size=config.train.batch_size,
+    )  # fmt: skip
+
+
+def plan(config: RunConfig, total: int) -> pd.DataFrame:
+    """Learning rate and momentum of every step, from the function that training uses."""
+    names = ("schedule", "max_lr", "pct_start", "div_factor", "final_div_factor", "momentum_max", "momentum_min")
+    planned = partial(schedules.planned, **{name: getattr(config.train, name) for name in names})
+    rows = [(step, *planned(step, total)) for step in range(total)]
+    return pd.DataFrame(rows, columns=["step", "lr", "momentum"])
+
+
+def view(run: Run | None) -> str:
+    """Whether to show the form's plan or the chosen run."""
+    if run is None:
+        return NEW
+    if "train-view" not in st.session_state:
+        st.session_state["train-view"] = RUN if run.status.is_live else NEW
+    return st.segmented_control("Show", [NEW, RUN], key="train-view", required=True, persist_state="session")
+
+
+def preview(config: RunConfig, data: DataSet) -> None:
+    """Learning rate above momentum over all steps, as this form will train."""
+    planned = plan(config, steps_per_epoch(config, data) * config.train.epochs)
+    st.markdown("**What the schedule will do**")
+    st.altair_chart(charts.schedule_chart(planned, None, "lr", height=210), alt="Planned learning rate over steps")
+    st.altair_chart(charts.schedule_chart(planned, None, "momentum", height=150), alt="Planned momentum over steps")
+    st.caption("One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
+               "other way. A loss that rises towards the peak is expected.")  # fmt: skip
+
+
+def start(config: RunConfig, name: str) -> None:
+    """A callback: starts the training and looks at it."""
+    run = jobs.start(config, name=name.strip())
+    st.session_state.update({"run": run.id, "train-view": RUN, "run-name": ""})
+
+
+def again(run: Run) -> None:
+    """A callback: fills the form from a run."""
+    forms.fill("train", run.config, [*BASIC, *ADVANCED])
+    st.session_state.update({"train-view": NEW, "lr-source": (run.config.train.max_lr, run.config.lr_source)})
+
+
+def draw(run: Run, status: Status) -> None:
+    """The run as it is now: progress, loss over rate over momentum, scores, the same pictures each epoch."""
+    live.face(run, status, keeps="the model as it is then, with its scores")
+    history, config = history_of(run), run.config
+    batches, scores = history.batches(), history.scores
+    if not len(batches):
+        if status.is_live:
+            st.skeleton(height=420)
+        return
+    try:
+        total = steps_per_epoch(config, open_dataset(config.dataset)) * config.train.epochs
+    except UnetlabError:  # the data set is gone; what was logged can still be looked at
+        total = int(batches["step"].max()) + 1
+    planned = plan(config, total)
+    st.altair_chart(charts.loss_chart(batches, scores, total), key="live-loss",
+                    alt="Training loss, raw and smoothed, and validation loss per epoch, over steps")  # fmt: skip
+    st.caption(f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
+               f"dashed: planned. {_note(batches, planned)}")  # fmt: skip
+    st.altair_chart(charts.schedule_chart(planned, batches, "lr"), key="live-lr", alt="Learning rate over steps")
+    st.altair_chart(charts.schedule_chart(planned, batches, "momentum"), key="live-momentum", alt="Momentum over steps")
+    if len(scores):
+        last = scores.iloc[-1]
+        dice = "absent" if pd.isna(last["mean_dice"]) else f"{last['mean_dice']:.3f}"
+        st.markdown(f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
+                    "(pixel counts pooled, background left out)")  # fmt: skip
+        st.altair_chart(charts.score_chart(scores, config.train.epochs), key="live-scores",
+                        alt="Mean Dice and mean IoU per epoch")  # fmt: skip
+    if history.previews:
+        overlays.previews(run, history.previews)
+
+
+def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
+    peak = int(planned["lr"].idxmax())
+    step = int(batches["step"].max())
+    if step < peak:
+        return f"The rate rises until step {peak}; a loss that rises with it is expected."
+    return f"The rate peaked at step {peak} and falls since: this is where the loss settles."
+
+
+def afterwards(run: Run) -> None:
+    """What to do with the run: look at results, train again, name it, read its log."""
+    status = run.status
+    if not status.is_live:
+        with st.container(horizontal=True):
+            if run.read("evaluation.json"):
+                st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
+            st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run,))
+    with st.expander("Name and remarks", icon=":material/edit_note:"):
+        notes = run.notes
+        name = st.text_input("Run name", notes.name, key=f"name-{run.id}")
+        remarks = st.text_area("Remarks", notes.remarks, key=f"remarks-{run.id}")
+        if (name, remarks) != (notes.name, notes.remarks):
+            run.write_notes(Notes(name=name, tags=notes.tags, remarks=remarks))
+    if status.state not in ("failed", "lost"):
+        live.log(run)
