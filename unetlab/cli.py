@@ -109,7 +109,7 @@ def lr_find(dataset: str, from_run: From = None, settings: Settings = [], json: 
 @app.command()
 def train(
     dataset: str, lr: LR = None, from_run: From = None, settings: Settings = [], name: str = "", json: Json = False
-) -> None:  # fmt: skip
+) -> None:
     """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
     config = _config("train", dataset, from_run, settings)
     if lr in lr_curve.DEFINITIONS:
@@ -189,10 +189,14 @@ def free(
     before, after = [vars(memory) for memory in receipt.before], [vars(memory) for memory in receipt.after]
     content = {"processes": rows, "before": before, "after": after, "is_complete": receipt.is_complete}
     mib = 2**20
-    lines = [f"{r['run']} (pid {r['pid']}): {r['ram_before'] / mib:.0f} -> {r['ram_after'] / mib:.0f} MiB, {r['state']}"
-             for r in rows] or ["No worker of this workspace was running."]  # fmt: skip
-    lines += [f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
-              for b, a in zip(receipt.before, receipt.after, strict=True)]  # fmt: skip
+    lines = [
+        f"{r['run']} (pid {r['pid']}): {r['ram_before'] / mib:.0f} -> {r['ram_after'] / mib:.0f} MiB, {r['state']}"
+        for r in rows
+    ] or ["No worker of this workspace was running."]
+    lines += [
+        f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
+        for b, a in zip(receipt.before, receipt.after, strict=True)
+    ]
     show(content, [*lines, "The queue is held. Let it go on with: python -m unetlab free --release"], as_json=json)
     if not receipt.is_complete:
         raise RunError("A worker did not end. Look at it with: ps -ef | grep unetlab.worker")

@@ -28,14 +28,19 @@ class DataOptions(_Options):
     """How pictures reach the network."""
 
     image_size: int = _option(
-        256, "Image size (px)", "Long side in resize mode, side of the square in crop and tile mode. Never enlarges.",
-        level="basic", ge=16, le=4096,
-    )  # fmt: skip
+        256,
+        "Image size (px)",
+        "Long side in resize mode, side of the square in crop and tile mode. Never enlarges.",
+        level="basic",
+        ge=16,
+        le=4096,
+    )
     size_mode: Literal["resize", "crop", "tile"] = _option(
-        "resize", "Size mode",
+        "resize",
+        "Size mode",
         "resize: the whole picture, smaller. crop: one random square of each picture per epoch. "
         "tile: as many random squares as cover the picture.",
-    )  # fmt: skip
+    )
 
 
 class ModelOptions(_Options):
@@ -60,17 +65,25 @@ class TrainOptions(_Options):
         8, "Batch size", "Pictures per step. Smaller needs less memory.", level="basic", ge=1, le=1024
     )
     max_lr: float = _option(
-        1e-3, "Learning rate (maximum)", "The peak of the schedule. Take it from the LR finder.", level="basic",
-        gt=0, le=100,
-    )  # fmt: skip
+        1e-3,
+        "Learning rate (maximum)",
+        "The peak of the schedule. Take it from the LR finder.",
+        level="basic",
+        gt=0,
+        le=100,
+    )
     schedule: Literal["one_cycle", "fastai_one_cycle", "flat"] = _option(
-        "one_cycle", "Schedule",
+        "one_cycle",
+        "Schedule",
         "one_cycle: torch's OneCycleLR. fastai_one_cycle: fastai's formula. flat: the same rate throughout.",
-    )  # fmt: skip
+    )
     pct_start: float = _option(
-        0.3, "Warm-up share", "Share of all steps in which the learning rate rises (torch and fastai v1: 0.3).",
-        gt=0, lt=1,
-    )  # fmt: skip
+        0.3,
+        "Warm-up share",
+        "Share of all steps in which the learning rate rises (torch and fastai v1: 0.3).",
+        gt=0,
+        lt=1,
+    )
     div_factor: float = _option(25.0, "Start divisor", "The first rate is max / this (torch and fastai: 25).", ge=1)
     final_div_factor: float = _option(
         1e4, "Final divisor", "The last rate is first / this (torch: 1e4). fastai_one_cycle ends at max / 1e5.", ge=1
@@ -79,10 +92,11 @@ class TrainOptions(_Options):
     momentum_min: float = _option(0.85, "Momentum, low", "AdamW's beta1 at the peak rate (fastai).", ge=0, lt=1)
     weight_decay: float = _option(0.01, "Weight decay", "AdamW's decoupled decay (fastai and torch: 0.01).", ge=0, le=1)
     precision: Literal["auto", "fp32", "bf16-mixed", "fp16-mixed"] = _option(
-        "auto", "Precision",
+        "auto",
+        "Precision",
         "auto: bf16-mixed where the device computes it fast, else fp16-mixed on a GPU, else fp32. Weights stay fp32.",
         level="basic",
-    )  # fmt: skip
+    )
     device: str = _option(
         "auto", "Device", "auto, cpu, cuda, cuda:N or mps.", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$"
     )
@@ -90,14 +104,16 @@ class TrainOptions(_Options):
         "cross_entropy+dice", "Loss", "Cross-entropy judges pixels, Dice judges the overlap of regions."
     )
     class_weights: Literal["none", "balanced"] = _option(
-        "none", "Class weights",
+        "none",
+        "Class weights",
         "balanced: rare classes count more in the cross-entropy, by 1 / sqrt(share) with mean 1.",
-    )  # fmt: skip
+    )
     augment: Literal["none", "flips", "standard", "strong"] = _option(
-        "standard", "Augmentation",
+        "standard",
+        "Augmentation",
         "flips: mirrored. standard: also rotated by up to 15 degrees, scaled, brighter or darker. strong: more of it.",
         level="basic",
-    )  # fmt: skip
+    )
     clip_norm: float = _option(
         0.0, "Gradient clipping", "Largest gradient norm allowed in a step; 0 switches clipping off.", ge=0
     )
@@ -111,9 +127,13 @@ class LRFindOptions(_Options):
     end_lr: float = _option(10.0, "Sweep to", "Last learning rate (fastai: 10).", gt=0, le=1000)
     num_steps: int = _option(100, "Steps", "Training steps in the sweep (fastai: 100).", ge=20, le=2000)
     repeats: int = _option(
-        1, "Repeats", "Sweeps over freshly shuffled pictures; the spread of their picks says how sure they are.",
-        level="basic", ge=1, le=20,
-    )  # fmt: skip
+        1,
+        "Repeats",
+        "Sweeps over freshly shuffled pictures; the spread of their picks says how sure they are.",
+        level="basic",
+        ge=1,
+        le=20,
+    )
 
 
 JobKind = Literal["lr_find", "train", "evaluate"]
@@ -146,8 +166,16 @@ class RunConfig(_Options):
 
 def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
     """Whether a sweep of one answers for the other: all options equal but the rate, its schedule and the length."""
-    free = {"max_lr", "epochs", "schedule", "pct_start", "div_factor", "final_div_factor", "momentum_max",
-            "momentum_min"}  # fmt: skip
+    free = {
+        "max_lr",
+        "epochs",
+        "schedule",
+        "pct_start",
+        "div_factor",
+        "final_div_factor",
+        "momentum_max",
+        "momentum_min",
+    }
 
     def key(config: RunConfig) -> tuple[Any, ...]:
         return config.dataset, config.data, config.model, config.train.model_dump(exclude=free)
@@ -156,8 +184,11 @@ def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
 
 
 GROUPS: dict[str, type[_Options]] = {
-    "data": DataOptions, "model": ModelOptions, "train": TrainOptions, "lr_find": LRFindOptions,
-}  # fmt: skip
+    "data": DataOptions,
+    "model": ModelOptions,
+    "train": TrainOptions,
+    "lr_find": LRFindOptions,
+}
 
 
 def option_fields() -> dict[str, Any]:

@@ -87,8 +87,10 @@ def show_manifest(manifest: Manifest, *, as_json: bool) -> None:
         lines.append(f"  {entry.id:3} {entry.name:20} {entry.pixels / total:6.1%} of the pixels{role}")
     lines += [f"- {decision}" for decision in manifest.decisions]
     lines += [f"{problem.severity}: {problem.message}" for problem in manifest.problems]
-    for title, names in (("pictures without a mask", manifest.unmatched_images),
-                         ("masks without a picture", manifest.unmatched_masks)):  # fmt: skip
+    for title, names in (
+        ("pictures without a mask", manifest.unmatched_images),
+        ("masks without a picture", manifest.unmatched_masks),
+    ):
         lines += [f"{len(names)} {title}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"] if names else []
     show(value, lines, as_json=as_json)
 
@@ -108,6 +110,7 @@ def lr_lines(run: Run) -> list[str]:
         spread = f" ({len(rates)} sweeps: {min(rates):.2g} to {max(rates):.2g})" if len(rates) > 1 else ""
         found = f"{pick['lr']:.2e}{spread}" if pick else f"declined. {curve['declined'][name]}"
         lines += [f"  {name:15} {found}", f"  {'':15} {definition}"]
+        lines += [f"  {'':15} {curve['cautions'][name]}"] if name in curve["cautions"] else []
     return lines
 
 
@@ -122,15 +125,19 @@ def train_lines(run: Run) -> list[str]:
     if not result or not evaluation:
         return lines
     valid = result["valid"]
-    lines.append(f"  best epoch {result['epochs']}, {result['steps']} steps in {result['seconds']:.0f} s, "
-                 f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}")  # fmt: skip
+    lines.append(
+        f"  best epoch {result['epochs']}, {result['steps']} steps in {result['seconds']:.0f} s, "
+        f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}"
+    )
     lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")
     lines += [
         f"  {name:20} Dice {number(valid['dice'][name])}  IoU {number(valid['iou'][name])}" for name in valid["dice"]
     ]
     lines.append(f"  mean without background: Dice {number(valid['mean_dice'])}  IoU {number(valid['mean_iou'])}")
-    lines.append(f"  pixel accuracy {number(valid['pixel_accuracy'])} (always the largest class: "
-                 f"{number(evaluation['majority_share'])})")  # fmt: skip
+    lines.append(
+        f"  pixel accuracy {number(valid['pixel_accuracy'])} (always the largest class: "
+        f"{number(evaluation['majority_share'])})"
+    )
     return lines
 
 

@@ -87,15 +87,21 @@ def _refusal(losses: Sequence[float]) -> str | None:
         return "The loss is not a finite number from the first step. Look at the pictures' values and the masks."
     if len(usable) < MIN_POINTS:
         if first_divergence(losses) < len(losses):
-            return (f"The loss blows up after {first_divergence(losses)} steps, before a slope can be read. "
-                    "Start the sweep at a lower rate.")  # fmt: skip
-        return (f"Only {len(losses)} points; with {TRIM_START} cut at the start and {TRIM_END} at the end, "
-                f"{MIN_POINTS} must remain. Sweep with more steps.")  # fmt: skip
+            return (
+                f"The loss blows up after {first_divergence(losses)} steps, before a slope can be read. "
+                "Start the sweep at a lower rate."
+            )
+        return (
+            f"Only {len(losses)} points; with {TRIM_START} cut at the start and {TRIM_END} at the end, "
+            f"{MIN_POINTS} must remain. Sweep with more steps."
+        )
     if np.ptp(usable) <= 1e-3 * np.abs(usable).max():
         return "The curve is flat: no rate changes the loss. Sweep to a higher rate, or look at the masks."
     if usable[0] - usable.min() < MIN_FALL * abs(usable[0]):
-        return (f"The loss never falls: at best {usable.min():.3g} from {usable[0]:.3g}. "
-                "Sweep from a lower rate, or look at the masks.")  # fmt: skip
+        return (
+            f"The loss never falls: at best {usable.min():.3g} from {usable[0]:.3g}. "
+            "Sweep from a lower rate, or look at the masks."
+        )
     return None
 
 
@@ -112,6 +118,25 @@ def _valley(losses: np.ndarray) -> int:
                 longest_start = longest_end - lengths[longest_end]
     section = (longest_end - longest_start) / 3
     return longest_start + int(section) + int(section / 2)
+
+
+def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str | None:
+    """Why a pick should be taken with care, read off the raw losses; None when nothing speaks against it.
+
+    The smoothed loss lags behind the raw one, by some ten points at beta 0.98, so a pick can lie where the raw loss
+    rises already. Said when the raw loss there (median of 5) has lost more than a quarter of its fall.
+    """
+    raw = np.asarray(losses, dtype=np.float64)
+    if len(raw) < TRIM_START + TRIM_END + MIN_POINTS or not np.isfinite(raw).all():
+        return None
+    calm = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(raw, 2, mode="edge"), 5), axis=1)
+    here, lowest = int(np.argmin(np.abs(np.log(np.asarray(lrs) / rate)))), int(np.argmin(calm))
+    if here <= lowest or calm[here] - calm[lowest] < 0.25 * (calm[0] - calm[lowest]):
+        return None
+    return (
+        f"Take care: at this rate the raw loss was {calm[here]:.2f} already, up from its lowest {calm[lowest]:.2f} "
+        f"at {lrs[lowest]:.1e}. The smoothed curve lags behind."
+    )
 
 
 def spread(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:

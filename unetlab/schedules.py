@@ -90,11 +90,25 @@ def exponential(step: int, num_steps: int, start_lr: float, end_lr: float) -> fl
     return start_lr * (end_lr / start_lr) ** (step / num_steps)
 
 
-def planned(step: int, total_steps: int, *, schedule: str, max_lr: float, pct_start: float, div_factor: float,
-            final_div_factor: float, momentum_max: float, momentum_min: float) -> tuple[float, float]:  # fmt: skip
+def planned(
+    step: int,
+    total_steps: int,
+    *,
+    schedule: str,
+    max_lr: float,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+    momentum_max: float,
+    momentum_min: float,
+) -> tuple[float, float]:
     """`(lr, momentum)` of the schedule that `config.TrainOptions.schedule` names."""
-    shared = {"pct_start": pct_start, "div_factor": div_factor, "momentum_max": momentum_max,
-              "momentum_min": momentum_min}  # fmt: skip
+    shared = {
+        "pct_start": pct_start,
+        "div_factor": div_factor,
+        "momentum_max": momentum_max,
+        "momentum_min": momentum_min,
+    }
     if schedule == "flat":
         return max_lr, momentum_max
     if schedule == "fastai_one_cycle":

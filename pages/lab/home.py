@@ -13,14 +13,24 @@ st.markdown(
 sample, own = st.columns(2, gap="medium")
 with sample.container(border=True, height="stretch"):
     st.markdown("#### Try it on the sample")
-    st.write("Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each "
-             "step; about two minutes.")  # fmt: skip
-    st.button("Try it on the sample", type="primary", icon=":material/play_arrow:", key="try-sample",
-              on_click=state.attempt, args=(journey.try_sample,))  # fmt: skip
+    st.write(
+        "Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each "
+        "step; about two minutes."
+    )
+    st.button(
+        "Try it on the sample",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="try-sample",
+        on_click=state.attempt,
+        args=(journey.try_sample,),
+    )
 with own.container(border=True, height="stretch"):
     st.markdown("#### Bring my pictures")
-    st.write("Pictures and masks as files, a folder, a zip or a path on this machine. You see how they were paired "
-             "before anything is kept.")  # fmt: skip
+    st.write(
+        "Pictures and masks as files, a folder, a zip or a path on this machine. You see how they were paired "
+        "before anything is kept."
+    )
     st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
 if st.session_state.pop("go-to-sweep", False):

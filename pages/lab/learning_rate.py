@@ -8,21 +8,33 @@ from unetlab.ui import forms, live, state, sweeping
 st.title("Learning rate")
 data = state.chosen_dataset()
 if data is None:
-    live.nothing_yet("The sweep needs a data set: it trains on it for a few seconds.", "pages/lab/data.py",
-                     "Bring pictures, or make the sample")  # fmt: skip
+    live.nothing_yet(
+        "The sweep needs a data set: it trains on it for a few seconds.",
+        "pages/lab/data.py",
+        "Bring pictures, or make the sample",
+    )
 
 form, curve = st.columns([1, 2], gap="large")
 with form:
-    st.caption(f"Sweeps on **{data.name}**: the rate rises from tiny to huge within "
-               "one short training; the weights are put back afterwards.")  # fmt: skip
+    st.caption(
+        f"Sweeps on **{data.name}**: the rate rises from tiny to huge within "
+        "one short training; the weights are put back afterwards."
+    )
     base = RunConfig(kind="lr_find", dataset=data.name)
     values = forms.options("lr", base, sweeping.BASIC)
     with st.expander("Advanced", icon=":material/tune:"):
         values |= forms.options("lr", base, sweeping.ADVANCED)
     sweep = sweeping.chosen_sweep(data.name)
     is_ready = sweep is not None and sweeping.rate_of(sweep) is not None
-    st.button("Find the learning rate", type="secondary" if is_ready else "primary", icon=":material/query_stats:",
-              key="start-sweep", width="stretch", on_click=state.attempt, args=(sweeping.start, base, values))  # fmt: skip
+    st.button(
+        "Find the learning rate",
+        type="secondary" if is_ready else "primary",
+        icon=":material/query_stats:",
+        key="start-sweep",
+        width="stretch",
+        on_click=state.attempt,
+        args=(sweeping.start, base, values),
+    )
 
 with curve:
     if sweep is None:

@@ -8,8 +8,11 @@ from unetlab.ui import forms, live, state, training
 st.title("Train")
 data = state.chosen_dataset()
 if data is None:
-    live.nothing_yet("Training needs a data set: pictures, each with its mask.", "pages/lab/data.py",
-                     "Bring pictures, or make the sample")  # fmt: skip
+    live.nothing_yet(
+        "Training needs a data set: pictures, each with its mask.",
+        "pages/lab/data.py",
+        "Bring pictures, or make the sample",
+    )
 run = state.chosen_run()
 
 form, view = st.columns([1, 2.4], gap="large")
@@ -22,11 +25,19 @@ with form:
     config = training.configured(base, values)
     if config:
         training.facts(config, data)
-    shown = training.view(run)
-    st.button("Start training", type="primary", icon=":material/play_arrow:", key="start-training", width="stretch",
-              disabled=config is None, on_click=state.attempt, args=(training.start, config, name))  # fmt: skip
+    st.button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="start-training",
+        width="stretch",
+        disabled=config is None,
+        on_click=state.attempt,
+        args=(training.start, config, name),
+    )
 
 with view:
+    shown = training.view(run)
     if shown == training.NEW or run is None:
         if config:
             training.preview(config, data)

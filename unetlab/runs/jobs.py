@@ -39,9 +39,13 @@ def launch(run: Run) -> int:
     command = [sys.executable, "-m", "unetlab.worker", str(run.folder)]
     with (run.folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             cwd=Path(__file__).resolve().parents[2],
-        )  # fmt: skip
+        )
     _children.append(process)
     return process.pid
 

@@ -20,9 +20,11 @@
 | reserve                     | worker                | room to say "disk full" in                                     |
 """
 
+import io
 import secrets
 import shutil
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,17 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The name a person gave it, else its id."""
-        return self.notes.name or self.id
+        """The name a person gave it, else its kind and time: "training of 05-04 10:12"."""
+        kind = {"lr_find": "sweep", "train": "training", "evaluate": "scoring"}.get(
+            (self.read("config.json") or {}).get("kind"), "run"
+        )
+        return self.notes.name or f"{kind} of {self.when}"
+
+    @property
+    def when(self) -> str:
+        """Month, day, hour and minute of its start, from its id: "05-04 10:12"."""
+        day, _, clock = self.id.partition("_")[0].partition("T")
+        return f"{day[5:]} {clock[:5].replace('-', ':')}"
 
     def write_notes(self, notes: Notes) -> None:
         """Replaces the notes."""
@@ -178,6 +189,15 @@ class EventWriter:
         """Appends the event; it is in the file when this returns."""
         self._file.write(events.to_line(event, time=time.time(), attempt=self._attempt))
         self._file.flush()
+
+
+def weights_archive(run: Run) -> bytes:
+    """A zip of the best weights and their card."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("best.safetensors", "best.json"):
+            archive.write(run.folder / name, name)
+    return buffer.getvalue()
 
 
 def summary(run: Run) -> dict[str, Any]:

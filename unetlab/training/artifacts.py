@@ -28,10 +28,16 @@ def write_environment(run: Run, data: DataSet, device: torch.device, precision_n
     """Versions, device, threads, seed and the data's hash: what a repeat of this run must share."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     environment = {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "device": str(device), "device_name": name, "precision": precision_name,
-        "threads": torch.get_num_threads(), "seed": seed, "content_hash": data.manifest.content_hash,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "device": str(device),
+        "device_name": name,
+        "precision": precision_name,
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+        "content_hash": data.manifest.content_hash,
+    }
     files.write_json(run.folder / "environment.json", environment)
 
 
@@ -48,10 +54,19 @@ def write_lr_curve(run: Run, sweeps: list[Sweep]) -> dict[str, float]:
         ],
         "picks": {name: asdict(p) if isinstance(p, lr_curve.Pick) else None for name, p in picks.items()},
         "declined": {name: pick.reason for name, pick in picks.items() if isinstance(pick, lr_curve.Declined)},
+        "cautions": _cautions(sweeps, picks),
         "spread": lr_curve.spread([(sweep.lrs, sweep.smoothed_losses) for sweep in sweeps]),
     }
     files.write_json(run.folder / "lr_curve.json", content)
     return {name: pick.lr for name, pick in picks.items() if isinstance(pick, lr_curve.Pick)}
+
+
+def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Declined]) -> dict[str, str]:
+    found = {}
+    for name, pick in picks.items():
+        if isinstance(pick, lr_curve.Pick) and (text := lr_curve.caution(sweeps[0].lrs, sweeps[0].losses, pick.lr)):
+            found[name] = text
+    return found
 
 
 def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:

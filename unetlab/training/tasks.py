@@ -67,9 +67,13 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent) -> 
     model = build_model(config.model, channels=data.channels, num_classes=data.num_classes)
     model.set_normalisation(*data.statistics())
     learner = Learner(
-        model, loss_of(config, data, device), device=device, precision_name=precision_name,
-        weight_decay=options.weight_decay, clip_norm=options.clip_norm,
-    )  # fmt: skip
+        model,
+        loss_of(config, data, device),
+        device=device,
+        precision_name=precision_name,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+    )
     pictures = Pictures(data, config.data)
     batches = TrainingBatches(
         pictures, batch_size=options.batch_size, augment=options.augment, seed=options.seed, device=device
@@ -118,10 +122,11 @@ def train_with_first(run: Run, config: RunConfig, picks: dict[str, float], on_ev
         return
     name, rate = next(iter(picks.items()))
     jobs.start(
-        config.changed({"train.max_lr": rate}, kind="train", parent=run.id, then_train=False,
-                       lr_source=f"{name} of {run.id}"),
+        config.changed(
+            {"train.max_lr": rate}, kind="train", parent=run.id, then_train=False, lr_source=f"{name} of {run.id}"
+        ),
         name=run.notes.name,
-    )  # fmt: skip
+    )
 
 
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
@@ -133,9 +138,14 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
         raise TrainingError("The validation split is empty. Split the data set again on the Data page.")
     shown = [indices[i] for i in np.unique(np.linspace(0, len(indices) - 1, PREVIEWS).round().astype(int))]
     evaluate_here = partial(
-        evaluate, pictures=setup.pictures, indices=indices, loss=loss_of(config, data, learner.device),
-        autocast=learner.autocast, device=learner.device, batch_size=options.batch_size,
-    )  # fmt: skip
+        evaluate,
+        pictures=setup.pictures,
+        indices=indices,
+        loss=loss_of(config, data, learner.device),
+        autocast=learner.autocast,
+        device=learner.device,
+        batch_size=options.batch_size,
+    )
 
     def validate(epoch: int) -> Evaluation:
         folder = run.folder / "previews" / f"epoch_{epoch:03d}"
@@ -165,9 +175,13 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
 
     began = time.monotonic()
     steps = learner.fit_one_cycle(
-        setup.batches, validate, epochs=options.epochs, schedule=schedule_of(config),
-        on_event=follow, should_stop=should_stop,
-    )  # fmt: skip
+        setup.batches,
+        validate,
+        epochs=options.epochs,
+        schedule=schedule_of(config),
+        on_event=follow,
+        should_stop=should_stop,
+    )
     seconds = time.monotonic() - began
     is_stopped = should_stop()
     if not (run.folder / "best.safetensors").exists():
@@ -195,10 +209,14 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     model.to(torch_device, memory_format=torch.channels_last)
     write_environment(run, data, torch_device, precision_name, config.train.seed)
     evaluate_here = partial(
-        evaluate, pictures=Pictures(data, card.data), indices=data.indices("valid"),
-        loss=loss_of(config, data, torch_device), autocast=partial(precision.autocast, precision_name, torch_device),
-        device=torch_device, batch_size=config.train.batch_size,
-    )  # fmt: skip
+        evaluate,
+        pictures=Pictures(data, card.data),
+        indices=data.indices("valid"),
+        loss=loss_of(config, data, torch_device),
+        autocast=partial(precision.autocast, precision_name, torch_device),
+        device=torch_device,
+        batch_size=config.train.batch_size,
+    )
     began = time.monotonic()
     valid = write_evaluation(run, data, evaluate_here, model, on_event)
     seconds = time.monotonic() - began

@@ -14,12 +14,22 @@ PICK_LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10"
 
 
 def _x_axis(total: int, title: str = "step") -> alt.X:
-    return alt.X("step:Q", title=title, scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
-                 axis=alt.Axis(tickMinStep=1, grid=False))  # fmt: skip
+    return alt.X(
+        "step:Q",
+        title=title,
+        scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
+        axis=alt.Axis(tickMinStep=1, grid=False),
+    )
 
 
-def _y_axis(field: str, title: str, *, domain: tuple[float, float] | None = None, is_log: bool = False,
-            format: str | None = None) -> alt.Y:  # fmt: skip
+def _y_axis(
+    field: str,
+    title: str,
+    *,
+    domain: tuple[float, float] | None = None,
+    is_log: bool = False,
+    format: str | None = None,
+) -> alt.Y:
     scale = alt.Scale(type="log") if is_log else alt.Scale(zero=False, nice=True)
     if domain is not None and not is_log:
         scale = alt.Scale(domain=list(domain), clamp=True)
@@ -36,55 +46,61 @@ def ceiling(value: float) -> float:
 
 
 def loss_chart(
-    batches: pd.DataFrame, scores: pd.DataFrame, total_steps: int, *, is_log: bool = False, height: int = 220
+    batches: pd.DataFrame, scores: pd.DataFrame, total_steps: int, *, is_log: bool = False, height: int = 280
 ) -> alt.LayerChart:
     """Training loss (raw faint, smoothed) and a dot for the validation loss after each epoch, over steps."""
     raw = decimate(batches, "loss")
-    top = ceiling(max(batches["smooth"].max(), scores["valid_loss"].max() if len(scores) else 0) * 1.05)
+    # one wild value must not flatten the rest: it is drawn at the upper edge, its tooltip tells the number
+    validation = scores["valid_loss"].quantile(0.75) if len(scores) else 0
+    top = ceiling(max(batches["smooth"].quantile(0.98), validation) * 1.05)
     y = _y_axis("loss", "loss", domain=(0, top), is_log=is_log)
     base = alt.Chart(raw).encode(x=_x_axis(total_steps))
     faint = base.mark_line(color=TRAIN, opacity=0.25, strokeWidth=1, clip=True).encode(y=y)
     smoothed = base.mark_line(color=TRAIN, strokeWidth=2, clip=True).encode(
-        y=_y_axis("smooth", "loss", domain=(0, top), is_log=is_log),
-        tooltip=[alt.Tooltip("step"), alt.Tooltip("loss", format=".4f"), alt.Tooltip("smooth", format=".4f"),
-                 alt.Tooltip("lr", format=".2e")],
-    )  # fmt: skip
+        y=_y_axis("smooth", "loss", domain=(0, top), is_log=is_log)
+    )
+    told = {"step": "", "loss": ".4f", "smooth": ".4f", "lr": ".2e", "momentum": ".3f"}
     dots = (
         alt.Chart(scores)
         .mark_point(color=VALID, filled=True, size=55, shape="diamond", clip=True)
         .encode(
             x=_x_axis(total_steps),
             y=_y_axis("valid_loss", "loss", domain=(0, top), is_log=is_log),
-            tooltip=[alt.Tooltip("epoch"), alt.Tooltip("valid_loss", format=".4f"),
-                     alt.Tooltip("mean_dice", format=".4f")],
+            tooltip=[
+                alt.Tooltip("epoch"),
+                alt.Tooltip("valid_loss", format=".4f"),
+                alt.Tooltip("mean_dice", format=".4f"),
+            ],
         )
-    )  # fmt: skip
-    return alt.layer(faint, smoothed, dots).properties(height=height)
+    )
+    return alt.layer(faint, smoothed, _hover(base, told), dots).properties(height=height)
+
+
+def _hover(base: alt.Chart, told: dict[str, str]) -> alt.Chart:
+    """Invisible rules, one a step, that show its numbers wherever the pointer is above it."""
+    tooltip = [alt.Tooltip(field, **({"format": form} if form else {})) for field, form in told.items()]
+    return base.mark_rule(opacity=0, strokeWidth=8).encode(tooltip=tooltip)
 
 
 def schedule_chart(
-    plan: pd.DataFrame, used: pd.DataFrame | None, field: str, *, height: int = 110, is_log: bool = False
+    plan: pd.DataFrame, used: pd.DataFrame | None, field: str, *, height: int = 150, is_log: bool = False
 ) -> alt.LayerChart:
     """`field` ("lr" or "momentum") as planned (thin, dashed) and as used so far (thick), over steps."""
     total = len(plan)
     title, color = ("learning rate", LR) if field == "lr" else ("momentum", MOMENTUM)
-    format_ = ".0e" if field == "lr" else ".2f"
+    format_ = "~e" if field == "lr" else ".2f"
     domain = None if is_log else (plan[field].min() if field == "momentum" else 0, plan[field].max())
     y = _y_axis(field, title, is_log=is_log, domain=domain, format=format_)
-    tooltip = [alt.Tooltip("step"), alt.Tooltip(field, format=".3e" if field == "lr" else ".3f")]
-    planned = (
-        alt.Chart(decimate(plan, field))
-        .mark_line(color=color, strokeDash=[4, 3], strokeWidth=1.2, opacity=0.8)
-        .encode(x=_x_axis(total), y=y, tooltip=tooltip)
-    )
-    layers = [planned]
+    base = alt.Chart(decimate(plan, field)).encode(x=_x_axis(total))
+    layers = [base.mark_line(color=color, strokeDash=[4, 3], strokeWidth=1.2, opacity=0.8).encode(y=y)]
     if used is not None:
         line = alt.Chart(decimate(used, field)).mark_line(color=color, strokeWidth=2.4)
-        layers.append(line.encode(x=_x_axis(total), y=y, tooltip=tooltip))
+        layers.append(line.encode(x=_x_axis(total), y=y))
+    layers.append(_hover(base, {"step": "", field: ".3e" if field == "lr" else ".3f"}))
     return alt.layer(*layers).properties(height=height)
 
 
-def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 150) -> alt.LayerChart:
+def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 230) -> alt.LayerChart:
     """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone."""
     names = {"mean_dice": "mean Dice", "mean_iou": "mean IoU"}
     long = scores.melt("epoch", list(names), "score", "value").dropna().replace({"score": names})
@@ -93,10 +109,13 @@ def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 150) -> alt.
     base = alt.Chart(long).encode(
         x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(epochs, 2)]), axis=axis),
         y=_y_axis("value", "score", domain=(0, 1)),
-        color=alt.Color("score:N", scale=alt.Scale(domain=list(names.values()), range=[VALID, MOMENTUM]),
-                        legend=alt.Legend(title=None, orient="bottom")),
+        color=alt.Color(
+            "score:N",
+            scale=alt.Scale(domain=list(names.values()), range=[VALID, MOMENTUM]),
+            legend=alt.Legend(title=None, orient="bottom"),
+        ),
         tooltip=["epoch", "score", alt.Tooltip("value", format=".4f")],
-    )  # fmt: skip
+    )
     dash = alt.StrokeDash("score:N", legend=None)
     return alt.layer(base.mark_line().encode(strokeDash=dash), base.mark_point(filled=True, size=40)).properties(
         height=height
@@ -104,19 +123,27 @@ def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 150) -> alt.
 
 
 def lr_curve_chart(
-    sweeps: list[pd.DataFrame], picks: dict[str, dict | None], chosen: float | None, lr_range: tuple[float, float],
-    *, height: int = 360,
-) -> alt.LayerChart:  # fmt: skip
+    sweeps: list[pd.DataFrame],
+    picks: dict[str, dict | None],
+    chosen: float | None,
+    lr_range: tuple[float, float],
+    *,
+    height: int = 360,
+) -> alt.LayerChart:
     """Loss over learning rate (log): raw points faint, smoothed line, trimmed ends shaded, picks marked and labelled.
 
     `sweeps`: tables with lr, loss, smooth. Clicking a point selects its rate under the name "pick".
     """
     points = pd.concat([sweep.assign(sweep=i) for i, sweep in enumerate(sweeps)])
-    high, low = points["smooth"].max(), points["smooth"].min()
+    high, low = points["smooth"].max(), min(points["smooth"].min(), points["loss"].quantile(0.05))
     start = points["smooth"].iloc[0]
     top = min(high, max(2.0 * start, 4 * low)) * 1.05
-    x = alt.X("lr:Q", title="learning rate", scale=alt.Scale(type="log", domain=list(lr_range)),
-              axis=alt.Axis(format="~e", grid=False))  # fmt: skip
+    x = alt.X(
+        "lr:Q",
+        title="learning rate",
+        scale=alt.Scale(type="log", domain=list(lr_range)),
+        axis=alt.Axis(format="~e", grid=False),
+    )
     scale = alt.Scale(domain=[max(low - 0.08 * (top - low), 0), top], clamp=True)
     y = alt.Y("smooth:Q", title="loss", scale=scale, axis=alt.Axis(minExtent=AXIS_PX))
     raw = (
@@ -128,11 +155,18 @@ def lr_curve_chart(
     line = (
         alt.Chart(points)
         .mark_line(color=TRAIN, strokeWidth=2.5, clip=True, point=alt.OverlayMarkDef(opacity=0, size=60))
-        .encode(x=x, y=y, detail="sweep:N",
-                tooltip=[alt.Tooltip("lr", format=".2e"), alt.Tooltip("smooth", format=".4f", title="smoothed loss"),
-                         alt.Tooltip("loss", format=".4f")])
+        .encode(
+            x=x,
+            y=y,
+            detail="sweep:N",
+            tooltip=[
+                alt.Tooltip("lr", format=".2e"),
+                alt.Tooltip("smooth", format=".4f", title="smoothed loss"),
+                alt.Tooltip("loss", format=".4f"),
+            ],
+        )
         .add_params(click)
-    )  # fmt: skip
+    )
     layers: list[alt.Chart] = [_trims(sweeps[0], x), raw, line]
     found = [{"lr": pick["lr"], "name": PICK_LABELS[name]} for name, pick in picks.items() if pick]
     if chosen is not None:
@@ -154,8 +188,7 @@ def _marks(found: pd.DataFrame, x: alt.X) -> list[alt.Chart]:
     found = found.assign(row=range(len(found)))
     names = [*PICK_LABELS.values(), "chosen"]
     color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
-    dash = alt.StrokeDash("name:N", legend=None,
-                          scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 3], [1, 0]]))  # fmt: skip
+    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 3], [1, 0]]))
     base = alt.Chart(found)
     labels = [
         alt.Chart(found[found["row"] == row])
@@ -180,16 +213,16 @@ def class_bars(rows: pd.DataFrame, *, height: int | None = None) -> alt.Chart:
             opacity=alt.Opacity("score:N", scale=alt.Scale(domain=["Dice", "IoU"], range=[1.0, 0.55]), legend=None),
             tooltip=["class", "score", alt.Tooltip("value", format=".4f")],
         )
-        .properties(height=height or max(44 * len(names), 90))
+        .properties(height=height or 70 + 36 * len(names))
     )
 
 
-def share_bar(rows: pd.DataFrame, *, height: int = 34) -> alt.Chart:
+def share_bar(rows: pd.DataFrame, *, height: int = 16) -> alt.Chart:
     """One stacked bar of shares. `rows`: name, share (0..1), color, in order."""
     rows = rows.assign(order=range(len(rows)))
     return (
         alt.Chart(rows)
-        .mark_bar(height=16)
+        .mark_bar()
         .encode(
             x=alt.X("share:Q", stack="zero", axis=None, scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("color:N", scale=None),

@@ -32,9 +32,13 @@ def _widget(prefix: str, key: str, config: RunConfig) -> Any:
         return st.number_input(field.title, low, high, step=1, **shared)
     if field.annotation is float:
         return st.number_input(
-            field.title, None if low is None else float(low), None if high is None else float(high),
-            format=_format(key), step=_step(key), **shared,
-        )  # fmt: skip
+            field.title,
+            None if low is None else float(low),
+            None if high is None else float(high),
+            format=_format(key),
+            step=_step(key),
+            **shared,
+        )
     return st.text_input(field.title, **shared)
 
 

@@ -22,10 +22,16 @@ def draw() -> None:
         state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_title)
         st.fragment(_status_card, run_every=POLL_S)()
         name = "Free GPU memory" if devices.has_gpu() else "Free memory"
-        if st.button(name, icon=":material/memory:", width="stretch", key="free", help=(
-            "Ends unetlab's worker processes: only that gives back all of their memory. A running training is stopped "
-            "and keeps its model."
-        )):  # fmt: skip
+        if st.button(
+            name,
+            icon=":material/memory:",
+            width="stretch",
+            key="free",
+            help=(
+                "Ends unetlab's worker processes: only that gives back all of their memory. A running training is "
+                "stopped and keeps its model."
+            ),
+        ):
             st.session_state.pop("receipt", None)
             _free_dialog()
     problem = st.session_state.pop("problem", None)
@@ -57,18 +63,29 @@ def _job(run: Run, status: Status) -> None:
     else:
         st.progress(state.fraction(status), text=state.progress_text(status))
     label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
-    st.button(label, key=f"stop-{run.id}", disabled=run.has_stop, icon=":material/stop:", on_click=state.attempt,
-              args=(jobs.stop, run), help="Ends it soon and keeps the model it has." if label == "Stop" else None)  # fmt: skip
+    st.button(
+        label,
+        key=f"stop-{run.id}",
+        disabled=run.has_stop,
+        icon=":material/stop:",
+        on_click=state.attempt,
+        args=(jobs.stop, run),
+        help="Ends it soon and keeps the model it has." if label == "Stop" else None,
+    )
 
 
 def _memory(memory: devices.Memory) -> None:
     ours = memory.ours or 0
     others, free = max(memory.used - ours, 0), memory.total - memory.used
     rows = pd.DataFrame(
-        [("used by unetlab", ours / memory.total, "#e08214"), ("used by others", others / memory.total, "#7d8a93"),
-         ("free", free / memory.total, "#c9d2d8")], columns=["name", "share", "color"],
-    )  # fmt: skip
-    st.altair_chart(charts.share_bar(rows), height=34, alt=f"{memory.label}: share used by unetlab, by others, free")
+        [
+            ("used by unetlab", ours / memory.total, "#e08214"),
+            ("used by others", others / memory.total, "#7d8a93"),
+            ("free", free / memory.total, "#c9d2d8"),
+        ],
+        columns=["name", "share", "color"],
+    )
+    st.altair_chart(charts.share_bar(rows), alt=f"{memory.label}: share used by unetlab, by others, free")
     of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{ours / GB:.1f} by unetlab (orange)"
     st.caption(f"{memory.label}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
 
@@ -90,10 +107,13 @@ def _free_dialog() -> None:
 def _receipt(receipt: jobs.Receipt) -> None:
     if receipt.processes:
         rows = [
-            {"process": f"{row.pid} ({row.state})", "before": _gb(row.ram_before, row.gpu_before),
-             "after": _gb(row.ram_after, row.gpu_after)}
+            {
+                "process": f"{row.pid} ({row.state})",
+                "before": _gb(row.ram_before, row.gpu_before),
+                "after": _gb(row.ram_after, row.gpu_after),
+            }
             for row in receipt.processes
-        ]  # fmt: skip
+        ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Memory of each process before and after")
     else:
         st.write("No worker of unetlab was running, so there was nothing to give back.")

@@ -62,6 +62,11 @@ class History:
         columns = ["epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy"]
         return pd.DataFrame([{name: event[name] for name in columns} for event in self.epochs], columns=columns)
 
+    def table(self) -> pd.DataFrame:
+        """Steps and, at the last step of each epoch, its scores: the whole history as one table."""
+        scores = self.scores.drop(columns="epoch").assign(step=lambda frame: frame["step"] - 1)
+        return self.batches().drop(columns="smooth").merge(scores, on="step", how="left")
+
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _history(run_id: str, created: float) -> History:

@@ -37,8 +37,12 @@ def steps(data: DataSet | None) -> list[Step]:
         f"{len(trainings)} training run{'s' if len(trainings) != 1 else ''}" if trainings else "Train and watch",
         "Scores, worst pictures first" if scored else "After the first training",
     )
-    pages = (("Data", "data", data), ("Learning rate", "learning_rate", sweeps), ("Train", "train", trainings),
-             ("Results", "results", scored))  # fmt: skip
+    pages = (
+        ("Data", "data", data),
+        ("Learning rate", "learning_rate", sweeps),
+        ("Train", "train", trainings),
+        ("Results", "results", scored),
+    )
     first = Step("Home", "pages/lab/home.py", DONE, "You are here")
     return [first] + [
         Step(name, f"pages/lab/{page}.py", DONE if done else OPEN, text)
@@ -67,9 +71,11 @@ def card(run: Run) -> None:
         best = max((e["mean_dice"] for e in history.epochs if e["mean_dice"] is not None), default=None)
         losses = history.batches()["smooth"]
         st.metric(
-            f"mean Dice on {config.dataset}", "no score yet" if best is None else f"{best:.3f}",
-            chart_data=_thin(losses) if len(losses) > 1 else None, help="Best epoch; the line is the training loss.",
-        )  # fmt: skip
+            f"mean Dice on {config.dataset}",
+            "no score yet" if best is None else f"{best:.3f}",
+            chart_data=_thin(losses) if len(losses) > 1 else None,
+            help="Best epoch; the line is the training loss.",
+        )
         if history.previews:
             newest = run.folder / history.previews[-1]["folder"] / "0.jpg"
             if newest.exists():

@@ -44,39 +44,61 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         st.markdown(f"**{run.title}**", width="content")
         if status.is_live:
             label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
-            st.button(label, icon=":material/stop:", key=f"face-stop-{run.id}", disabled=run.has_stop,
-                      on_click=state.attempt, args=(jobs.stop, run), help=f"Keeps {keeps}.")  # fmt: skip
+            st.button(
+                label,
+                icon=":material/stop:",
+                key=f"face-stop-{run.id}",
+                disabled=run.has_stop,
+                on_click=state.attempt,
+                args=(jobs.stop, run),
+                help=f"Keeps {keeps}.",
+            )
     if status.state == "queued":
         _queued(run, status)
     elif status.state == "running" and not status.is_responding:
-        st.warning("The worker is alive but has not written for a while: the machine may be very busy, or a step is "
-                   "long. Wait, or press Stop; it is ended by force a minute later if it does not answer.",
-                   title="Not responding", icon=":material/hourglass_disabled:")  # fmt: skip
+        st.warning(
+            "The worker is alive but has not written for a while: the machine may be very busy, or a step is "
+            "long. Wait, or press Stop; it is ended by force a minute later if it does not answer.",
+            title="Not responding",
+            icon=":material/hourglass_disabled:",
+        )
     elif status.state == "running":
         st.progress(state.fraction(status), text=state.progress_text(status))
     elif status.state == "stopped":
-        st.info(f"{status.reason} Look at what it has in Results, or train again with changes.", title="Stopped",
-                icon=":material/stop_circle:")  # fmt: skip
+        st.info(
+            f"{status.reason} Look at what it has in Results, or train again with changes.",
+            title="Stopped",
+            icon=":material/stop_circle:",
+        )
     elif status.state == "failed":
         st.error(f"{status.reason}", title="It failed", icon=":material/error:")
         st.caption("What it logged and saved is kept. Change what the message names, then start again.")
     elif status.state == "lost":
-        st.error(f"{status.reason} What it logged and saved is kept. Start again, with a smaller batch or image size "
-                 "if memory may have been the cause.", title="The worker is gone", icon=":material/help:")  # fmt: skip
+        st.error(
+            f"{status.reason} What it logged and saved is kept. Start again, with a smaller batch or image size "
+            "if memory may have been the cause.",
+            title="The worker is gone",
+            icon=":material/help:",
+        )
     if status.state in ("failed", "lost") or not status.is_responding:
         log(run)
 
 
 def _queued(run: Run, status: Status) -> None:
     if queue.read_queue().is_held:
-        st.warning("The queue is held since the memory was freed. Let it go on in the sidebar, under what runs.",
-                   title="Waiting", icon=":material/pause_circle:")  # fmt: skip
+        st.warning(
+            "The queue is held since the memory was freed. Let it go on in the sidebar, under what runs.",
+            title="Waiting",
+            icon=":material/pause_circle:",
+        )
         return
     before = queue.position(run)
     text = f"{before} before it" if before else "it is next; another program or workspace may hold the device"
     with st.container(height=90, border=False):
-        st.info(f"Waiting for {status.device}: {text}. It starts by itself, also when this page is closed.",
-                icon=":material/hourglass_top:")  # fmt: skip
+        st.info(
+            f"Waiting for {status.device}: {text}. It starts by itself, also when this page is closed.",
+            icon=":material/hourglass_top:",
+        )
 
 
 def log(run: Run) -> None:

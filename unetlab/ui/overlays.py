@@ -22,8 +22,12 @@ def previews(run: Run, found: list[dict[str, Any]]) -> None:
         for number, name in enumerate(newest["names"]):
             path = run.folder / newest["folder"] / f"{number}.jpg"
             if path.exists():
-                st.image(str(path), caption=name, width="stretch",
-                         alt=f"Prediction and truth on {name} after epoch {newest['epoch'] + 1}")  # fmt: skip
+                st.image(
+                    str(path),
+                    caption=name,
+                    width="stretch",
+                    alt=f"Prediction and truth on {name} after epoch {newest['epoch'] + 1}",
+                )
     if len(found) > 1:
         film(run, found)
 
@@ -35,8 +39,12 @@ def film(run: Run, found: list[dict[str, Any]]) -> None:
         for event in (found[i] for i in chosen):
             path = run.folder / event["folder"] / "0.jpg"
             if path.exists():
-                st.image(str(path), caption=f"epoch {event['epoch'] + 1}", width="stretch",
-                         alt=f"{event['names'][0]} after epoch {event['epoch'] + 1}")  # fmt: skip
+                st.image(
+                    str(path),
+                    caption=f"epoch {event['epoch'] + 1}",
+                    width="stretch",
+                    alt=f"{event['names'][0]} after epoch {event['epoch'] + 1}",
+                )
 
 
 def triptych(run: Run, data: DataSet, picture: dict[str, Any], opacity: float) -> None:

@@ -28,7 +28,9 @@ def choose(key: str, label: str, options: list[str], format_func: Callable[[str]
         return None
     if chosen not in options:  # deleted meanwhile, of another data set, or a hostile link
         st.session_state[key] = options[0]
-    return st.selectbox(label, options, index=None, key=key, bind="query-params", format_func=format_func, **more)
+    return st.selectbox(
+        label, options, index=None, key=key, bind="query-params", required=True, format_func=format_func, **more
+    )
 
 
 def dataset_names() -> list[str]:
@@ -54,9 +56,8 @@ def chosen_run() -> Run | None:
 def run_title(run_id: str) -> str:
     """A run in a list: its name or time, and its state."""
     run = open_run(run_id)
-    when = run_id.partition("_")[0].replace("T", " ").rpartition("-")[0]
-    day, _, clock = when.partition(" ")
-    return f"{run.notes.name or 'run'} · {day[5:]} {clock.replace('-', ':')} · {STATE_WORDS[run.status.state][0]}"
+    name = f"{run.notes.name} · " if run.notes.name else ""
+    return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
 
 
 def runs_of(dataset: str | None, kind: str) -> list[str]:

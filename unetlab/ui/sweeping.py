@@ -14,9 +14,21 @@ from unetlab.ui import charts, forms, live, state, training
 from unetlab.ui.history import history_of
 
 BASIC = ["data.image_size", "train.batch_size", "train.precision", "lr_find.repeats"]
-ADVANCED = ["model.depth", "model.base_width", "model.skip", "data.size_mode", "train.augment", "train.loss",
-            "train.class_weights", "train.weight_decay", "train.seed", "train.device", "lr_find.start_lr",
-            "lr_find.end_lr", "lr_find.num_steps"]  # fmt: skip
+ADVANCED = [
+    "model.depth",
+    "model.base_width",
+    "model.skip",
+    "data.size_mode",
+    "train.augment",
+    "train.loss",
+    "train.class_weights",
+    "train.weight_decay",
+    "train.seed",
+    "train.device",
+    "lr_find.start_lr",
+    "lr_find.end_lr",
+    "lr_find.num_steps",
+]
 HEIGHT = 360
 OWN = "own"
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
@@ -62,13 +74,17 @@ def draw(run: Run, status: Status) -> None:
     tables, picks, _ = curves_of(run)
     if not tables or not len(tables[0]):
         with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
-            st.markdown(":material/hourglass_top: Starting: the first points come in a few seconds."
-                        if status.is_live else "No point was measured.")  # fmt: skip
+            st.markdown(
+                ":material/hourglass_top: Starting: the first points come in a few seconds."
+                if status.is_live
+                else "No point was measured."
+            )
         return
     options = run.config.lr_find
     shown = {name: picks.get(name) for name in ("min_gradient", "min_loss_tenth")}
-    chart = charts.lr_curve_chart(tables, shown, st.session_state.get("own-lr"), (options.start_lr, options.end_lr),
-                                  height=HEIGHT)  # fmt: skip
+    chart = charts.lr_curve_chart(
+        tables, shown, st.session_state.get("own-lr"), (options.start_lr, options.end_lr), height=HEIGHT
+    )
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
     if status.is_live:
         st.altair_chart(chart, height=HEIGHT, alt=alt)
@@ -93,14 +109,21 @@ def choice(run: Run) -> None:
     chosen = st.segmented_control("Train with", names, key="pick", required=True, format_func=LABELS.__getitem__)
     if chosen == OWN:
         st.session_state.setdefault("own-lr", 1e-3)
-        st.number_input("Learning rate", 1e-8, 10.0, step=1e-4, format="%.2e", key="own-lr",
-                        help="Or click a point of the curve.")  # fmt: skip
+        st.number_input(
+            "Learning rate", 1e-8, 10.0, step=1e-4, format="%.2e", key="own-lr", help="Or click a point of the curve."
+        )
     for name in ("min_gradient", "min_loss_tenth"):
         _explain(name, curve)
     rate = rate_of(run)
     if rate is not None:
-        st.button(f"Train with {rate:.2g}", type="primary", icon=":material/arrow_forward:", key="train-with",
-                  on_click=_carry, args=(run, rate, LABELS[chosen]))  # fmt: skip
+        st.button(
+            f"Train with {rate:.2g}",
+            type="primary",
+            icon=":material/arrow_forward:",
+            key="train-with",
+            on_click=_carry,
+            args=(run, rate, LABELS[chosen]),
+        )
     if st.session_state.pop("go-to-train", False):
         st.switch_page("pages/lab/train.py", query_params={})
 
@@ -124,17 +147,23 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
         return
     index = pick["index"]
     losses = [sweep["smoothed_losses"][index] for sweep in curve["sweeps"] if index < len(sweep["smoothed_losses"])]
-    spread = (f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}" if len(rates) > 1
-              else "one sweep: its spread is not known, repeat the sweep to see it")  # fmt: skip
+    spread = (
+        f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
+        if len(rates) > 1
+        else "one sweep: its spread is not known, repeat the sweep to see it"
+    )
     loss = f" Smoothed loss there: {losses[0]:.3f}." if losses and losses[0] is not None else ""
     st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{loss}")
+    if name in curve["cautions"]:
+        st.markdown(f":orange[:material/warning: {curve['cautions'][name]}]")
 
 
 def _carry(run: Run, rate: float, label: str) -> None:
     config = run.config.changed({"train.max_lr": rate})
     forms.fill("train", config, [*training.BASIC, *training.ADVANCED])
-    st.session_state.update({"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW,
-                             "go-to-train": True})  # fmt: skip
+    st.session_state.update(
+        {"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW, "go-to-train": True}
+    )
 
 
 def _followed(run: Run) -> None:

@@ -18,10 +18,25 @@ from unetlab.ui import charts, forms, live, overlays, state
 from unetlab.ui.history import history_of, measured_pace
 
 BASIC = ["train.epochs", "train.max_lr", "data.image_size", "train.batch_size", "train.precision", "train.augment"]
-ADVANCED = ["data.size_mode", "model.depth", "model.base_width", "model.skip", "model.dropout", "train.schedule",
-            "train.pct_start", "train.div_factor", "train.final_div_factor", "train.momentum_max",
-            "train.momentum_min", "train.weight_decay", "train.loss", "train.class_weights", "train.clip_norm",
-            "train.seed", "train.device"]  # fmt: skip
+ADVANCED = [
+    "data.size_mode",
+    "model.depth",
+    "model.base_width",
+    "model.skip",
+    "model.dropout",
+    "train.schedule",
+    "train.pct_start",
+    "train.div_factor",
+    "train.final_div_factor",
+    "train.momentum_max",
+    "train.momentum_min",
+    "train.weight_decay",
+    "train.loss",
+    "train.class_weights",
+    "train.clip_norm",
+    "train.seed",
+    "train.device",
+]
 NEW, RUN = "New training", "Chosen run"
 FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
 
@@ -43,8 +58,11 @@ def facts(config: RunConfig, data: DataSet) -> None:
     device = devices.resolve(config.train.device)
     precision = devices.likely_precision(config.train.precision, device)
     pace = measured_pace(config)
-    lasts = (f"About {state.duration(pace[0] * total)}, from the pace of {pace[1].title}."
-             if pace else "How long it takes shows after the first steps.")  # fmt: skip
+    lasts = (
+        f"About {state.duration(pace[0] * total)}, from the pace of {pace[1].title}."
+        if pace
+        else "How long it takes shows after the first steps."
+    )
     source = "typed" if config.lr_source == "typed" else config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
@@ -52,17 +70,22 @@ def facts(config: RunConfig, data: DataSet) -> None:
         f"{lasts}"
     )
     if total < FEW_STEPS:
-        st.warning(f"Only {total} steps: too few for a one-cycle to rise and fall. Train more epochs, or with a "
-                   "smaller batch.", icon=":material/warning:")  # fmt: skip
+        st.warning(
+            f"Only {total} steps: too few for a one-cycle to rise and fall. Train more epochs, or with a "
+            "smaller batch.",
+            icon=":material/warning:",
+        )
 
 
 def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
     """Optimizer steps an epoch, from the same arithmetic as training."""
     pairs = [data.manifest.pairs[i] for i in data.indices("train")]
     return geometry.steps_per_epoch(
-        [(pair.height, pair.width) for pair in pairs], image_size=config.data.image_size,
-        size_mode=config.data.size_mode, batch_size=config.train.batch_size,
-    )  # fmt: skip
+        [(pair.height, pair.width) for pair in pairs],
+        image_size=config.data.image_size,
+        size_mode=config.data.size_mode,
+        batch_size=config.train.batch_size,
+    )
 
 
 def plan(config: RunConfig, total: int) -> pd.DataFrame:
@@ -86,10 +109,12 @@ def preview(config: RunConfig, data: DataSet) -> None:
     """Learning rate above momentum over all steps, as this form will train."""
     planned = plan(config, steps_per_epoch(config, data) * config.train.epochs)
     st.markdown("**What the schedule will do**")
-    st.altair_chart(charts.schedule_chart(planned, None, "lr", height=210), alt="Planned learning rate over steps")
-    st.altair_chart(charts.schedule_chart(planned, None, "momentum", height=150), alt="Planned momentum over steps")
-    st.caption("One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
-               "other way. A loss that rises towards the peak is expected.")  # fmt: skip
+    st.altair_chart(charts.schedule_chart(planned, None, "lr", height=260), alt="Planned learning rate over steps")
+    st.altair_chart(charts.schedule_chart(planned, None, "momentum", height=190), alt="Planned momentum over steps")
+    st.caption(
+        "One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
+        "other way. A loss that rises towards the peak is expected."
+    )
 
 
 def start(config: RunConfig, name: str) -> None:
@@ -101,7 +126,9 @@ def start(config: RunConfig, name: str) -> None:
 def again(run: Run) -> None:
     """A callback: fills the form from a run."""
     forms.fill("train", run.config, [*BASIC, *ADVANCED])
-    st.session_state.update({"train-view": NEW, "lr-source": (run.config.train.max_lr, run.config.lr_source)})
+    st.session_state.update(
+        {"train-view": NEW, "again-clicked": True, "lr-source": (run.config.train.max_lr, run.config.lr_source)}
+    )
 
 
 def draw(run: Run, status: Status) -> None:
@@ -113,26 +140,39 @@ def draw(run: Run, status: Status) -> None:
         if status.is_live:
             st.skeleton(height=420)
         return
-    try:
-        total = steps_per_epoch(config, open_dataset(config.dataset)) * config.train.epochs
-    except UnetlabError:  # the data set is gone; what was logged can still be looked at
-        total = int(batches["step"].max()) + 1
+    total = total_steps(run, batches)
     planned = plan(config, total)
-    st.altair_chart(charts.loss_chart(batches, scores, total), key="live-loss",
-                    alt="Training loss, raw and smoothed, and validation loss per epoch, over steps")  # fmt: skip
-    st.caption(f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-               f"dashed: planned. {_note(batches, planned)}")  # fmt: skip
+    st.altair_chart(
+        charts.loss_chart(batches, scores, total),
+        key="live-loss",
+        alt="Training loss, raw and smoothed, and validation loss per epoch, over steps",
+    )
+    st.caption(
+        f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
+        f"dashed: planned. {_note(batches, planned)}"
+    )
     st.altair_chart(charts.schedule_chart(planned, batches, "lr"), key="live-lr", alt="Learning rate over steps")
     st.altair_chart(charts.schedule_chart(planned, batches, "momentum"), key="live-momentum", alt="Momentum over steps")
     if len(scores):
         last = scores.iloc[-1]
         dice = "absent" if pd.isna(last["mean_dice"]) else f"{last['mean_dice']:.3f}"
-        st.markdown(f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
-                    "(pixel counts pooled, background left out)")  # fmt: skip
-        st.altair_chart(charts.score_chart(scores, config.train.epochs), key="live-scores",
-                        alt="Mean Dice and mean IoU per epoch")  # fmt: skip
+        st.markdown(
+            f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
+            "(pixel counts pooled, background left out)"
+        )
+        st.altair_chart(
+            charts.score_chart(scores, config.train.epochs), key="live-scores", alt="Mean Dice and mean IoU per epoch"
+        )
     if history.previews:
         overlays.previews(run, history.previews)
+
+
+def total_steps(run: Run, batches: pd.DataFrame) -> int:
+    """Steps that the run planned; those it took when its data set is gone."""
+    try:
+        return steps_per_epoch(run.config, open_dataset(run.config.dataset)) * run.config.train.epochs
+    except UnetlabError:
+        return int(batches["step"].max()) + 1
 
 
 def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
@@ -143,14 +183,16 @@ def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
     return f"The rate peaked at step {peak} and falls since: this is where the loss settles."
 
 
-def afterwards(run: Run) -> None:
+def afterwards(run: Run, *, is_results: bool = False) -> None:
     """What to do with the run: look at results, train again, name it, read its log."""
     status = run.status
     if not status.is_live:
         with st.container(horizontal=True):
-            if run.read("evaluation.json"):
+            if run.read("evaluation.json") and not is_results:
                 st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
             st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run,))
+        if is_results and st.session_state.get("train-view") == NEW and st.session_state.pop("again-clicked", False):
+            st.switch_page("pages/lab/train.py", query_params={})
     with st.expander("Name and remarks", icon=":material/edit_note:"):
         notes = run.notes
         name = st.text_input("Run name", notes.name, key=f"name-{run.id}")

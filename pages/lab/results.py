@@ -1,0 +1,34 @@
+"""Results: the score, the worst pictures first, the curves, and what to take away."""
+
+import streamlit as st
+
+from unetlab.data.dataset import open_dataset
+from unetlab.ui import live, scoring, state, training
+
+st.title("Results")
+run = state.chosen_run()
+if run is None:
+    live.nothing_yet("There is no training run for this data set yet.", "pages/lab/train.py", "Train one")
+if run.status.is_live:
+    live.panel(run, lambda run, status: live.face(run, status, keeps="the model as it is then"))
+    live.nothing_yet("The results come when it has ended.", "pages/lab/train.py", "Watch it learn")
+
+evaluation = run.read("evaluation.json")
+live.face(run, run.status, keeps="")
+if not evaluation:
+    live.nothing_yet(
+        "This run ended without scores. Its log and curves are on the Train page.",
+        "pages/lab/train.py",
+        "Look at it, or train again",
+    )
+
+data = open_dataset(run.config.dataset)
+scoring.headline(evaluation, run)
+left, right = st.columns([1, 1.6], gap="large")
+with left:
+    scoring.per_class(evaluation, data)
+with right:
+    scoring.worst_first(run, data, evaluation)
+scoring.curves(run)
+scoring.take_away(run)
+training.afterwards(run, is_results=True)

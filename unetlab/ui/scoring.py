@@ -1,0 +1,148 @@
+"""The results page's parts: scores with their meaning, worst pictures first, curves, downloads."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from unetlab.data.dataset import DataSet
+from unetlab.runs.store import Run, weights_archive
+from unetlab.ui import charts, overlays, training
+from unetlab.ui.history import history_of
+
+SHOWN_AT_ONCE = 3
+
+
+def number(value: float | None) -> str:
+    """A score with three digits, or "absent"."""
+    return "absent" if value is None else f"{value:.3f}"
+
+
+def headline(evaluation: dict[str, Any], run: Run) -> None:
+    """The scores people compare, each with what it counts."""
+    valid, pictures = evaluation["valid"], len(evaluation["pictures"])
+    result = run.read("result.json") or {}
+    with st.grid(4, min_column_width=150, gap="small", border=True):
+        st.metric(
+            "Mean Dice",
+            number(valid["mean_dice"]),
+            help=f"Over classes present, background left out; pixel counts pooled over {pictures} validation pictures.",
+        )
+        st.metric("Mean IoU", number(valid["mean_iou"]), help="The same, intersection over union.")
+        st.metric(
+            "Pixel accuracy",
+            number(valid["pixel_accuracy"]),
+            help="Share of pixels that are right; always answering with the largest class gives "
+            f"{number(evaluation['majority_share'])}.",
+        )
+        st.metric(
+            "Best epoch",
+            f"{result.get('epochs', '?')} of {run.config.train.epochs}",
+            help="The epoch with the highest mean Dice; its weights are the ones scored here.",
+        )
+    st.caption(
+        f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
+        f"largest class would give a pixel accuracy of {number(evaluation['majority_share'])}."
+    )
+
+
+def per_class(evaluation: dict[str, Any], data: DataSet) -> None:
+    """Dice and IoU of every class as bars; absent ones are said to be absent."""
+    st.subheader("Per class")
+    colors = {entry.name: entry.color for entry in data.manifest.classes}
+    valid = evaluation["valid"]
+    rows = [
+        {"class": name, "score": score, "value": valid[key][name], "color": colors.get(name, charts.TRAIN)}
+        for name in valid["dice"]
+        for score, key in (("Dice", "dice"), ("IoU", "iou"))
+        if valid[key][name] is not None
+    ]
+    st.altair_chart(charts.class_bars(pd.DataFrame(rows)), alt="Dice and IoU per class")
+    st.caption("Dice in full colour, IoU paler.")
+    absent = [name for name, value in valid["dice"].items() if value is None]
+    if absent:
+        st.caption(f"Absent from the validation pictures and predictions: {', '.join(absent)}.")
+    table = pd.DataFrame({"Dice": valid["dice"], "IoU": valid["iou"]}).round(4)
+    with st.expander("As a table", icon=":material/table:"):
+        st.dataframe(table, alt="Dice and IoU per class")
+
+
+def worst_first(run: Run, data: DataSet, evaluation: dict[str, Any]) -> None:
+    """Validation pictures by their own mean Dice, worst first: truth, prediction, errors."""
+    st.subheader("Worst pictures first")
+    opacity = st.slider("Opacity", 0.0, 1.0, 0.5, 0.05, key="results-opacity", width=260)
+    pictures = sorted(evaluation["pictures"], key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
+    if data.manifest.content_hash != (run.read("environment.json") or {}).get("content_hash"):
+        st.warning("The data set has changed since this run: its pictures cannot be shown with these predictions.")
+        return
+    count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
+    for picture in pictures[:count]:
+        st.markdown(f"**{picture['name']}** · Dice {number(picture['mean_dice'])}")
+        overlays.triptych(run, data, picture, opacity)
+    overlays.legend(data)
+    st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: one class for another; hatched: ignored.")
+    if len(pictures) > SHOWN_AT_ONCE:
+        st.toggle(f"Show all {len(pictures)}", key="show-all")
+
+
+def curves(run: Run) -> None:
+    """Loss, learning rate, momentum and scores over the steps, with smoothing and log axes."""
+    st.subheader("Curves")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        beta = st.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            0.9,
+            0.01,
+            key="smoothing",
+            width=260,
+            help="Debiased moving average; the raw line stays, faint.",
+        )
+        is_log = st.toggle("Log loss", key="log-loss")
+        is_log_lr = st.toggle("Log learning rate", key="log-lr")
+    history = history_of(run)
+    batches, scores = history.batches(beta), history.scores
+    if batches.empty:
+        st.caption("No step was logged.")
+        return
+    planned = training.plan(run.config, training.total_steps(run, batches))
+    left, right = st.columns(2, gap="large")
+    left.altair_chart(
+        charts.loss_chart(batches, scores, len(planned), is_log=is_log, height=300),
+        alt="Training and validation loss over steps",
+    )
+    left.altair_chart(
+        charts.score_chart(scores, run.config.train.epochs, height=230), alt="Mean Dice and mean IoU per epoch"
+    )
+    right.altair_chart(
+        charts.schedule_chart(planned, batches, "lr", is_log=is_log_lr, height=300), alt="Learning rate over steps"
+    )
+    right.altair_chart(charts.schedule_chart(planned, batches, "momentum", height=230), alt="Momentum over steps")
+
+
+def take_away(run: Run) -> None:
+    """Downloads: history as CSV, weights with their card."""
+    st.subheader("Take away")
+    history = history_of(run)
+    with st.container(horizontal=True):
+        st.download_button(
+            "History (CSV)",
+            history.table().to_csv(index=False).encode(),
+            f"{run.id}.csv",
+            "text/csv",
+            icon=":material/table:",
+            on_click="ignore",
+        )
+        if (run.folder / "best.safetensors").exists():
+            st.download_button(
+                "Weights (zip)",
+                lambda: weights_archive(run),
+                f"{run.id}.zip",
+                "application/zip",
+                icon=":material/download:",
+                on_click="ignore",
+                help="best.safetensors and the readable card beside it.",
+            )
+    with st.expander("Configuration", icon=":material/settings:"):
+        st.json(run.config.model_dump(mode="json"))
