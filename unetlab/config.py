@@ -21,7 +21,8 @@ def _option(default: Any, label: str, help: str, *, level: Level = "advanced", *
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # infinity and NaN have no JSON: a config with them could not be kept
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataOptions(_Options):

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -45,13 +45,16 @@ def save_weights(model: nn.Module, card: ModelCard, path: Path) -> None:
     """Writes weights and card; a reader finds the old pair or the new one, and a full disk keeps the old."""
     # contiguous: channels_last weights would be refused, and a file should not depend on the memory layout
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary, temporary_card = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.stem}.json.tmp")
     try:
+        # both are on the disk before either is replaced: what fails, fails while the old pair is whole
         save_file(tensors, temporary)
+        write_json(temporary_card, card.model_dump(mode="json"))
         os.replace(temporary, path)
+        os.replace(temporary_card, path.with_suffix(".json"))
     finally:
         temporary.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
+        temporary_card.unlink(missing_ok=True)
 
 
 def load_weights(path: Path) -> tuple[UNet, ModelCard]:
@@ -60,6 +63,6 @@ def load_weights(path: Path) -> tuple[UNet, ModelCard]:
         card = ModelCard.model_validate(read_json(path.with_suffix(".json")))
         model = build_model(card.model, channels=card.channels, num_classes=len(card.classes))
         model.load_state_dict(load_file(path))
-    except (OSError, ValueError, RuntimeError, torch.serialization.pickle.UnpicklingError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise RunError(f"No usable weights at {path.name}: {error}. Train the run again, or choose another.") from None
     return model.eval(), card

@@ -93,17 +93,14 @@ class Learner:
                     break
                 lr, momentum = schedule(step, total_steps)
                 loss = self.train_step(images, masks, lr, momentum)
-                if not math.isfinite(loss):
-                    raise TrainingError(
-                        f"The loss is {loss} at step {step} (learning rate {lr:.2g}): training blew up. "
-                        "Train again with a third of the learning rate, or with precision fp32."
-                    )
+                check_finite(loss, f"at step {step} (learning rate {lr:.2g})")
                 on_event(Batch(step=step, epoch=epoch, loss=loss, lr=lr, momentum=momentum))
                 losses.append(loss)
                 step += 1
             if is_stopping and not losses:
                 break  # nothing new since the last validation
             evaluation = validate(epoch)
+            check_finite(evaluation.loss, f"on the validation pictures after epoch {epoch + 1}")
             scores = evaluation.scores
             rank = (-math.inf if scores.mean_dice is None else scores.mean_dice, -evaluation.loss)
             on_event(
@@ -120,3 +117,12 @@ class Learner:
             if is_stopping:
                 break
         return step
+
+
+def check_finite(loss: float, where: str) -> None:
+    """Raises TrainingError when the loss is NaN or infinite: no later step mends that."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss is {loss} {where}: training blew up. "
+            "Train again with a third of the learning rate, or with precision fp32."
+        )

@@ -16,6 +16,7 @@ from torch import Tensor
 from unetlab import lr_curve, schedules
 from unetlab.config import LRFindOptions
 from unetlab.events import Batch, Event
+from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 
@@ -74,6 +75,8 @@ def restored(learner: Learner) -> Iterator[None]:
         learner.optimizer.zero_grad()  # frees the gradients first: after an out-of-memory there is room again
         learner.model.load_state_dict(model)
         learner.optimizer.load_state_dict(optimizer)
+        # a new scaler: an exception between unscale and update leaves the old one halfway through a step
+        learner.scaler = precision.gradient_scaler(learner.precision_name, learner.device)
         if scaler:
             learner.scaler.load_state_dict(scaler)
         learner.model.train(was_training)

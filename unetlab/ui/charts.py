@@ -217,12 +217,12 @@ def class_bars(rows: pd.DataFrame, *, height: int | None = None) -> alt.Chart:
     )
 
 
-def share_bar(rows: pd.DataFrame, *, height: int = 16) -> alt.Chart:
+def share_bar(rows: pd.DataFrame, *, height: int = 26) -> alt.Chart:
     """One stacked bar of shares. `rows`: name, share (0..1), color, in order."""
     rows = rows.assign(order=range(len(rows)))
     return (
         alt.Chart(rows)
-        .mark_bar()
+        .mark_bar(height=14)
         .encode(
             x=alt.X("share:Q", stack="zero", axis=None, scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("color:N", scale=None),

@@ -50,10 +50,10 @@ class History:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Wall time per step so far, pauses for validation included; None before two steps."""
-        if len(self._batches) < 2:
+        """Wall time per step so far, pauses for validation included; None before five steps."""
+        if len(self._batches) < 5:
             return None
-        first, last = self._batches[0], self._batches[-1]
+        first, last = self._batches[1], self._batches[-1]  # the very first step warms up
         return (last[-1] - first[-1]) / max(last[0] - first[0], 1)
 
     @property

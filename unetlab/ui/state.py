@@ -28,9 +28,7 @@ def choose(key: str, label: str, options: list[str], format_func: Callable[[str]
         return None
     if chosen not in options:  # deleted meanwhile, of another data set, or a hostile link
         st.session_state[key] = options[0]
-    return st.selectbox(
-        label, options, index=None, key=key, bind="query-params", required=True, format_func=format_func, **more
-    )
+    return st.selectbox(label, options, index=None, key=key, bind="query-params", format_func=format_func, **more)
 
 
 def dataset_names() -> list[str]:

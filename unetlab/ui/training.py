@@ -142,17 +142,16 @@ def draw(run: Run, status: Status) -> None:
         return
     total = total_steps(run, batches)
     planned = plan(config, total)
-    st.altair_chart(
+    st.container(key="live-loss").altair_chart(
         charts.loss_chart(batches, scores, total),
-        key="live-loss",
         alt="Training loss, raw and smoothed, and validation loss per epoch, over steps",
     )
     st.caption(
         f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
         f"dashed: planned. {_note(batches, planned)}"
     )
-    st.altair_chart(charts.schedule_chart(planned, batches, "lr"), key="live-lr", alt="Learning rate over steps")
-    st.altair_chart(charts.schedule_chart(planned, batches, "momentum"), key="live-momentum", alt="Momentum over steps")
+    st.altair_chart(charts.schedule_chart(planned, batches, "lr"), alt="Learning rate over steps")
+    st.altair_chart(charts.schedule_chart(planned, batches, "momentum"), alt="Momentum over steps")
     if len(scores):
         last = scores.iloc[-1]
         dice = "absent" if pd.isna(last["mean_dice"]) else f"{last['mean_dice']:.3f}"
@@ -160,9 +159,7 @@ def draw(run: Run, status: Status) -> None:
             f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
             "(pixel counts pooled, background left out)"
         )
-        st.altair_chart(
-            charts.score_chart(scores, config.train.epochs), key="live-scores", alt="Mean Dice and mean IoU per epoch"
-        )
+        st.altair_chart(charts.score_chart(scores, config.train.epochs), alt="Mean Dice and mean IoU per epoch")
     if history.previews:
         overlays.previews(run, history.previews)
 
