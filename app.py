@@ -7,22 +7,45 @@ from unetlab.ui import frame
 
 st.set_page_config(page_title="unetlab", page_icon=":material/grain:", layout="wide")
 
+is_first = frame.is_first_session()
 page = st.navigation(
     [
-        st.Page("pages/lab/home.py", title="Home", icon=":material/home:", default=True,
-                help="What unetlab does, the five steps, and your latest runs."),
-        st.Page("pages/lab/data.py", title="Data", icon=":material/photo_library:",
-                help="Bring pictures and masks, see how they were paired and what may be wrong with them."),
-        st.Page("pages/lab/learning_rate.py", title="Learning rate", icon=":material/query_stats:",
-                help="Sweep the learning rate and choose the min gradient or the min loss / 10 point."),
-        st.Page("pages/lab/train.py", title="Train", icon=":material/model_training:",
-                help="Train a U-Net and watch losses, learning rate and masks while it learns."),
-        st.Page("pages/lab/results.py", title="Results", icon=":material/fact_check:",
-                help="Scores per class, the worst pictures first, curves and downloads."),
+        st.Page(
+            "pages/lab/home.py",
+            title="Home",
+            icon=":material/home:",
+            default=True,
+            help="What unetlab does, the five steps, and your latest runs.",
+        ),
+        st.Page(
+            "pages/lab/data.py",
+            title="Data",
+            icon=":material/photo_library:",
+            help="Bring pictures and masks, see how they were paired and what may be wrong with them.",
+        ),
+        st.Page(
+            "pages/lab/learning_rate.py",
+            title="Learning rate",
+            icon=":material/query_stats:",
+            help="Sweep the learning rate and choose the min gradient or the min loss / 10 point.",
+        ),
+        st.Page(
+            "pages/lab/train.py",
+            title="Train",
+            icon=":material/model_training:",
+            help="Train a U-Net and watch losses, learning rate and masks while it learns.",
+        ),
+        st.Page(
+            "pages/lab/results.py",
+            title="Results",
+            icon=":material/fact_check:",
+            help="Scores per class, the worst pictures first, curves and downloads.",
+        ),
     ],
     position="top",
-)  # fmt: skip
+)
 
+frame.mend_deep_link(page, is_first_session=is_first)
 frame.draw()
 try:
     page.run()

@@ -61,7 +61,7 @@ class ModelOptions(_Options):
 class TrainOptions(_Options):
     """How the network is trained."""
 
-    epochs: int = _option(12, "Epochs", "How often training sees every picture once.", level="basic", ge=1, le=10_000)
+    epochs: int = _option(20, "Epochs", "How often training sees every picture once.", level="basic", ge=1, le=10_000)
     batch_size: int = _option(
         8, "Batch size", "Pictures per step. Smaller needs less memory.", level="basic", ge=1, le=1024
     )

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -88,15 +89,14 @@ def _wait_for_turn(run: Run, keeper: StatusKeeper, device: str) -> FileLock | No
 def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> bool:
     from unetlab.training import tasks  # here and not above: this imports torch
 
-    writer = EventWriter(run, attempt=1)
-
     def on_event(event: Event) -> None:
         if isinstance(event, Progress):
             keeper.progress(event.phase, event.done, event.total)
         else:
             writer.write(event)
 
-    return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
+    with closing(EventWriter(run, attempt=1)) as writer:
+        return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
 
 
 def _explain(error: Exception) -> str:

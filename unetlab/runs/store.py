@@ -190,6 +190,10 @@ class EventWriter:
         self._file.write(events.to_line(event, time=time.time(), attempt=self._attempt))
         self._file.flush()
 
+    def close(self) -> None:
+        """Lets go of the file; no event is written after it."""
+        self._file.close()
+
 
 def weights_archive(run: Run) -> bytes:
     """A zip of the best weights and their card."""

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
@@ -10,6 +11,22 @@ from unetlab.ui import charts, state
 
 POLL_S = 5
 GB = 1e9
+
+
+def is_first_session() -> bool:
+    """Whether no script has called st.navigation on this server yet. Ask before calling it."""
+    return bool(PagesManager.uses_pages_directory)
+
+
+def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
+    """Loads the page anew when it is the first one a fresh server shows and not Home.
+
+    Beside a folder `pages/` Streamlit looks there first, finds no such page and opens a "Page not found" dialog over
+    the right page (1.67); every later session is fine. docs/decisions/0005-pages-folder.md.
+    """
+    if is_first_session and page.url_path:
+        st.html("<script>window.location.reload()</script>", unsafe_allow_javascript=True)
+        st.stop()
 
 
 def draw() -> None:
@@ -21,19 +38,7 @@ def draw() -> None:
             st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
         state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_title)
         st.fragment(_status_card, run_every=POLL_S)()
-        name = "Free GPU memory" if devices.has_gpu() else "Free memory"
-        if st.button(
-            name,
-            icon=":material/memory:",
-            width="stretch",
-            key="free",
-            help=(
-                "Ends unetlab's worker processes: only that gives back all of their memory. A running training is "
-                "stopped and keeps its model."
-            ),
-        ):
-            st.session_state.pop("receipt", None)
-            _free_dialog()
+        _free_button()
     problem = st.session_state.pop("problem", None)
     if problem:
         st.error(problem, title="That did not work", icon=":material/error:")
@@ -90,18 +95,32 @@ def _memory(memory: devices.Memory) -> None:
     st.caption(f"{memory.label}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
 
 
-@st.dialog("Free memory", icon=":material/memory:")
-def _free_dialog() -> None:
-    running = [run for run in jobs.live_runs() if run.status.state == "running"]
-    if "receipt" not in st.session_state:
+def _free_button() -> None:
+    name = "Free GPU memory" if devices.has_gpu() else "Free memory"
+    says = "Ends unetlab's worker processes: only that gives all of their memory back. A training keeps its model."
+    if st.button(name, icon=":material/memory:", width="stretch", key="free", help=says):
+        running = [run for run in jobs.live_runs() if run.status.state == "running"]
         if running:
-            names = ", ".join(run.title for run in running)
-            st.write(f"This ends **{names}**. It stops now, keeps the model it has, and can be looked at in Results.")
-            if not st.button("Stop it and free the memory", type="primary", key="free-now"):
-                return
-        with st.spinner("Ending the workers", show_time=True):
-            st.session_state["receipt"] = jobs.free_memory()
-    _receipt(st.session_state["receipt"])
+            _ask_first(running)
+        else:
+            _free()
+    if "receipt" in st.session_state:
+        with st.container(border=True, key="receipt-box"):
+            _receipt(st.session_state["receipt"])
+
+
+@st.dialog("Free memory", icon=":material/memory:")
+def _ask_first(running: list[Run]) -> None:
+    names = ", ".join(run.title for run in running)
+    st.write(f"This ends **{names}**. It stops now, keeps the model it has, and can be looked at in Results.")
+    if st.button("Stop it and free the memory", type="primary", key="free-now"):
+        _free()
+        st.rerun()
+
+
+def _free() -> None:
+    with st.spinner("Ending the workers", show_time=True):
+        st.session_state["receipt"] = jobs.free_memory()
 
 
 def _receipt(receipt: jobs.Receipt) -> None:
@@ -122,10 +141,8 @@ def _receipt(receipt: jobs.Receipt) -> None:
     if not receipt.is_complete:
         st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
     if queue.read_queue().is_held:
-        st.info("Somebody waits in the queue. It is held, so that the memory stays free.")
-        if st.button("Let the queue go on", key="release-now"):
-            jobs.release()
-            st.rerun()
+        st.caption("Somebody waits in the queue. It is held, so that the memory stays free.")
+    st.button("Close", key="close-receipt", on_click=lambda: st.session_state.pop("receipt"))
 
 
 def _gb(ram: int, gpu: int | None) -> str:

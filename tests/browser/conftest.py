@@ -1,0 +1,134 @@
+"""A real server on a free port and a real Chromium. Screenshots of every test go to artifacts/."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, end_workers
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder drives a browser."""
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Server:
+    """A running app: its address, workspace and process."""
+
+    url: str
+    home: Path
+    process: subprocess.Popen
+    log: Path
+
+    def stop(self) -> None:
+        """Ctrl-C, then by force."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+
+
+def start_server(home: Path, *, port: int | None = None) -> Server:
+    """The app on 127.0.0.1 with `home` as its workspace; returns once it answers."""
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    home.mkdir(parents=True, exist_ok=True)
+    log = home.parent / f"server-{port}.log"
+    environment = {**os.environ, "UNETLAB_HOME": str(home), "UNETLAB_LOCKS": str(home.parent / "locks")}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended: {log.read_text()}"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+                if answer.read() == b"ok":
+                    return Server(f"http://127.0.0.1:{port}", home, process, log)
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not answer within 30 s: {log.read_text()}")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own; its workers are ended and its log is free of tracebacks afterwards."""
+    running = start_server(tmp_path / "home")
+    yield running
+    running.stop()
+    end_workers(running.home)
+    assert "Traceback" not in running.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, driven by playwright. Skipped where it lacks, but never in CI."""
+    sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else None
+    if sync_api is None:
+        from playwright import sync_api
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        message = "no Chromium on this machine: apt-get install chromium"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(chromium, request: pytest.FixtureRequest):
+    """Opens tabs, each a session of its own; no tab may have had an error or shown an exception."""
+    tabs, errors = [], []
+
+    def open_tab(width: int = 1280, theme: str = "light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        tab = context.new_page()
+        tab.set_default_timeout(30_000)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tabs.append(tab)
+        return tab
+
+    yield open_tab
+    folder = ROOT / "artifacts"
+    folder.mkdir(exist_ok=True)
+    for number, tab in enumerate(tabs):
+        tab.screenshot(path=folder / f"{request.node.name}-{number}.png")
+        assert tab.get_by_test_id("stException").count() == 0
+        tab.context.close()
+    assert errors == []

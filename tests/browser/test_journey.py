@@ -1,0 +1,217 @@
+"""The whole journey of a person with real files, a real server, real workers and a real browser."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Server, start_server
+from tests.conftest import ROOT
+from unetlab.data.samples import make_nuclei
+
+
+def write_pairs(folder: Path, count: int = 16) -> tuple[list[Path], list[Path]]:
+    """Picture and mask files that differ in name by an affix, as people have them."""
+    pictures, masks = [], []
+    for name, picture, mask in make_nuclei(count=count, size=96, seed=3):
+        for path, pixels, found in (
+            (folder / "pictures" / f"{name}.png", picture, pictures),
+            (folder / "masks" / f"{name}_mask.png", mask, masks),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+            found.append(path)
+    return pictures, masks
+
+
+def set_number(page: Page, label: str, value: str) -> None:
+    """Types into a number input and commits it."""
+    field = page.get_by_test_id("stMain").get_by_role("spinbutton", name=label, exact=True)
+    field.fill(value)
+    field.press("Enter")
+    page.wait_for_timeout(400)
+
+
+def visit(page: Page, name: str) -> None:
+    """Goes to a page through the navigation."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).first.click()
+    expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
+
+
+def status_of(server: Server) -> dict:
+    """status.json of the newest training run."""
+    runs = [path for path in (server.home / "runs").iterdir() if _kind(path) == "train"]
+    return json.loads((max(runs) / "status.json").read_text())
+
+
+def _kind(path: Path) -> str:
+    return json.loads((path / "config.json").read_text())["kind"]
+
+
+def path_length(chart: Locator) -> int:
+    """How much is drawn: characters of all paths of the chart."""
+    return chart.evaluate(
+        "chart => [...chart.querySelectorAll('path')].map(p => p.getAttribute('d') || '').join('').length"
+    )
+
+
+def command(server: Server, *arguments: str) -> dict:
+    """The JSON that the command line prints about the same workspace."""
+    environment = {
+        "UNETLAB_HOME": str(server.home),
+        "UNETLAB_LOCKS": str(server.home.parent / "locks"),
+        "PATH": "/usr/bin",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "unetlab", *arguments, "--json"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(server, new_page, tmp_path):
+    pictures, masks = write_pairs(tmp_path / "files")
+    page = new_page()
+    page.goto(server.url)
+    page.get_by_role("link", name="Bring my pictures").click()
+
+    # drop pairs, see them paired
+    uploads = page.locator("input[type=file]")
+    uploads.nth(0).set_input_files(pictures)
+    expect(page.get_by_text("16 files copied")).to_be_visible()
+    expect(page.get_by_text("Now drop their masks into the second box")).to_be_visible()
+    page.locator("input[type=file]").nth(1).set_input_files(masks)
+    expect(page.get_by_role("heading", name="16 pairs found")).to_be_visible()
+    page.get_by_label("Name of the data set").fill("cells")
+    page.get_by_label("Name of the data set").press("Enter")
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Use this data set").click()
+    expect(page.get_by_role("heading", name="16 pairs, 2 classes, nothing wrong was found")).to_be_visible()
+
+    # sweep; points are drawn while it runs
+    page.get_by_role("link", name="Find its learning rate").click()
+    page.get_by_role("button", name="Find the learning rate").click()
+    curve = page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first
+    expect(curve).to_be_visible(timeout=60_000)
+    train = page.get_by_role("button", name=re.compile("^.*Train with"))
+    expect(train).to_be_visible(timeout=120_000)
+    for pick in ("min gradient", "min loss / 10"):
+        expect(page.get_by_test_id("stMain").get_by_text(pick).first).to_be_visible()
+
+    # choose a pick, train
+    page.get_by_role("radio", name="min gradient").click()
+    train.click()
+    expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
+    expect(page.get_by_text("learning rate: min gradient, from")).to_be_visible()
+    set_number(page, "Epochs", "400")
+    page.get_by_role("button", name="Start training").click()
+    loss = page.locator(".st-key-live-loss")
+    expect(loss).to_be_visible(timeout=60_000)
+
+    # the number of points drawn grows, an overlay's bytes change
+    first = path_length(loss)
+    overlay = page.get_by_test_id("stMain").get_by_test_id("stImage").locator("img").first
+    expect(overlay).to_be_visible(timeout=60_000)
+    source = overlay.get_attribute("src")
+    page.wait_for_timeout(4000)
+    assert path_length(loss) > first
+    expect(overlay).not_to_have_attribute("src", source, timeout=30_000)
+
+    # reload in the middle: still going; a second tab sees it too; so does the command line
+    pid = status_of(server)["pid"]
+    page.reload()
+    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+    assert status_of(server)["state"] == "running"
+    assert status_of(server)["pid"] == pid
+    second = new_page()
+    second.goto(page.url)
+    expect(second.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+    assert command(server, "runs", "list")["runs"][0]["status"] == "running"
+
+    # stop it; the model it has re-evaluates to the Dice that was logged
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
+    expect(page.get_by_role("link", name="See the results")).to_be_visible(timeout=60_000)
+    assert status_of(server)["state"] == "stopped"
+    expect(second.get_by_role("link", name="See the results")).to_be_visible(timeout=30_000)
+    run = command(server, "runs", "list")["runs"][0]
+    lines = (server.home / "runs" / run["run"] / "events.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in lines]
+    best = max(event["mean_dice"] for event in logged if event["type"] == "epoch")
+    assert command(server, "evaluate", run["run"])["valid"]["mean_dice"] == best
+
+    page.get_by_role("link", name="See the results").click()
+    expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()
+
+
+def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page):
+    command(server, "data", "sample")
+    page = new_page()
+    page.goto(f"{server.url}/train?dataset=sample")
+    set_number(page, "Epochs", "500")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    pid = status_of(server)["pid"]
+    assert psutil.pid_exists(pid)
+    page.get_by_role("button", name="Free memory").or_(page.get_by_role("button", name="Free GPU memory")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("It stops now, keeps the model it has")).to_be_visible()
+    dialog.get_by_role("button", name="Stop it and free the memory").click()
+    receipt = page.locator(".st-key-receipt-box")
+    expect(receipt.get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert status_of(server)["state"] == "stopped"
+    newest = max((server.home / "runs").iterdir())
+    assert (newest / "last.safetensors").exists()
+
+
+def test_a_deep_link_to_a_fresh_server_shows_the_frame(server, new_page):
+    page = new_page()
+    page.goto(f"{server.url}/train")
+    expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
+    expect(page.get_by_test_id("stSidebar").get_by_text("Nothing is running.")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit says "Page not found" here if it is left alone
+    expect(page.get_by_role("link", name="Bring pictures, or make the sample")).to_be_visible()
+
+
+def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(server, new_page):
+    command(server, "data", "sample")
+    page = new_page()
+    page.goto(f"{server.url}/train?dataset=sample")
+    set_number(page, "Epochs", "500")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    before = status_of(server)
+    address = page.url
+    server.stop()
+    assert psutil.pid_exists(before["pid"])
+    again = start_server(server.home)
+    try:
+        other = new_page()
+        other.goto(address.replace(server.url, again.url))
+        expect(other.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+        now = status_of(server)
+        assert (now["pid"], now["started"], now["state"]) == (before["pid"], before["started"], "running")
+        assert now["done"] >= before["done"]
+    finally:
+        again.stop()
+
+
+def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(server, new_page):
+    command(server, "data", "sample")
+    page = new_page()
+    page.goto(f"{server.url}/train?dataset=sample")
+    set_number(page, "Epochs", "500")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    psutil.Process(status_of(server)["pid"]).kill()
+    began = time.monotonic()
+    expect(page.get_by_text("The worker is gone")).to_be_visible(timeout=15_000)
+    assert time.monotonic() - began < 15
+    assert command(server, "runs", "list")["runs"][0]["status"] == "lost"
