@@ -43,3 +43,4 @@ with curve:
         live.panel(sweep, sweeping.draw)
         if not sweep.status.is_live:
             sweeping.choice(sweep)
+        live.log(sweep)

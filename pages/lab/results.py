@@ -16,6 +16,7 @@ if run.status.is_live:
 evaluation = run.read("evaluation.json")
 live.face(run, run.status, keeps="")
 if not evaluation:
+    live.log(run)
     live.nothing_yet(
         "This run ended without scores. Its log and curves are on the Train page.",
         "pages/lab/train.py",

@@ -81,7 +81,9 @@ def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
         for left in _starts(width):
             window = np.s_[..., top : top + TILE, left : left + TILE]
             logits = model(images[window]).float()
-            share = _tent(logits.shape[-2:]).to(logits.device)
+            tile_height, tile_width = logits.shape[-2:]
+            share = _ramp(top, tile_height, height)[:, None] * _ramp(left, tile_width, width)
+            share = share.to(logits.device)
             if total is None or weight is None:
                 total = logits.new_zeros(*logits.shape[:2], height, width)
                 weight = logits.new_zeros(height, width)
@@ -117,14 +119,11 @@ def _starts(length: int) -> list[int]:
     return [round(i * (length - TILE) / (count - 1)) for i in range(count)]
 
 
-def _tent(shape: torch.Size) -> Tensor:
-    """(h,w) weights that fall towards the border of a tile, where the network sees least."""
-
-    def ramp(length: int) -> Tensor:
-        ends = torch.arange(1, length + 1)
-        return torch.minimum(ends, ends.flip(0)).clamp(max=OVERLAP).float() / OVERLAP
-
-    return ramp(shape[0])[:, None] * ramp(shape[1])[None]
+def _ramp(start: int, length: int, whole: int) -> Tensor:
+    """(length,) weights that fall towards a tile's inner borders, where the network sees least, not the picture's."""
+    rising = torch.arange(1, length + 1).clamp(max=OVERLAP).float() / OVERLAP
+    weights = rising if start > 0 else torch.ones(length)
+    return torch.minimum(weights, rising.flip(0)) if start + length < whole else weights
 
 
 def majority_share(confusion: np.ndarray) -> float:

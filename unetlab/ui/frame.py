@@ -1,5 +1,7 @@
 """The frame around every page: what is chosen, what runs, whose memory it is, and the button that gives it back."""
 
+import itertools
+
 import pandas as pd
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -13,9 +15,12 @@ POLL_S = 5
 GB = 1e9
 
 
+_script_runs = itertools.count()
+
+
 def is_first_session() -> bool:
-    """Whether no script has called st.navigation on this server yet. Ask before calling it."""
-    return bool(PagesManager.uses_pages_directory)
+    """Whether no script has called st.navigation in this process yet. Ask once a script run, before calling it."""
+    return next(_script_runs) == 0 and bool(PagesManager.uses_pages_directory)
 
 
 def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:

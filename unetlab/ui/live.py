@@ -80,8 +80,6 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
             title="The worker is gone",
             icon=":material/help:",
         )
-    if status.state in ("failed", "lost") or not status.is_responding:
-        log(run)
 
 
 def _queued(run: Run, status: Status) -> None:

@@ -196,5 +196,4 @@ def afterwards(run: Run, *, is_results: bool = False) -> None:
         remarks = st.text_area("Remarks", notes.remarks, key=f"remarks-{run.id}")
         if (name, remarks) != (notes.name, notes.remarks):
             run.write_notes(Notes(name=name, tags=notes.tags, remarks=remarks))
-    if status.state not in ("failed", "lost"):
-        live.log(run)
+    live.log(run)

@@ -1,0 +1,41 @@
+# One door: make run, make test, make check, make fix, make acceptance. CI calls the same.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: run test check fix acceptance clean
+
+run: $(VENV)/.run
+	@echo "unetlab: http://127.0.0.1:$(PORT)   (Ctrl-C ends the page, not a running training)"
+	@$(BIN)/python -m streamlit run app.py --server.port=$(PORT) || true
+	@$(BIN)/python -m unetlab runs live
+
+test: $(VENV)/.dev check
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Long trainings on real pictures; UNETLAB_TEST_DATA names their folder, by default ../shared/data
+acceptance: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m acceptance
+
+clean:
+	rm -rf $(VENV) artifacts .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	touch $@ $(VENV)/.run
