@@ -79,10 +79,9 @@ class Run:
     @property
     def title(self) -> str:
         """The name a person gave it, else its kind and time: "training of 05-04 10:12"."""
-        kind = {"lr_find": "sweep", "train": "training", "evaluate": "scoring"}.get(
-            (self.read("config.json") or {}).get("kind"), "run"
-        )
-        return self.notes.name or f"{kind} of {self.when}"
+        kind = (self.read("config.json") or {}).get("kind", "")
+        word = {"lr_find": "sweep", "train": "training", "evaluate": "scoring"}.get(kind, "run")
+        return self.notes.name or f"{word} of {self.when}"
 
     @property
     def when(self) -> str:

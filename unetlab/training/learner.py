@@ -20,6 +20,11 @@ from unetlab.training.losses import Loss
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)
 
 
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device in channels_last, the layout in which convolutions are fast."""
+    return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
 class Learner:
     """A model, its loss and its optimizer, and the one training step that fit and the LR finder share.
 
@@ -36,7 +41,7 @@ class Learner:
         weight_decay: float = 0.01,
         clip_norm: float = 0.0,
     ):
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = to_device(model, device)
         self.loss, self.device, self.clip_norm = loss, device, clip_norm
         self.precision_name = precision_name
         self.scaler = precision.gradient_scaler(precision_name, device)

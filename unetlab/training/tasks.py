@@ -32,7 +32,7 @@ from unetlab.training.artifacts import (
 )
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.evaluation import Evaluation, evaluate
-from unetlab.training.learner import Learner, Schedule
+from unetlab.training.learner import Learner, Schedule, to_device
 from unetlab.training.losses import Loss, balanced_weights, make_loss
 
 PREVIEWS = 4
@@ -189,7 +189,7 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
         return is_stopped
     on_event(Progress("scoring the best weights", 0, len(indices)))
     model, card = load_weights(run.folder / "best.safetensors")
-    model.to(learner.device, memory_format=torch.channels_last)
+    to_device(model, learner.device)
     result = write_evaluation(run, data, evaluate_here, model, on_event)
     images_per_s = steps * options.batch_size / seconds
     trained = {"max_lr": options.max_lr, "epochs": card.epoch + 1, "steps": steps, "seconds": round(seconds, 2)}
@@ -206,7 +206,7 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     torch_device = precision.open_device(device)
     precision_name = precision.resolve(config.train.precision, torch_device)
     check_same_data(card, data)
-    model.to(torch_device, memory_format=torch.channels_last)
+    to_device(model, torch_device)
     write_environment(run, data, torch_device, precision_name, config.train.seed)
     evaluate_here = partial(
         evaluate,

@@ -1,6 +1,9 @@
 """Altair charts. One accent per meaning, the same on every page, safe for colour-blind eyes; axes that do not jump."""
+# pyright: reportArgumentType=false, reportReturnType=false
+# (altair types its encodings more narrowly than it accepts them)
 
 import math
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
@@ -123,7 +126,7 @@ def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 230) -> alt.
 
 
 def lr_curve_chart(
-    sweeps: list[pd.DataFrame],
+    sweeps: Sequence[pd.DataFrame],
     picks: dict[str, dict | None],
     chosen: float | None,
     lr_range: tuple[float, float],
@@ -172,7 +175,8 @@ def lr_curve_chart(
     if chosen is not None:
         found.append({"lr": chosen, "name": "chosen"})
     if found:
-        layers += _marks(pd.DataFrame(found), x)
+        # labels stay inside: right of the middle they stand to the left of their line
+        layers += _marks(pd.DataFrame(found), x, math.sqrt(math.prod(lr_range)))
     return alt.layer(*[layer for layer in layers if layer is not None]).properties(height=height)
 
 
@@ -184,7 +188,7 @@ def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
     return alt.Chart(edges).mark_rect(color="#8899a6", opacity=0.14).encode(x=x, x2="end:Q")
 
 
-def _marks(found: pd.DataFrame, x: alt.X) -> list[alt.Chart]:
+def _marks(found: pd.DataFrame, x: alt.X, middle: float) -> list[alt.Chart]:
     found = found.assign(row=range(len(found)))
     names = [*PICK_LABELS.values(), "chosen"]
     color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
@@ -192,9 +196,16 @@ def _marks(found: pd.DataFrame, x: alt.X) -> list[alt.Chart]:
     base = alt.Chart(found)
     labels = [
         alt.Chart(found[found["row"] == row])
-        .mark_text(align="left", dx=5, dy=8 + 15 * row, baseline="top", fontSize=12, fontWeight=600)
+        .mark_text(
+            align="left" if rate < middle else "right",
+            dx=5 if rate < middle else -5,
+            dy=8 + 15 * row,
+            baseline="top",
+            fontSize=12,
+            fontWeight=600,
+        )
         .encode(x=x, y=alt.value(0), text="name:N", color=color)
-        for row in found["row"]
+        for row, rate in zip(found["row"], found["lr"], strict=True)
     ]
     return [base.mark_rule(strokeWidth=1.8).encode(x=x, color=color, strokeDash=dash), *labels]
 

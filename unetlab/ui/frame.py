@@ -67,7 +67,7 @@ def _job(run: Run, status: Status) -> None:
     kind = {"lr_find": "Learning-rate sweep", "train": "Training", "evaluate": "Scoring"}[run.config.kind]
     st.markdown(f"{icon} **{kind}** {run.notes.name} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"{queue.position(run)} before it on {status.device}." if not status.is_parked else "Parked.")
+        st.caption(f"Waiting: {state.waits_for(run, status)}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:

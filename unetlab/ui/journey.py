@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
 import streamlit as st
 
 from unetlab.config import RunConfig
@@ -69,7 +68,7 @@ def card(run: Run) -> None:
         word, icon, color = state.STATE_WORDS[status.state]
         st.markdown(f"**{run.notes.name or config.dataset}** :{color}-badge[{icon} {word}]")
         best = max((e["mean_dice"] for e in history.epochs if e["mean_dice"] is not None), default=None)
-        losses = history.batches()["smooth"]
+        losses = history.batches()["smooth"].tolist()
         st.metric(
             f"mean Dice on {config.dataset}",
             "no score yet" if best is None else f"{best:.3f}",
@@ -90,5 +89,5 @@ def _open(run_id: str, dataset: str) -> None:
     st.session_state.update({"dataset": dataset, "run": run_id, "go-to-results": run_id})
 
 
-def _thin(losses: pd.Series, points: int = 40) -> list[float]:
-    return losses.iloc[:: max(len(losses) // points, 1)].tolist()
+def _thin(losses: list[float], points: int = 40) -> list[float]:
+    return losses[:: max(len(losses) // points, 1)]

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import streamlit as st
 
-from unetlab.runs import jobs, queue
+from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
 from unetlab.ui import state
@@ -90,13 +91,11 @@ def _queued(run: Run, status: Status) -> None:
             icon=":material/pause_circle:",
         )
         return
-    before = queue.position(run)
-    text = f"{before} before it" if before else "it is next; another program or workspace may hold the device"
-    with st.container(height=90, border=False):
-        st.info(
-            f"Waiting for {status.device}: {text}. It starts by itself, also when this page is closed.",
-            icon=":material/hourglass_top:",
-        )
+    st.info(
+        f"Waiting for {devices.label(status.device)}: {state.waits_for(run, status)}. It starts by itself, also when "
+        "this page is closed.",
+        icon=":material/hourglass_top:",
+    )
 
 
 def log(run: Run) -> None:
@@ -105,7 +104,7 @@ def log(run: Run) -> None:
         st.code(run.log_tail() or "The log is empty.", language=None, height=260)
 
 
-def nothing_yet(what: str, page: str, label: str) -> None:
+def nothing_yet(what: str, page: str, label: str) -> NoReturn:
     """An empty page's face: what is missing and the way to it."""
     st.info(what, icon=":material/info:")
     st.page_link(page, label=label, icon=":material/arrow_forward:")

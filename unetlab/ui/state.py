@@ -5,12 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from unetlab.data.dataset import DataSet, Manifest, list_datasets, open_dataset
+from unetlab.data.dataset import DataSet, list_datasets, open_dataset
 from unetlab.errors import UnetlabError
+from unetlab.runs import jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, list_runs, open_run
 
-STATE_WORDS = {
+STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "queued": ("waiting", ":material/hourglass_top:", "gray"),
     "running": ("running", ":material/play_circle:", "blue"),
     "finished": ("finished", ":material/check_circle:", "green"),
@@ -27,6 +28,8 @@ def choose(key: str, label: str, options: list[str], format_func: Callable[[str]
         st.session_state.pop(key, None)
         return None
     if chosen not in options:  # deleted meanwhile, of another data set, or a hostile link
+        if key in st.query_params and key not in st.session_state:
+            del st.query_params[key]  # or the widget would take it from there, find it unknown and stay empty
         st.session_state[key] = options[0]
     return st.selectbox(label, options, index=None, key=key, bind="query-params", format_func=format_func, **more)
 
@@ -99,6 +102,13 @@ def fraction(status: Status) -> float:
     return min(status.done / status.total, 1.0) if status.total else 0.0
 
 
-def describe(manifest: Manifest) -> str:
-    """A data set in a list."""
-    return f"{manifest.name} ({len(manifest.pairs)} pairs)"
+def waits_for(run: Run, status: Status) -> str:
+    """What a queued run waits for, in words."""
+    if status.is_parked:
+        return "parked until the queue goes on"
+    before = queue.position(run)
+    if before:
+        return f"{before} before it in the queue"
+    running = (other for other in jobs.live_runs() if other.status.state == "running")
+    ahead = next((other.title for other in running if other.status.device == status.device), None)
+    return f"it is next, after {ahead}" if ahead else "it is next; another program or workspace may hold the device"

@@ -1,5 +1,6 @@
 """The learning-rate page's parts: start a sweep, draw it, choose a rate, carry it on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -57,13 +58,13 @@ def empty() -> None:
         st.caption("A low rate does nothing, a good one makes the loss fall, too high a one makes it explode.")
 
 
-def curves_of(run: Run) -> tuple[list[pd.DataFrame], dict[str, Any], dict[str, str]]:
+def curves_of(run: Run) -> tuple[Sequence[pd.DataFrame], dict[str, Any], dict[str, str]]:
     """(tables with lr, loss, smooth for each sweep so far, picks by name, reasons of declined ones)."""
-    batches = history_of(run).batches(beta=0.98)
-    tables = [
-        group.assign(smooth=lr_curve.smooth(group["loss"].tolist()))[["lr", "loss", "smooth"]]
-        for _, group in batches.groupby("epoch")
-    ]
+    batches = history_of(run).batches()
+    tables = []
+    for _, group in batches.groupby("epoch"):
+        smoothed = lr_curve.smooth(group["loss"].tolist())
+        tables.append(pd.DataFrame({"lr": group["lr"], "loss": group["loss"], "smooth": smoothed}))
     curve = run.read("lr_curve.json") or {"picks": {}, "declined": {}}
     return tables, curve["picks"], curve["declined"]
 
@@ -122,7 +123,7 @@ def choice(run: Run) -> None:
             icon=":material/arrow_forward:",
             key="train-with",
             on_click=_carry,
-            args=(run, rate, LABELS[chosen]),
+            args=(run, rate, LABELS[chosen or OWN]),
         )
     if st.session_state.pop("go-to-train", False):
         st.switch_page("pages/lab/train.py", query_params={})
@@ -154,7 +155,7 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
     )
     loss = f" Smoothed loss there: {losses[0]:.3f}." if losses and losses[0] is not None else ""
     st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{loss}")
-    if name in curve["cautions"]:
+    if name in curve.get("cautions", {}):
         st.markdown(f":orange[:material/warning: {curve['cautions'][name]}]")
 
 

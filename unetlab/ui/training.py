@@ -102,7 +102,7 @@ def view(run: Run | None) -> str:
         return NEW
     if "train-view" not in st.session_state:
         st.session_state["train-view"] = RUN if run.status.is_live else NEW
-    return st.segmented_control("Show", [NEW, RUN], key="train-view", required=True, persist_state="session")
+    return st.segmented_control("Show", [NEW, RUN], key="train-view", required=True, persist_state="session") or NEW
 
 
 def preview(config: RunConfig, data: DataSet) -> None:
@@ -169,12 +169,11 @@ def total_steps(run: Run, batches: pd.DataFrame) -> int:
     try:
         return steps_per_epoch(run.config, open_dataset(run.config.dataset)) * run.config.train.epochs
     except UnetlabError:
-        return int(batches["step"].max()) + 1
+        return int(batches["step"].to_numpy().max()) + 1
 
 
 def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
-    peak = int(planned["lr"].idxmax())
-    step = int(batches["step"].max())
+    peak, step = int(planned["lr"].to_numpy().argmax()), int(batches["step"].to_numpy().max())
     if step < peak:
         return f"The rate rises until step {peak}; a loss that rises with it is expected."
     return f"The rate peaked at step {peak} and falls since: this is where the loss settles."
