@@ -8,8 +8,7 @@ PORT ?= 8501
 
 run: $(VENV)/.run
 	@echo "unetlab: http://127.0.0.1:$(PORT)   (Ctrl-C ends the page, not a running training)"
-	@$(BIN)/python -m streamlit run app.py --server.port=$(PORT) || true
-	@$(BIN)/python -m unetlab runs live
+	@trap : INT; $(BIN)/python -m streamlit run app.py --server.port=$(PORT); $(BIN)/python -m unetlab runs list --live
 
 test: $(VENV)/.dev check
 	$(BIN)/python -m pytest -q

@@ -136,11 +136,16 @@ def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json =
 
 
 @runs_app.command("list")
-def runs_list(json: Json = False) -> None:
+def runs_list(
+    live: Annotated[bool, typer.Option("--live", help="Only what waits or runs, and how to stop it.")] = False,
+    json: Json = False,
+) -> None:
     """All runs, newest first."""
-    rows = [store.summary(run) for run in store.list_runs()]
+    rows = [store.summary(run) for run in (jobs.live_runs() if live else store.list_runs())]
     lines = [f"{r['run']:48} {r['kind']:9} {r['status']:9} {number(r['mean_dice'])}  {r['name']}" for r in rows]
-    show({"runs": rows}, lines, as_json=json)
+    if live and lines:
+        lines = ["Still there; it goes on without the page:", *lines, "Stop one with: python -m unetlab runs stop RUN"]
+    show({"runs": rows}, lines or ["Nothing is running." if live else "There is no run yet."], as_json=json)
 
 
 @runs_app.command("show")

@@ -1,21 +1,18 @@
 """Real data sets, outside the repository: imported right at the first try."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from tests.conftest import TEST_DATA
 from unetlab.data.dataset import IGNORE, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.errors import NeedsReading
 
 pytestmark = pytest.mark.acceptance
-DATA = Path(os.environ.get("UNETLAB_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 
 
 def test_isbi_membranes_are_scored_and_the_white_majority_is_background():
-    manifest = import_dataset([DATA / "isbi_membrane"], name="isbi")
+    manifest = import_dataset([TEST_DATA / "isbi_membrane"], name="isbi")
     assert len(manifest.pairs) == 30
     assert len(manifest.unmatched_images) == 6
     assert [(info.values, info.is_background) for info in manifest.classes] == [([0], False), ([255], True)]
@@ -24,7 +21,7 @@ def test_isbi_membranes_are_scored_and_the_white_majority_is_background():
 
 
 def test_camvid_keeps_its_split_and_names_and_ignores_void():
-    manifest = import_dataset([DATA / "camvid"], name="camvid")
+    manifest = import_dataset([TEST_DATA / "camvid"], name="camvid")
     data = open_dataset("camvid")
     assert [len(data.indices(split)) for split in ("train", "valid", "test")] == [110, 30, 30]
     assert data.class_names[:2] == ["Sky", "Building"]
@@ -37,8 +34,8 @@ def test_camvid_keeps_its_split_and_names_and_ignores_void():
 
 def test_crackforest_asks_about_its_3_and_4_and_binary_gives_two_classes():
     with pytest.raises(NeedsReading, match="3 and 4 may be"):
-        import_dataset([DATA / "crackforest"], name="cracks")
-    manifest = import_dataset([DATA / "crackforest"], name="cracks", reading="binary")
+        import_dataset([TEST_DATA / "crackforest"], name="cracks")
+    manifest = import_dataset([TEST_DATA / "crackforest"], name="cracks", reading="binary")
     assert len(manifest.pairs) == 118
     assert [info.values for info in manifest.classes] == [[0, 3, 4], [255]]
     assert set(np.unique(open_dataset("cracks").mask(92))) == {0, 1}

@@ -3,6 +3,7 @@
 A worker outlives the page and the server; whoever looks next carries on from the run folder.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -179,14 +180,16 @@ def release() -> list[Run]:
 
 
 def _park(run: Run, pid: int) -> None:
-    try:
-        psutil.Process(pid).kill()  # it waits and holds nothing yet
-        psutil.Process(pid).wait(timeout=5)
-    except (psutil.Error, subprocess.TimeoutExpired):
-        pass
-    status = Status.model_validate(run.read("status.json"))
-    if status.state == "queued":
-        write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
+    """Ends the process of a waiting run, which holds nothing yet, and keeps its place in the queue."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        # suspended first: its heartbeat must not undo what is written here, nor a reader find it dead and call it lost
+        process.suspend()
+        status = Status.model_validate(run.read("status.json"))
+        if status.state == "queued":
+            write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
+        process.kill()
+        process.wait(timeout=5)
 
 
 def _end_parked(run: Run, status: Status) -> None:
