@@ -55,6 +55,17 @@ def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     assert list((workspace / "incoming").iterdir()) == []  # what was dropped is not kept twice
 
 
+def test_new_pictures_are_chosen_beside_an_older_set(tiny_set):
+    app, pairs = open_page("data", dataset=tiny.NAME), boxes()
+    app.segmented_control(key="data-view").set_value("Bring pictures").run()
+    drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
+    drop(app, 1, {f"{stem}.png": mask for stem, (_, mask) in pairs.items()})
+    app.button(key="use-data").click().run()
+    assert not app.exception
+    assert app.session_state["dataset"] == "pictures"
+    assert "6 pairs, 2 classes" in words(app)
+
+
 def test_one_box_is_enough_when_names_tell_pictures_from_masks(workspace):
     app, pairs = open_page("data"), boxes()
     both = {f"{stem}.png": image for stem, (image, _) in pairs.items()}

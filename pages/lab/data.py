@@ -10,8 +10,7 @@ st.title("Data")
 data = state.chosen_dataset()
 view = BRING
 if data is not None:
-    if st.session_state.pop("just-brought", False) or "data-view" not in st.session_state:
-        st.session_state["data-view"] = LOOK
+    st.session_state.setdefault("data-view", LOOK)
     view = st.segmented_control("Show", [LOOK, BRING], key="data-view", required=True, label_visibility="collapsed")
 
 if view == BRING:

@@ -186,8 +186,11 @@ def _park(run: Run, pid: int) -> None:
         # suspended first: its heartbeat must not undo what is written here, nor a reader find it dead and call it lost
         process.suspend()
         status = Status.model_validate(run.read("status.json"))
-        if status.state == "queued":
-            write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
+        if status.state != "queued":  # its turn came in this very moment: it ends like any running job
+            (run.folder / "stop").touch()
+            process.resume()
+            return
+        write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
         process.kill()
         process.wait(timeout=5)
 

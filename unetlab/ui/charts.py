@@ -246,12 +246,14 @@ def share_bar(rows: pd.DataFrame, *, height: int = 26) -> alt.Chart:
 
 def value_histogram(rows: pd.DataFrame, *, height: int = 180) -> alt.Chart:
     """Pixel counts of the values found in the masks, log scale. `rows`: value (text, in order), pixels, files."""
+    log = alt.Scale(type="log", domain=[0.5, ceiling(float(rows["pixels"].max()))], nice=False)
     return (
         alt.Chart(rows)
         .mark_bar(color=TRAIN)
         .encode(
             x=alt.X("value:N", sort=None, title="mask value", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("pixels:Q", scale=alt.Scale(type="symlog"), title="pixels (log)"),
+            y=alt.Y("pixels:Q", scale=log, title="pixels (log)", axis=alt.Axis(format="~s", tickCount=4)),
+            y2=alt.datum(0.5),
             tooltip=["value", alt.Tooltip("pixels", format=","), "files"],
         )
         .properties(height=height)

@@ -1,7 +1,7 @@
 """What is chosen: data set and run, kept in the URL; and callbacks whose errors reach the person, not the log."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -59,6 +59,12 @@ def run_title(run_id: str) -> str:
     run = open_run(run_id)
     name = f"{run.notes.name} · " if run.notes.name else ""
     return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
+
+
+def go(page: str, **chosen: str) -> NoReturn:
+    """Shows another page; what is chosen stays in its URL, `chosen` (data set, run) on top."""
+    kept = {key: st.session_state[key] for key in ("dataset", "run") if st.session_state.get(key)}
+    st.switch_page(page, query_params=kept | chosen)
 
 
 def runs_of(dataset: str | None, kind: str) -> list[str]:

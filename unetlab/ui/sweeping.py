@@ -126,7 +126,7 @@ def choice(run: Run) -> None:
             args=(run, rate, LABELS[chosen or OWN]),
         )
     if st.session_state.pop("go-to-train", False):
-        st.switch_page("pages/lab/train.py", query_params={})
+        state.go("pages/lab/train.py")
 
 
 def rate_of(run: Run) -> float | None:
@@ -173,6 +173,6 @@ def _followed(run: Run) -> None:
         return
     if st.session_state.get("followed") != run.id:
         st.session_state["followed"] = run.id
-        st.switch_page("pages/lab/train.py", query_params={"run": trained})
+        state.go("pages/lab/train.py", run=trained)
     st.success("Training has started with the first of these picks.", icon=":material/model_training:")
     st.page_link("pages/lab/train.py", label="Watch it learn", icon=":material/arrow_forward:")

@@ -188,7 +188,7 @@ def afterwards(run: Run, *, is_results: bool = False) -> None:
                 st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
             st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run,))
         if is_results and st.session_state.get("train-view") == NEW and st.session_state.pop("again-clicked", False):
-            st.switch_page("pages/lab/train.py", query_params={})
+            state.go("pages/lab/train.py")
     with st.expander("Name and remarks", icon=":material/edit_note:"):
         notes = run.notes
         name = st.text_input("Run name", notes.name, key=f"name-{run.id}")
