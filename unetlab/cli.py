@@ -25,7 +25,7 @@ from unetlab.console import (
 from unetlab.data import importing, samples
 from unetlab.data.dataset import list_datasets, open_dataset
 from unetlab.errors import ConfigError, RunError
-from unetlab.runs import jobs, store
+from unetlab.runs import jobs, queue, store
 from unetlab.runs.store import Run, open_run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -202,7 +202,9 @@ def free(
         f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
         for b, a in zip(receipt.before, receipt.after, strict=True)
     ]
-    show(content, [*lines, "The queue is held. Let it go on with: python -m unetlab free --release"], as_json=json)
+    if queue.read_queue().is_held:
+        lines.append("Somebody waits, so the queue is held. Let it go on with: python -m unetlab free --release")
+    show(content, lines, as_json=json)
     if not receipt.is_complete:
         raise RunError("A worker did not end. Look at it with: ps -ef | grep unetlab.worker")
 

@@ -138,16 +138,14 @@ def lr_curve_chart(
     `sweeps`: tables with lr, loss, smooth. Clicking a point selects its rate under the name "pick".
     """
     points = pd.concat([sweep.assign(sweep=i) for i, sweep in enumerate(sweeps)])
-    high, low = points["smooth"].max(), min(points["smooth"].min(), points["loss"].quantile(0.05))
-    start = points["smooth"].iloc[0]
-    top = min(high, max(2.0 * start, 4 * low)) * 1.05
     x = alt.X(
         "lr:Q",
         title="learning rate",
         scale=alt.Scale(type="log", domain=list(lr_range)),
         axis=alt.Axis(format="~e", grid=False),
     )
-    scale = alt.Scale(domain=[max(low - 0.08 * (top - low), 0), top], clamp=True)
+    # set by the first point, so that the axis stands still while the curve draws itself; blow-ups end at its top
+    scale = alt.Scale(domain=[0, 1.3 * points["smooth"].iloc[0]], nice=False, clamp=True)
     y = alt.Y("smooth:Q", title="loss", scale=scale, axis=alt.Axis(minExtent=AXIS_PX))
     raw = (
         alt.Chart(points)
