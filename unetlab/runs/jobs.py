@@ -191,8 +191,7 @@ def _park(run: Run, pid: int) -> None:
             process.resume()
             return
         write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
-        process.kill()
-        process.wait(timeout=5)
+        process.kill()  # free_memory waits for its end, which a zombie has reached: its parent may never ask
 
 
 def _end_parked(run: Run, status: Status) -> None:

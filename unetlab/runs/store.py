@@ -124,8 +124,10 @@ def runs_folder() -> Path:
 
 def create_run(config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
     """A new run folder in state *queued*; jobs.start gives it a worker."""
-    stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-    run = Run(runs_folder() / f"{stamp}_{config.dataset[:40]}_{secrets.token_hex(2)}")
+    stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40]}"
+    run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
+    while run.folder.exists():  # two of one second may draw the same number
+        run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
     run.folder.mkdir()
     files.write_json(run.folder / "config.json", config.model_dump(mode="json"))
     run.write_notes(Notes(name=name))

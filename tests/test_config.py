@@ -1,0 +1,198 @@
+"""What can be asked for. Oracles: the bounds of each field, a round trip through JSON, a golden list of options."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unetlab import schedules
+from unetlab.config import (
+    SCHEMA_VERSION,
+    RunConfig,
+    is_basic,
+    is_same_problem,
+    load_config,
+    option_fields,
+    parse_settings,
+)
+from unetlab.errors import ConfigError
+
+# Growing this list is a decision: each option is a line in every form, in every run and in the documentation.
+OPTIONS = {
+    "data": "image_size size_mode",
+    "lr_find": "end_lr num_steps repeats start_lr",
+    "model": "base_width depth dropout name skip",
+    "train": "augment batch_size class_weights clip_norm device div_factor epochs final_div_factor loss max_lr "
+    "momentum_max momentum_min pct_start precision schedule seed weight_decay",
+}
+BASIC = {"data": "image_size", "lr_find": "repeats", "train": "augment batch_size epochs max_lr precision"}
+
+
+def keys(groups: dict[str, str]) -> list[str]:
+    return [f"{group}.{name}" for group, names in groups.items() for name in names.split()]
+
+
+def config(**changes: object) -> RunConfig:
+    return load_config({"kind": "train", "dataset": "cells"}).changed(changes)
+
+
+def test_the_options_are_these_and_no_others():
+    assert sorted(option_fields()) == keys(OPTIONS)
+
+
+def test_the_basic_options_are_few():
+    assert [key for key in keys(OPTIONS) if is_basic(key)] == keys(BASIC)
+
+
+@pytest.mark.parametrize("key", keys(OPTIONS))
+def test_every_option_has_a_label_a_help_text_and_a_level(key):
+    field = option_fields()[key]
+    assert field.title
+    assert field.description.endswith(".") or field.description.endswith(").")
+    assert len(field.description) > 10
+    assert field.json_schema_extra["level"] in ("basic", "advanced")
+
+
+def test_no_two_options_share_a_label():
+    titles = [field.title for field in option_fields().values()]
+    assert len(set(titles)) == len(titles)
+
+
+def test_the_schedules_defaults_are_those_of_one_cycle():
+    options = config().train
+    names = ("pct_start", "div_factor", "final_div_factor", "momentum_max", "momentum_min")
+    assert {name: getattr(options, name) for name in names} == {
+        name: schedules.one_cycle.__kwdefaults__[name] for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        ("train.epoch", "train.epochs"),
+        ("model.dept", "model.depth"),
+        ("batch_size", "train.batch_size"),
+        ("model.weight_decay", "train.weight_decay"),
+        ("lr_find.steps", "lr_find.num_steps"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest_known_one(typed, nearest):
+    with pytest.raises(ConfigError, match=f"Unknown option '{typed}'.*'{nearest}'"):
+        config(**{typed: 1})
+    with pytest.raises(ConfigError, match=f"Unknown option '{typed}'.*'{nearest}'"):
+        parse_settings([f"{typed}=1"])
+
+
+def test_an_unknown_key_in_a_stored_config_names_the_nearest_known_one():
+    stored = config().model_dump()
+    stored["train"]["max_lrr"] = 1
+    with pytest.raises(ConfigError, match=r"Unknown option 'train.max_lrr'. Did you mean 'train.max_lr'\?"):
+        load_config(stored)
+    with pytest.raises(ConfigError, match=r"Unknown option 'datset'. Did you mean 'dataset'\?"):
+        load_config({"kind": "train", "datset": "cells"})
+
+
+def test_an_unknown_option_like_no_other_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"Unknown option 'qqqq'. Known: .*train\.epochs"):
+        config(qqqq=1)
+
+
+def limits(key: str) -> dict[str, float]:
+    return {
+        name: getattr(bound, name)
+        for bound in option_fields()[key].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(bound, name)
+    }
+
+
+@pytest.mark.parametrize("key", [key for key in keys(OPTIONS) if limits(key)])
+def test_values_outside_the_bounds_are_refused_and_bounds_that_belong_are_taken(key):
+    outside = {"ge": -1, "gt": 0, "le": 1, "lt": 0}
+    is_whole = option_fields()[key].annotation is int
+    for name, bound in limits(key).items():
+        with pytest.raises(ConfigError, match=f"{key} = .*: input should be"):
+            config(**{key: bound + outside[name]})
+        if name in ("ge", "le") and not key.startswith("lr_find."):
+            assert config(**{key: int(bound) if is_whole else bound})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.epochs", "many", "train.epochs = 'many': input should be a valid integer"),
+        ("train.epochs", 1.5, "train.epochs = 1.5: input should be a valid integer"),
+        ("model.skip", "sum", "model.skip = 'sum': input should be 'concat', 'add' or 'none'"),
+        ("train.device", "gpu", "train.device = 'gpu': string should match pattern"),
+        ("train.max_lr", float("nan"), "train.max_lr = nan: input should be"),
+        ("train.div_factor", float("inf"), "train.div_factor = inf: input should be a finite number"),
+        ("lr_find.end_lr", 1e-9, "lr_find.end_lr is 1e-09, not above lr_find.start_lr"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_was_given_and_what_is_allowed(key, value, message):
+    with pytest.raises(ConfigError) as caught:
+        config(**{key: value})
+    assert message in str(caught.value)
+
+
+def test_every_wrong_value_is_named_at_once():
+    with pytest.raises(ConfigError) as caught:
+        config(**{"train.epochs": 0, "model.depth": 9})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_config_of_a_newer_version_is_refused_readably():
+    stored = {**config().model_dump(), "schema_version": SCHEMA_VERSION + 1, "train": {"from_the_future": 1}}
+    with pytest.raises(ConfigError, match=r"newer unetlab \(schema 2; this one reads up to 1\). Update"):
+        load_config(stored)
+
+
+def test_settings_are_json_where_they_parse_and_text_elsewhere():
+    settings = ["model.depth=3", "train.max_lr=1e-3", "data.size_mode=tile", "train.device=cuda:0"]
+    assert parse_settings(settings) == {
+        "model.depth": 3,
+        "train.max_lr": 1e-3,
+        "data.size_mode": "tile",
+        "train.device": "cuda:0",
+    }
+
+
+def test_a_setting_without_a_value_says_how_to_write_one():
+    with pytest.raises(ConfigError, match=r"--set 'model.depth' has no '='. Write --set model.depth=4"):
+        parse_settings(["model.depth"])
+
+
+def test_a_change_is_made_on_a_checked_copy():
+    before = config()
+    after = before.changed({"model.depth": 2, "train.epochs": 3}, kind="lr_find", parent="run-1")
+    assert (after.model.depth, after.train.epochs, after.kind, after.parent) == (2, 3, "lr_find", "run-1")
+    assert before == config()
+    assert after.model.base_width == before.model.base_width
+    with pytest.raises(ConfigError, match=r"model\.depth = 0"):
+        before.changed({"model.depth": 0})
+
+
+@given(
+    depth=st.integers(1, 6),
+    max_lr=st.floats(0, 100, exclude_min=True),
+    loss=st.sampled_from(["cross_entropy", "dice", "cross_entropy+dice"]),
+    final_div_factor=st.floats(1, allow_infinity=False),
+)
+def test_a_config_comes_back_from_json_as_it_was(depth, max_lr, loss, final_div_factor):
+    asked = {
+        "model.depth": depth,
+        "train.max_lr": max_lr,
+        "train.loss": loss,
+        "train.final_div_factor": final_div_factor,
+    }
+    stored = json.dumps(config(**asked).model_dump(mode="json"), allow_nan=False)
+    assert load_config(json.loads(stored)) == config(**asked)
+
+
+def test_a_sweep_answers_for_other_rates_and_lengths_but_not_for_another_network():
+    same = {"train.max_lr": 0.5, "train.epochs": 99, "train.schedule": "flat", "lr_find.num_steps": 50}
+    assert is_same_problem(config(), config(**same))
+    for change in ({"model.depth": 2}, {"train.batch_size": 4}, {"data.image_size": 64}, {"train.seed": 1}):
+        assert not is_same_problem(config(), config(**change))
+    assert not is_same_problem(config(), config().changed({}, dataset="other"))

@@ -1,0 +1,152 @@
+"""Picks from a sweep. Oracles: fastai v1's and v2's answers on two given curves; a refusal everywhere else."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from unetlab.lr_curve import DEFINITIONS, Declined, Pick, caution, first_divergence, picks, smooth, spread
+
+LRS = [1e-7 * 1e8 ** (i / 100) for i in range(100)]
+
+
+def falling_then_rising() -> list[float]:
+    """A smooth sweep that falls around 10^-2.5 and blows up near 1. Its lowest point is index 78."""
+    u = np.log10(LRS)
+    return (0.8 / (1 + np.exp(3 * (u + 2.5))) + 0.2 + 0.02 * np.exp(4 * (u + 0.3))).tolist()
+
+
+def refusals(losses: list[float]) -> set[str]:
+    found = picks(LRS[: len(losses)], losses)
+    assert set(found) == set(DEFINITIONS)
+    assert all(isinstance(pick, Declined) for pick in found.values())
+    return {pick.reason for pick in found.values()}
+
+
+def test_the_picks_on_the_given_curve_are_those_of_fastai():
+    curve = falling_then_rising()
+    assert int(np.argmin(curve)) == 78
+    found = picks(LRS, curve)
+    assert found["min_gradient"].lr == pytest.approx(0.0030199517204, rel=1e-10)  # fastai v1
+    assert found["min_loss_tenth"].lr == pytest.approx(0.0173780082875, rel=1e-10)  # fastai v1
+    assert found["min_loss_tenth"].index == 78
+    assert found["valley"].lr == pytest.approx(0.000275422870334, rel=1e-10)  # fastai v2
+
+
+def test_the_picks_on_a_falling_line_are_those_of_fastai():
+    found = picks(LRS, np.linspace(2, 1, 100).tolist())
+    assert found["valley"].lr == pytest.approx(0.0012022644, rel=1e-7)
+    assert found["min_loss_tenth"].lr == pytest.approx(0.3311311215, rel=1e-9)
+
+
+def test_a_picks_index_is_the_point_it_was_read_from():
+    found = picks(LRS, falling_then_rising())
+    for name in ("min_gradient", "valley"):
+        assert LRS[found[name].index] == found[name].lr
+    assert LRS[found["min_loss_tenth"].index] / 10 == found["min_loss_tenth"].lr
+
+
+def test_ends_of_the_sweep_are_not_eligible():
+    curve = falling_then_rising()
+    curve[:10] = np.linspace(9, 1, 10).tolist()  # the steepest fall, within the trim
+    curve[-5:] = [0.01] * 5  # the lowest loss, within the trim
+    assert picks(LRS, curve) == picks(LRS, falling_then_rising())
+
+
+@given(st.floats(0.001, 1000), st.integers(1, 200))
+@example(1.0, 100)
+def test_a_constant_loss_smooths_to_itself_from_the_first_point(loss, count):
+    assert smooth([loss] * count) == pytest.approx([loss] * count, rel=1e-9)
+
+
+def test_smoothing_is_the_debiased_average_by_hand():
+    # beta .5: 0.5·4 / 0.5; (0.5·2 + 0.5·8) / 0.75
+    assert smooth([4.0, 8.0], beta=0.5) == pytest.approx([4.0, 5.0 / 0.75])
+
+
+@pytest.mark.parametrize(
+    ("losses", "reason"),
+    [
+        ([], "Only 0 points"),
+        ([1.0], "Only 1 points"),
+        (np.linspace(2, 1, 24).tolist(), "Only 24 points"),
+        ([1.0] * 100, "flat"),
+        ([0.0] * 100, "flat"),
+        (np.linspace(1, 3, 100).tolist(), "never falls"),
+        ([1.0 + 0.004 * (i % 2) for i in range(100)], "never falls"),
+        ([math.nan] * 100, "not a finite number from the first step"),
+        ([math.inf] * 3, "not a finite number from the first step"),
+        ([1.0, *[100.0] * 99], "blows up after 1 steps"),
+        ([*np.linspace(2, 1, 15), math.nan], "blows up after 15 steps"),
+    ],
+)
+def test_a_curve_without_an_answer_is_declined_with_its_reason(losses, reason):
+    (text,) = refusals(losses)
+    assert reason in text
+
+
+def test_25_points_are_enough():
+    assert all(isinstance(pick, Pick) for pick in picks(LRS[:25], np.linspace(2, 1, 25).tolist()).values())
+
+
+def test_rates_and_losses_of_different_length_are_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="2 learning rates for 1"):
+        picks([1e-3, 1e-2], [1.0])
+
+
+losses_of_any_kind = st.lists(st.floats(width=32), max_size=100)  # a loss is a float32: NaN, infinities, tiny and huge
+positive_losses = st.lists(st.floats(0.015625, 4, width=32), min_size=25, max_size=100)
+
+
+@given(st.one_of(losses_of_any_kind, positive_losses))
+@settings(max_examples=300, deadline=None)
+def test_any_curve_gets_picks_from_its_own_points_or_a_refusal(losses):
+    found = picks(LRS[: len(losses)], losses)
+    for name, pick in found.items():
+        if isinstance(pick, Declined):
+            assert pick.reason
+            continue
+        assert 10 <= pick.index < min(len(losses) - 5, first_divergence(losses))
+        assert pick.lr == (LRS[pick.index] / 10 if name == "min_loss_tenth" else LRS[pick.index])
+
+
+@given(tail=st.lists(st.floats(), min_size=19, max_size=19))
+@settings(deadline=None)
+def test_what_comes_after_the_divergence_changes_no_pick(tail):
+    curve = falling_then_rising()[:80] + [9.0] + [10.0] * 19
+    assert first_divergence(curve) == 80
+    assert picks(LRS, curve[:81] + tail) == picks(LRS, curve)
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(3.9, 4), (4.1, 2), (math.nan, 2), (math.inf, 2)])
+def test_a_divergence_is_four_times_the_best_so_far_or_not_finite(loss, expected):
+    assert first_divergence([2.0, 1.0, loss, 1.0]) == expected
+
+
+def test_a_pick_where_the_raw_loss_has_lost_its_fall_comes_with_a_caution():
+    raw = falling_then_rising()
+    text = caution(LRS, raw, 5.0)
+    assert text is not None
+    assert "lowest 0.21" in text
+    assert caution(LRS, raw, picks(LRS, raw)["min_gradient"].lr) is None
+    assert caution(LRS, raw, LRS[86]) is None  # past the lowest point, but a twentieth of the fall is no loss
+
+
+def test_no_caution_is_read_off_a_curve_that_is_short_or_not_finite():
+    assert caution(LRS[:10], falling_then_rising()[:10], 1e-3) is None
+    assert caution(LRS, [*falling_then_rising()[:-1], math.nan], 5.0) is None
+
+
+def test_one_wild_point_is_no_reason_for_caution():
+    raw = np.linspace(2, 1, 100).tolist()
+    raw[60] = 50.0
+    assert caution(LRS, raw, LRS[60]) is None
+
+
+def test_the_spread_holds_one_rate_per_sweep_and_leaves_declined_ones_out():
+    curve = falling_then_rising()
+    rate = picks(LRS, curve)["valley"].lr
+    assert spread([(LRS, curve), (LRS, [1.0] * 100), (LRS, curve)])["valley"] == [rate, rate]
+    assert spread([]) == {name: [] for name in DEFINITIONS}
