@@ -152,7 +152,7 @@ def runs_list(
 def runs_show(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """State, configuration and result of one run."""
     run = open_run(run_id)
-    content = {**store.summary(run), "config": run.config.model_dump(), "result": run.read("result.json")}
+    content = {**store.summary(run), "config": run.read("config.json"), "result": run.read("result.json")}
     status = run.status
     lines = [f"{run.id}: {status.state} {status.reason}", *train_lines(run)]
     show(content, lines, as_json=json)

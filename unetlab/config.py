@@ -146,15 +146,9 @@ class RunConfig(_Options):
     schema_version: int = SCHEMA_VERSION
     kind: JobKind
     dataset: str
-    parent: str | None = Field(
-        default=None, description="The run whose weights (evaluate) or form this one took."
-    )
-    lr_source: str = Field(
-        default="typed", description="Where max_lr came from: a pick and its run, or 'typed'."
-    )
-    then_train: bool = Field(
-        default=False, description="lr_find: train with the first pick when it ends."
-    )
+    parent: str | None = Field(default=None, description="The run whose weights (evaluate) or form this one took.")
+    lr_source: str = Field(default="typed", description="Where max_lr came from: a pick and its run, or 'typed'.")
+    then_train: bool = Field(default=False, description="lr_find: train with the first pick when it ends.")
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()

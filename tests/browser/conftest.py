@@ -62,7 +62,12 @@ def start_server(home: Path, *, port: int | None = None) -> Server:
             port = free.getsockname()[1]
     home.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"server-{port}.log"
-    environment = {**os.environ, "UNETLAB_HOME": str(home), "UNETLAB_LOCKS": str(home.parent / "locks")}
+    environment = {
+        **os.environ,
+        "UNETLAB_HOME": str(home),
+        "UNETLAB_LOCKS": str(home.parent / "locks"),
+        "OMP_NUM_THREADS": "1",  # Chromium and the server want a core too: docs/experiments.md, "Threads"
+    }
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"],

@@ -38,10 +38,13 @@ def set_number(page: Page, label: str, value: str) -> None:
     page.wait_for_timeout(400)
 
 
-def visit(page: Page, name: str) -> None:
-    """Goes to a page through the navigation."""
-    page.get_by_test_id("stTopNavLink").filter(has_text=name).first.click()
-    expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
+def start_long_training(server: Server, page: Page) -> None:
+    """Trains on the sample for longer than any test looks at it; returns when its loss is drawn."""
+    command(server, "data", "sample")
+    page.goto(f"{server.url}/train?dataset=sample")
+    set_number(page, "Epochs", "500")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
 
 
 def status_of(server: Server) -> dict:
@@ -150,12 +153,8 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
 
 
 def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page):
-    command(server, "data", "sample")
     page = new_page()
-    page.goto(f"{server.url}/train?dataset=sample")
-    set_number(page, "Epochs", "500")
-    page.get_by_role("button", name="Start training").click()
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    start_long_training(server, page)
     pid = status_of(server)["pid"]
     assert psutil.pid_exists(pid)
     page.get_by_role("button", name="Free memory").or_(page.get_by_role("button", name="Free GPU memory")).click()
@@ -181,12 +180,8 @@ def test_a_deep_link_to_a_fresh_server_shows_the_frame(server, new_page):
 
 
 def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(server, new_page):
-    command(server, "data", "sample")
     page = new_page()
-    page.goto(f"{server.url}/train?dataset=sample")
-    set_number(page, "Epochs", "500")
-    page.get_by_role("button", name="Start training").click()
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    start_long_training(server, page)
     before = status_of(server)
     address = page.url
     server.stop()
@@ -204,12 +199,8 @@ def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(server, new_pag
 
 
 def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(server, new_page):
-    command(server, "data", "sample")
     page = new_page()
-    page.goto(f"{server.url}/train?dataset=sample")
-    set_number(page, "Epochs", "500")
-    page.get_by_role("button", name="Start training").click()
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    start_long_training(server, page)
     psutil.Process(status_of(server)["pid"]).kill()
     began = time.monotonic()
     expect(page.get_by_text("The worker is gone")).to_be_visible(timeout=15_000)

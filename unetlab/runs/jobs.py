@@ -70,7 +70,8 @@ def stop(run: Run) -> None:
     status = run.status
     if not status.is_live:
         raise RunError(f"{run.id} has ended already ({status.state}).")
-    (run.folder / "stop").touch()
+    if not run.has_stop:  # asked twice, the deadlines still count from the first time
+        (run.folder / "stop").touch()
     if status.is_parked:
         _end_parked(run, status)
 

@@ -15,7 +15,7 @@ import torch
 from unetlab import files, schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
-from unetlab.errors import RunError, TrainingError
+from unetlab.errors import ConfigError, RunError, TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Preview, Progress
 from unetlab.models.weights import build_model, load_weights, save_weights
 from unetlab.runs import jobs
@@ -78,9 +78,23 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent) -> 
     batches = TrainingBatches(
         pictures, batch_size=options.batch_size, augment=options.augment, seed=options.seed, device=device
     )
+    refuse_single_value(batches, config)
     write_environment(run, data, device, precision_name, options.seed)
     on_event(Note(f"Training in {precision_name} on {device_name}.", about={"precision": precision_name}))
     return Setup(data, pictures, batches, learner)
+
+
+def refuse_single_value(batches: TrainingBatches, config: RunConfig) -> None:
+    """Raises ConfigError where BatchNorm at the bottom of the U-Net would see a single value and could not train."""
+    smallest = min(batches.batch_size, len(batches.samples))
+    bottom = [-(-side // 2**config.model.depth) for side in batches.canvas]
+    if smallest == 1 and bottom == [1, 1]:
+        height, width = batches.canvas
+        raise ConfigError(
+            f"Pictures of {width}x{height} px leave a single pixel at the bottom of a U-Net of depth "
+            f"{config.model.depth}, too little for BatchNorm with batches of 1. Take a batch size of 2 or more, or a "
+            "smaller depth."
+        )
 
 
 def loss_of(config: RunConfig, data: DataSet, device: torch.device) -> Loss:

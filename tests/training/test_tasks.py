@@ -1,0 +1,25 @@
+"""What a task refuses before it trains."""
+
+import pytest
+
+from tests.training.conftest import CPU
+from unetlab.config import DataOptions, RunConfig
+from unetlab.data.dataset import DataSet
+from unetlab.errors import ConfigError
+from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.tasks import refuse_single_value
+
+
+def batches_of(data: DataSet, image_size: int, batch_size: int) -> TrainingBatches:
+    """Batches of crops of one size."""
+    pictures = Pictures(data, DataOptions(image_size=image_size, size_mode="crop"))
+    return TrainingBatches(pictures, batch_size=batch_size, augment="none", seed=0, device=CPU)
+
+
+def test_one_pixel_at_the_bottom_with_batches_of_one_is_refused_with_the_way_out(nuclei):
+    config = RunConfig(kind="train", dataset="nuclei").changed({"model.depth": 4})
+    with pytest.raises(ConfigError, match="batch size of 2 or more"):
+        refuse_single_value(batches_of(nuclei, 16, 1), config)
+    refuse_single_value(batches_of(nuclei, 16, 2), config)
+    refuse_single_value(batches_of(nuclei, 17, 1), config)
+    refuse_single_value(batches_of(nuclei, 16, 1), config.changed({"model.depth": 3}))
