@@ -159,6 +159,24 @@ def test_train_again_with_changes_fills_the_form_from_the_run(home_with_run):
     assert app.number_input(key="train:train.max_lr").value == tiny.OPTIONS["train.max_lr"]
 
 
+def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_run):
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    app.button(key="again").click().run()
+    assert not app.exception
+    assert [title.value for title in app.title] == ["Train"]
+    assert app.number_input(key="train:model.base_width").value == tiny.OPTIONS["model.base_width"]
+    app.switch_page("pages/lab/results.py").run()
+    assert [title.value for title in app.title] == ["Results"]
+
+
+def test_a_card_on_home_opens_its_run(home_with_run):
+    app = open_page("home")
+    app.button(key=f"open-{home_with_run.id}").click().run()
+    assert not app.exception
+    assert [title.value for title in app.title] == ["Results"]
+    assert app.query_params["run"] == home_with_run.id
+
+
 def test_a_problem_of_a_click_is_shown_and_not_raised(home_with_run):
     app = open_page("train", dataset=tiny.NAME)
     app.number_input(key="train:train.clip_norm").set_value(0.5).run()

@@ -34,7 +34,7 @@ with own.container(border=True, height="stretch"):
     st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
 if st.session_state.pop("go-to-sweep", False):
-    state.go("pages/lab/learning_rate.py")
+    st.switch_page("pages/lab/learning_rate.py")
 
 st.subheader("The way")
 data = state.chosen_dataset()

@@ -32,4 +32,5 @@ with right:
     scoring.worst_first(run, data, evaluation)
 scoring.curves(run)
 scoring.take_away(run)
-training.afterwards(run, is_results=True)
+training.next_step(run, is_results=True)
+training.notes_and_log(run)

@@ -42,5 +42,6 @@ with view:
         if config:
             training.preview(config, data)
     else:
+        training.next_step(run)
         live.panel(run, training.draw)
-        training.afterwards(run)
+        training.notes_and_log(run)

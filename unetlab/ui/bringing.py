@@ -253,7 +253,8 @@ def keep(found: Inspection, name: str, valid_fraction: float, reading: str | Non
         st.error(str(error), icon=":material/error:")
         return
     start_over()
-    st.session_state["new-dataset"] = manifest.name
+    st.session_state["next-dataset"] = manifest.name
+    st.session_state.pop("data-view", None)
     st.rerun()
 
 

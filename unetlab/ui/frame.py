@@ -36,10 +36,10 @@ def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
 
 def draw() -> None:
     """The sidebar, and a problem from the last click at the top of the page."""
-    brought = st.session_state.pop("new-dataset", None)
-    if brought:  # a page cannot change a choice that stands above it; so it is changed here, in the next run
-        st.session_state["dataset"] = brought
-        st.session_state.pop("data-view", None)
+    # a page cannot change a choice that stands above it, so it leaves a word and the choice is changed here
+    for word, key in (("next-dataset", "dataset"), ("next-run", "run")):
+        if word in st.session_state:
+            st.session_state[key] = st.session_state.pop(word)
     with st.sidebar:
         st.markdown("### unetlab")
         dataset = state.choose("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")

@@ -82,7 +82,7 @@ def card(run: Run) -> None:
         st.button("Open", key=f"open-{run.id}", on_click=_open, args=(run.id, config.dataset))
     if st.session_state.get("go-to-results") == run.id:
         del st.session_state["go-to-results"]
-        state.go("pages/lab/train.py" if status.is_live else "pages/lab/results.py")
+        st.switch_page("pages/lab/train.py" if status.is_live else "pages/lab/results.py")
 
 
 def _open(run_id: str, dataset: str) -> None:

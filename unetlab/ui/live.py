@@ -67,7 +67,7 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         st.progress(state.fraction(status), text=state.progress_text(status))
     elif status.state == "stopped":
         st.info(
-            f"{status.reason} Look at what it has in Results, or train again with changes.",
+            f"{status.reason} Nothing is lost: it can be looked at, and trained again with changes.",
             title="Stopped",
             icon=":material/stop_circle:",
         )

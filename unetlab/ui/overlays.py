@@ -68,7 +68,7 @@ def legend(data: DataSet) -> None:
     """The classes with their colours and names."""
     entries = [
         f"<span style='color:{entry.color}'>&#9632;</span> {html.escape(entry.name)}"
-        f"{' (background)' if entry.is_background else ''}"
+        f"{' (background)' if entry.is_background and entry.name != 'background' else ''}"
         for entry in data.manifest.classes
     ]
     st.html("&ensp; ".join(entries))

@@ -1,7 +1,7 @@
 """What is chosen: data set and run, kept in the URL; and callbacks whose errors reach the person, not the log."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import streamlit as st
 
@@ -22,16 +22,20 @@ STATE_WORDS: dict[str, tuple[str, str, Any]] = {
 
 
 def choose(key: str, label: str, options: list[str], format_func: Callable[[str], str], **more: Any) -> str | None:
-    """A select box bound to the URL's `?key=`; falls back to the first option, the newest. None without options."""
+    """A select box whose value stands in the URL's `?key=`; the first option, the newest, where that means nothing.
+
+    None without options. Why not Streamlit's own binding: docs/decisions/0007-url.md.
+    """
     chosen = st.session_state.get(key) or st.query_params.get(key)
     if not options:
         st.session_state.pop(key, None)
         return None
-    if chosen not in options:  # deleted meanwhile, of another data set, or a hostile link
-        if key in st.query_params and key not in st.session_state:
-            del st.query_params[key]  # or the widget would take it from there, find it unknown and stay empty
-        st.session_state[key] = options[0]
-    return st.selectbox(label, options, index=None, key=key, bind="query-params", format_func=format_func, **more)
+    # unknown: deleted meanwhile, of another data set, or a hostile link
+    st.session_state[key] = chosen if chosen in options else options[0]
+    value = st.selectbox(label, options, key=key, format_func=format_func, **more)
+    if st.query_params.get(key) != value:
+        st.query_params[key] = value
+    return value
 
 
 def dataset_names() -> list[str]:
@@ -59,12 +63,6 @@ def run_title(run_id: str) -> str:
     run = open_run(run_id)
     name = f"{run.notes.name} · " if run.notes.name else ""
     return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
-
-
-def go(page: str, **chosen: str) -> NoReturn:
-    """Shows another page; what is chosen stays in its URL, `chosen` (data set, run) on top."""
-    kept = {key: st.session_state[key] for key in ("dataset", "run") if st.session_state.get(key)}
-    st.switch_page(page, query_params=kept | chosen)
 
 
 def runs_of(dataset: str | None, kind: str) -> list[str]:

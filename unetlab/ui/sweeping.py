@@ -126,7 +126,7 @@ def choice(run: Run) -> None:
             args=(run, rate, LABELS[chosen or OWN]),
         )
     if st.session_state.pop("go-to-train", False):
-        state.go("pages/lab/train.py")
+        st.switch_page("pages/lab/train.py")
 
 
 def rate_of(run: Run) -> float | None:
@@ -173,6 +173,7 @@ def _followed(run: Run) -> None:
         return
     if st.session_state.get("followed") != run.id:
         st.session_state["followed"] = run.id
-        state.go("pages/lab/train.py", run=trained)
+        st.session_state["next-run"] = trained
+        st.switch_page("pages/lab/train.py")
     st.success("Training has started with the first of these picks.", icon=":material/model_training:")
     st.page_link("pages/lab/train.py", label="Watch it learn", icon=":material/arrow_forward:")

@@ -123,12 +123,11 @@ def start(config: RunConfig, name: str) -> None:
     st.session_state.update({"run": run.id, "train-view": RUN, "run-name": ""})
 
 
-def again(run: Run) -> None:
-    """A callback: fills the form from a run."""
+def again(run: Run, is_elsewhere: bool) -> None:
+    """A callback: fills the form from a run, and goes to it from another page."""
     forms.fill("train", run.config, [*BASIC, *ADVANCED])
-    st.session_state.update(
-        {"train-view": NEW, "again-clicked": True, "lr-source": (run.config.train.max_lr, run.config.lr_source)}
-    )
+    source = (run.config.train.max_lr, run.config.lr_source)
+    st.session_state.update({"train-view": NEW, "lr-source": source, "go-to-train": is_elsewhere})
 
 
 def draw(run: Run, status: Status) -> None:
@@ -179,16 +178,26 @@ def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
     return f"The rate peaked at step {peak} and falls since: this is where the loss settles."
 
 
-def afterwards(run: Run, *, is_results: bool = False) -> None:
-    """What to do with the run: look at results, train again, name it, read its log."""
-    status = run.status
-    if not status.is_live:
-        with st.container(horizontal=True):
-            if run.read("evaluation.json") and not is_results:
-                st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
-            st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run,))
-        if is_results and st.session_state.get("train-view") == NEW and st.session_state.pop("again-clicked", False):
-            state.go("pages/lab/train.py")
+def next_step(run: Run, *, is_results: bool = False) -> None:
+    """Where to go once the run has ended."""
+    if st.session_state.pop("go-to-train", False):
+        st.switch_page("pages/lab/train.py")
+    if run.status.is_live:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.read("evaluation.json") and not is_results:
+            st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
+        st.button(
+            "Train again with changes",
+            icon=":material/replay:",
+            key="again",
+            on_click=again,
+            args=(run, is_results),
+        )
+
+
+def notes_and_log(run: Run) -> None:
+    """Name and remarks, editable at any time, and the worker's log."""
     with st.expander("Name and remarks", icon=":material/edit_note:"):
         notes = run.notes
         name = st.text_input("Run name", notes.name, key=f"name-{run.id}")
