@@ -1,6 +1,7 @@
 """What the command line shows: a run as it goes on, results as text or JSON, the exit code."""
 
 import json
+import signal
 import sys
 import time
 from typing import Any
@@ -22,29 +23,36 @@ def follow(run: Run) -> Status:
     """Waits until the run has ended and returns its last status. The first Ctrl-C asks it to stop, the second kills."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    has_asked, offset = False, 0
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        while True:
-            try:
-                status = run.status
+    presses: list[int] = []
+    # counted, not raised: a second Ctrl-C may come while the first is being answered
+    previous = signal.signal(signal.SIGINT, lambda signum, frame: presses.append(signum))
+    num_answered, offset = 0, 0
+    try:
+        with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+            while (status := run.status).is_live:
                 bar.update(task, description=_describe(run, status), completed=status.done, total=status.total or None)
                 events, offset = read_events(run, offset)
                 for event in events:
                     if event["type"] == "epoch" and sys.stderr.isatty():
                         bar.console.print(_epoch_line(event))
-                if not status.is_live:
-                    return status
+                if len(presses) > num_answered:
+                    num_answered += 1
+                    _answer(run, num_answered, console)
                 jobs.reap()
                 jobs.insist(run)
                 time.sleep(POLL_S)
-            except KeyboardInterrupt:
-                if has_asked:
-                    jobs.kill(run)
-                elif run.status.is_live:
-                    jobs.stop(run)
-                    console.print("Stopping: the model is kept. Press Ctrl-C again to end it at once.")
-                has_asked = True
+        return status
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _answer(run: Run, press: int, console: Console) -> None:
+    if press > 1:
+        jobs.kill(run)
+    elif run.status.is_live:
+        jobs.stop(run)
+        console.print("Stopping: the model is kept. Press Ctrl-C again to end it at once.")
 
 
 def _describe(run: Run, status: Status) -> str:
