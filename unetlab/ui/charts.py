@@ -53,9 +53,8 @@ def loss_chart(
 ) -> alt.LayerChart:
     """Training loss (raw faint, smoothed) and a dot for the validation loss after each epoch, over steps."""
     raw = decimate(batches, "loss")
-    # one wild value must not flatten the rest: it is drawn at the upper edge, its tooltip tells the number
-    validation = scores["valid_loss"].quantile(0.75) if len(scores) else 0
-    top = ceiling(max(batches["smooth"].quantile(0.98), validation) * 1.05)
+    # wild validation losses must not flatten the rest: they are drawn at the upper edge, their tooltip tells the number
+    top = ceiling(1.3 * batches["smooth"].max())
     y = _y_axis("loss", "loss", domain=(0, top), is_log=is_log)
     base = alt.Chart(raw).encode(x=_x_axis(total_steps))
     faint = base.mark_line(color=TRAIN, opacity=0.25, strokeWidth=1, clip=True).encode(y=y)
