@@ -35,7 +35,7 @@ def test_the_demo_beats_otsu_and_reaches_dice_90(workspace):
 
 def test_isbi_membranes_over_three_seeds(workspace):
     tiny.answer("data", "import", TEST_DATA / "isbi_membrane", "--name", "isbi")
-    settings = ["--set", "data.image_size=256", "--set", "data.size_mode=tile", "--set", "train.epochs=12"]
+    settings = ["--set", "data.image_size=256", "--set", "data.size_mode=tile", "--set", "train.epochs=8"]
     sweep = tiny.answer("lr-find", "isbi", *settings)
     assert sweep["picks"]["min_gradient"] is not None
     scores = []
@@ -62,8 +62,8 @@ def test_crackforest_asks_and_trains_after_one_answer(workspace):
     assert asked.returncode == 2
     assert "--reading binary" in asked.stderr
     tiny.answer("data", "import", TEST_DATA / "crackforest", "--name", "cracks", "--reading", "binary")
-    settings = ["--set", "data.image_size=240", "--set", "data.size_mode=crop", "--set", "train.epochs=6",
+    settings = ["--set", "data.image_size=240", "--set", "data.size_mode=crop", "--set", "train.epochs=16",
                 "--set", "model.base_width=16"]  # fmt: skip
-    result = tiny.answer("train", "cracks", "--lr", "min_gradient", *settings)
+    result = tiny.answer("train", "cracks", "--lr", "valley", *settings)
     assert result["valid"]["mean_dice"] > 0.3
     print(json.dumps(result["valid"], indent=1))

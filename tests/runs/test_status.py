@@ -1,5 +1,6 @@
 """Who is alive: death is proven with real processes, never guessed; another host's is never judged."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -74,6 +75,16 @@ def test_a_worker_without_a_process_is_lost(tmp_path: Path):
     assert found.state == "lost"
     assert "killed without a message" in found.reason
     assert abs(found.ended - time.time()) < 10
+
+
+def test_a_full_disk_does_not_keep_a_reader_from_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_status(tmp_path, of_process())
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(status_module, "write_status", full)
+    assert read_status(tmp_path).state == "lost"
 
 
 def test_a_process_id_that_was_given_away_again_is_no_proof_of_life(tmp_path: Path):

@@ -106,7 +106,8 @@ def read_status(folder: Path) -> Status:
     status = Status.model_validate(read_json(folder / "status.json"))
     if cause_of_death(status) is None:
         return status
-    with FileLock(folder / ".lock", timeout=10):
+    # where it cannot be written, on a full disk, the verdict holds all the same
+    with contextlib.suppress(OSError), FileLock(folder / ".lock", timeout=10):
         status = Status.model_validate(read_json(folder / "status.json"))  # it may have ended meanwhile
         cause = cause_of_death(status)
         if cause is not None:
