@@ -7,15 +7,18 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import lr_curve
-from unetlab.config import RunConfig
+from unetlab.config import RunConfig, is_basic
 from unetlab.runs import jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import charts, forms, live, state, training
 from unetlab.ui.history import history_of
 
-BASIC = ["data.image_size", "train.batch_size", "train.precision", "lr_find.repeats"]
-ADVANCED = [
+FORM = [
+    "data.image_size",
+    "train.batch_size",
+    "train.precision",
+    "lr_find.repeats",
     "model.depth",
     "model.base_width",
     "model.skip",
@@ -30,6 +33,8 @@ ADVANCED = [
     "lr_find.end_lr",
     "lr_find.num_steps",
 ]
+BASIC = [key for key in FORM if is_basic(key)]
+ADVANCED = [key for key in FORM if not is_basic(key)]
 HEIGHT = 360
 OWN = "own"
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
@@ -161,7 +166,7 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
 
 def _carry(run: Run, rate: float, label: str) -> None:
     config = run.config.changed({"train.max_lr": rate})
-    forms.fill("train", config, [*training.BASIC, *training.ADVANCED])
+    forms.fill("train", config, training.FORM)
     st.session_state.update(
         {"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW, "go-to-train": True}
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import schedules
-from unetlab.config import RunConfig
+from unetlab.config import RunConfig, is_basic
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError, UnetlabError
@@ -17,8 +17,13 @@ from unetlab.runs.store import Notes, Run
 from unetlab.ui import charts, forms, live, overlays, state
 from unetlab.ui.history import history_of, measured_pace
 
-BASIC = ["train.epochs", "train.max_lr", "data.image_size", "train.batch_size", "train.precision", "train.augment"]
-ADVANCED = [
+FORM = [
+    "train.epochs",
+    "train.max_lr",
+    "data.image_size",
+    "train.batch_size",
+    "train.precision",
+    "train.augment",
     "data.size_mode",
     "model.depth",
     "model.base_width",
@@ -37,6 +42,8 @@ ADVANCED = [
     "train.seed",
     "train.device",
 ]
+BASIC = [key for key in FORM if is_basic(key)]
+ADVANCED = [key for key in FORM if not is_basic(key)]
 NEW, RUN = "New training", "Chosen run"
 FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
 
@@ -125,7 +132,7 @@ def start(config: RunConfig, name: str) -> None:
 
 def again(run: Run, is_elsewhere: bool) -> None:
     """A callback: fills the form from a run, and goes to it from another page."""
-    forms.fill("train", run.config, [*BASIC, *ADVANCED])
+    forms.fill("train", run.config, FORM)
     source = (run.config.train.max_lr, run.config.lr_source)
     st.session_state.update({"train-view": NEW, "lr-source": source, "go-to-train": is_elsewhere})
 
