@@ -1,4 +1,7 @@
-"""The whole journey of a person with real files, a real server, real workers and a real browser."""
+"""The whole journey of a person with real files, a real server, real workers and a real browser.
+
+`.first`: while a page is drawn anew, an element that moves stands there twice for a moment.
+"""
 
 import json
 import re
@@ -44,7 +47,7 @@ def start_long_training(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/train?dataset=sample")
     set_number(page, "Epochs", "500")
     page.get_by_role("button", name="Start training").click()
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
 
 
 def status_of(server: Server) -> dict:
@@ -87,8 +90,8 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     # drop pairs, see them paired
     uploads = page.locator("input[type=file]")
     uploads.nth(0).set_input_files(pictures)
-    expect(page.get_by_text("16 files copied")).to_be_visible()
-    expect(page.get_by_text("Now drop their masks into the second box")).to_be_visible()
+    expect(page.get_by_text("16 files copied").first).to_be_visible()
+    expect(page.get_by_text("Now drop their masks into the second box").first).to_be_visible()
     page.locator("input[type=file]").nth(1).set_input_files(masks)
     expect(page.get_by_role("heading", name="16 pairs found")).to_be_visible()
     page.get_by_label("Name of the data set").fill("cells")
@@ -111,10 +114,10 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     page.get_by_role("radio", name="min gradient").click()
     train.click()
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
-    expect(page.get_by_text("learning rate: min gradient, from")).to_be_visible()
+    expect(page.get_by_text("learning rate: min gradient, from").first).to_be_visible()
     set_number(page, "Epochs", "400")
     page.get_by_role("button", name="Start training").click()
-    loss = page.locator(".st-key-live-loss")
+    loss = page.locator(".st-key-live-loss").first
     expect(loss).to_be_visible(timeout=60_000)
 
     # the number of points drawn grows, an overlay's bytes change
@@ -129,26 +132,26 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     # reload in the middle: still going; a second tab sees it too; so does the command line
     pid = status_of(server)["pid"]
     page.reload()
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+    expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=30_000)
     assert status_of(server)["state"] == "running"
     assert status_of(server)["pid"] == pid
     second = new_page()
     second.goto(page.url)
-    expect(second.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+    expect(second.locator(".st-key-live-loss").first).to_be_visible(timeout=30_000)
     assert command(server, "runs", "list")["runs"][0]["status"] == "running"
 
     # stop it; the model it has re-evaluates to the Dice that was logged
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
-    expect(page.get_by_role("link", name="See the results")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("link", name="See the results").first).to_be_visible(timeout=60_000)
     assert status_of(server)["state"] == "stopped"
-    expect(second.get_by_role("link", name="See the results")).to_be_visible(timeout=30_000)
+    expect(second.get_by_role("link", name="See the results").first).to_be_visible(timeout=30_000)
     run = command(server, "runs", "list")["runs"][0]
     lines = (server.home / "runs" / run["run"] / "events.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in lines]
     best = max(event["mean_dice"] for event in logged if event["type"] == "epoch")
     assert command(server, "evaluate", run["run"])["valid"]["mean_dice"] == best
 
-    page.get_by_role("link", name="See the results").click()
+    page.get_by_role("link", name="See the results").first.click()
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()
 
 
@@ -159,7 +162,7 @@ def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page
     assert psutil.pid_exists(pid)
     page.get_by_role("button", name="Free memory").or_(page.get_by_role("button", name="Free GPU memory")).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("It stops now, keeps the model it has")).to_be_visible()
+    expect(dialog.get_by_text("It stops now, keeps the model it has").first).to_be_visible()
     dialog.get_by_role("button", name="Stop it and free the memory").click()
     receipt = page.locator(".st-key-receipt-box")
     expect(receipt.get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)
@@ -190,7 +193,7 @@ def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(server, new_pag
     try:
         other = new_page()
         other.goto(address.replace(server.url, again.url))
-        expect(other.locator(".st-key-live-loss")).to_be_visible(timeout=30_000)
+        expect(other.locator(".st-key-live-loss").first).to_be_visible(timeout=30_000)
         now = status_of(server)
         assert (now["pid"], now["started"], now["state"]) == (before["pid"], before["started"], "running")
         assert now["done"] >= before["done"]
@@ -203,7 +206,7 @@ def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(serv
     start_long_training(server, page)
     psutil.Process(status_of(server)["pid"]).kill()
     began = time.monotonic()
-    expect(page.get_by_text("The worker is gone")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("The worker is gone").first).to_be_visible(timeout=15_000)
     assert time.monotonic() - began < 15
     assert command(server, "runs", "list")["runs"][0]["status"] == "lost"
 
@@ -215,9 +218,9 @@ def test_the_sample_button_goes_the_whole_way_by_itself(server, new_page):
     expect(page.get_by_role("heading", level=1, name="Learning rate")).to_be_visible()
     expect(page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible(timeout=180_000)
-    expect(page.locator(".st-key-live-loss")).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
     assert "dataset=sample" in page.url
     assert "run=" in page.url
-    expect(page.get_by_role("link", name="See the results")).to_be_visible(timeout=180_000)
-    page.get_by_role("link", name="See the results").click()
+    expect(page.get_by_role("link", name="See the results").first).to_be_visible(timeout=180_000)
+    page.get_by_role("link", name="See the results").first.click()
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()
