@@ -142,6 +142,21 @@ def test_the_first_ctrl_c_stops_gracefully(tiny_set: Path):
     assert result["valid"]["mean_dice"] == max(event["mean_dice"] for event in tiny.of_type(run, "epoch"))
 
 
+def test_ctrl_c_in_the_sweep_before_a_training_trains_nothing(tiny_set: Path):
+    settings = tiny.sets({"lr_find.num_steps": 2000})
+    with follow("train", tiny.NAME, "--lr", "min_gradient", *settings) as training:
+        tiny.wait_until(lambda: store.list_runs(), "a sweep")
+        (sweep,) = store.list_runs()
+        # half of the rates are seen: enough for picks, which nobody waited for
+        tiny.wait_until(lambda: len(tiny.of_type(sweep, "batch")) > 1000, "a thousand steps")
+        training.send_signal(signal.SIGINT)
+        printed, errors = training.communicate(timeout=30)
+    assert training.returncode == 2
+    assert "was stopped" in errors
+    assert printed == ""
+    assert [run.config.kind for run in store.list_runs()] == ["lr_find"]
+
+
 def test_the_second_ctrl_c_kills(tiny_set: Path):
     with follow("train", tiny.NAME, *tiny.sets(tiny.ENDLESS)) as training:
         run = only_run(epochs=1)

@@ -46,9 +46,8 @@ LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_ten
 def demo(json: Json = False) -> None:
     """The whole main job on the built-in sample: learning-rate sweep, training, an overlay picture."""
     manifest = samples.create_sample()
-    swept = _find_lr(RunConfig(kind="lr_find", dataset=manifest.name))
-    config, source = _with_lr(swept.config, swept)
-    run = jobs.start(config.changed({}, kind="train", parent=swept.id, lr_source=source), name="demo")
+    swept = _sweep_first(RunConfig(kind="lr_find", dataset=manifest.name))
+    run = jobs.start(_with_lr(swept.config, swept, "min_gradient").changed({}, kind="train"), name="demo")
     status = follow(run)
     overlay = run.folder / "overlay.jpg"
     result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
@@ -101,9 +100,10 @@ def data_list(json: Json = False) -> None:
 @app.command("lr-find")
 def lr_find(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
     """Sweep the learning rate and name the picks."""
-    run = _find_lr(_config("lr_find", dataset, from_run, settings))
+    run = jobs.start(_config("lr_find", dataset, from_run, settings))
+    status = follow(run)
     show(lr_result(run), lr_lines(run), as_json=json)
-    exit_for(run.status)
+    exit_for(status)
 
 
 @app.command()
@@ -113,10 +113,10 @@ def train(
     """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
     config = _config("train", dataset, from_run, settings)
     if lr in lr_curve.DEFINITIONS:
-        source = open_run(from_run) if from_run and open_run(from_run).config.kind == "lr_find" else None
-        swept = source or _latest_sweep(config) or _find_lr(config.changed({}, kind="lr_find"))
-        config, origin = _with_lr(config, swept, lr)
-        config = config.changed({}, lr_source=origin)
+        source = open_run(from_run) if from_run else None
+        if source is None or source.config.kind != "lr_find":
+            source = _latest_sweep(config) or _sweep_first(config.changed({}, kind="lr_find"))
+        config = _with_lr(config, source, lr)
     elif lr is not None:
         config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_source="typed")
     run = jobs.start(config, name=name)
@@ -215,9 +215,13 @@ def _config(kind: str, dataset: str, from_run: str | None, settings: list[str]) 
     return base.changed(parse_settings(settings), kind=kind, dataset=dataset, parent=from_run)
 
 
-def _find_lr(config: RunConfig) -> Run:
+def _sweep_first(config: RunConfig) -> Run:
+    """A finished sweep on the way to a training. Raises RunError when it was stopped: then nothing is to be trained."""
     run = jobs.start(config)
-    exit_for(follow(run))
+    status = follow(run)
+    exit_for(status)
+    if status.state == "stopped":
+        raise RunError(f"The sweep {run.id} was stopped, so nothing is trained. Its curve so far is kept.")
     return run
 
 
@@ -229,12 +233,13 @@ def _latest_sweep(config: RunConfig) -> Run | None:
     return None
 
 
-def _with_lr(config: RunConfig, sweep: Run, name: str = "min_gradient") -> tuple[RunConfig, str]:
-    """`config` with the pick called `name` as its rate, and where that came from. Raises ConfigError when declined."""
+def _with_lr(config: RunConfig, sweep: Run, name: str) -> RunConfig:
+    """`config` with the sweep's pick called `name` as its rate. Raises ConfigError when that is declined."""
     result = lr_result(sweep)
     if result["picks"].get(name) is None:
         raise ConfigError(f"The sweep {sweep.id} has no {name}: {result['declined'].get(name, 'it has no curve')}")
-    return config.changed({"train.max_lr": result["picks"][name]}), f"{name} of {sweep.id}"
+    rate = result["picks"][name]
+    return config.changed({"train.max_lr": rate}, parent=sweep.id, lr_source=f"{name} of {sweep.id}")
 
 
 class _ProgressLine:
