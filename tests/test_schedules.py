@@ -9,6 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from unetlab import schedules
+from unetlab.config import TrainOptions
 
 # torch 2.14 OneCycleLR(max_lr=1, total_steps=20), defaults
 TORCH_20 = (
@@ -142,9 +143,9 @@ def test_the_sweep_rises_by_the_same_factor_at_each_step_and_stops_short_of_its_
     ],
 )
 def test_the_planned_schedule_is_the_one_that_was_named(name, expected):
-    options = {"max_lr": 0.1, "pct_start": 0.4, "div_factor": 10, "final_div_factor": 1e4}
+    options = TrainOptions(schedule=name, max_lr=0.1, pct_start=0.4, div_factor=10, final_div_factor=1e4)
     for step in range(50):
-        lr, momentum = schedules.planned(step, 50, schedule=name, **options, momentum_max=0.95, momentum_min=0.85)
+        lr, momentum = schedules.planned(step, 50, options)
         assert (lr, momentum) == expected(step)
         assert 0 < lr <= 0.1
         assert math.isclose(momentum, min(max(momentum, 0.85), 0.95))

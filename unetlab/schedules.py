@@ -6,6 +6,7 @@ torch.optim.lr_scheduler.OneCycleLR, fastai's fit_one_cycle and `combine_scheds`
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 Curve = Callable[[float], float]
 
@@ -90,27 +91,31 @@ def exponential(step: int, num_steps: int, start_lr: float, end_lr: float) -> fl
     return start_lr * (end_lr / start_lr) ** (step / num_steps)
 
 
-def planned(
-    step: int,
-    total_steps: int,
-    *,
-    schedule: str,
-    max_lr: float,
-    pct_start: float,
-    div_factor: float,
-    final_div_factor: float,
-    momentum_max: float,
-    momentum_min: float,
-) -> tuple[float, float]:
-    """`(lr, momentum)` of the schedule that `config.TrainOptions.schedule` names."""
-    shared = {
-        "pct_start": pct_start,
-        "div_factor": div_factor,
-        "momentum_max": momentum_max,
-        "momentum_min": momentum_min,
-    }
-    if schedule == "flat":
-        return max_lr, momentum_max
-    if schedule == "fastai_one_cycle":
-        return fastai_one_cycle(step, total_steps, max_lr, **shared)
-    return one_cycle(step, total_steps, max_lr, **shared, final_div_factor=final_div_factor)
+class Options(Protocol):
+    """What a schedule is asked for: the fields of `config.TrainOptions` that shape it."""
+
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def max_lr(self) -> float: ...
+    @property
+    def pct_start(self) -> float: ...
+    @property
+    def div_factor(self) -> float: ...
+    @property
+    def final_div_factor(self) -> float: ...
+    @property
+    def momentum_max(self) -> float: ...
+    @property
+    def momentum_min(self) -> float: ...
+
+
+def planned(step: int, total_steps: int, options: Options) -> tuple[float, float]:
+    """`(lr, momentum)` of the schedule that `options.schedule` names."""
+    if options.schedule == "flat":
+        return options.max_lr, options.momentum_max
+    names = ("pct_start", "div_factor", "momentum_max", "momentum_min")
+    shared = {name: getattr(options, name) for name in names}
+    if options.schedule == "fastai_one_cycle":
+        return fastai_one_cycle(step, total_steps, options.max_lr, **shared)
+    return one_cycle(step, total_steps, options.max_lr, **shared, final_div_factor=options.final_div_factor)

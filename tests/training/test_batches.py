@@ -79,6 +79,13 @@ def test_an_epoch_is_a_function_of_seed_and_number(make_batches, size_mode):
     assert not same(make_batches(**options, seed=1).epoch(3), third)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 5, 7, 20])
+def test_the_pictures_counted_are_those_that_were_seen(make_batches, batch_size):
+    batches = make_batches(batch_size=batch_size)
+    seen = [len(images) for epoch in range(3) for images, _ in batches.epoch(epoch)]
+    assert [batches.num_images(steps) for steps in range(len(seen) + 1)] == [0, *np.cumsum(seen)]
+
+
 def test_batches_are_images_0_to_1_and_class_ids(make_batches):
     for images, masks in make_batches(augment="strong").epoch(0):
         assert images.dtype == torch.float32

@@ -57,6 +57,11 @@ def save_weights(model: nn.Module, card: ModelCard, path: Path) -> None:
         temporary_card.unlink(missing_ok=True)
 
 
+def write_card(card: ModelCard, path: Path) -> None:
+    """Replaces the card beside the weights at `path`."""
+    write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
+
+
 def load_weights(path: Path) -> tuple[UNet, ModelCard]:
     """The network on the CPU in evaluation mode, and its card. Raises RunError when either is missing or damaged."""
     try:

@@ -63,6 +63,12 @@ class TrainingBatches:
         if options.size_mode != "resize":
             self.canvas = (options.image_size, options.image_size)
 
+    def num_images(self, steps: int) -> int:
+        """Pictures (crops, in tile mode) that the first `steps` steps of a training see; last batches are smaller."""
+        per_epoch = min(len(self.samples), self.steps_per_epoch * self.batch_size)
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * per_epoch + min(rest * self.batch_size, per_epoch)
+
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The `steps_per_epoch` minibatches of epoch `number`."""
         rng = np.random.default_rng([self.seed, number])

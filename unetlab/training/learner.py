@@ -115,7 +115,7 @@ class Learner:
                     train_loss=sum(losses) / len(losses),
                     valid_loss=evaluation.loss,
                     **scores.as_dict(),
-                    is_best=rank > best or epoch == 0,
+                    is_best=rank > best,
                 )
             )
             best = max(best, rank)

@@ -26,11 +26,15 @@ EPOCHS_APART = 10_000  # repeats draw from epochs that no other repeat reaches
 
 @dataclass
 class Sweep:
-    """One sweep: the rates tried, the raw losses, and their debiased moving average. Equal lengths."""
+    """One sweep: the rates tried and the raw losses. Equal lengths."""
 
     lrs: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    smoothed_losses: list[float] = field(default_factory=list)
+
+    @property
+    def smoothed_losses(self) -> list[float]:
+        """The debiased moving average of the losses, from which the picks are read."""
+        return lr_curve.smooth(self.losses)
 
 
 def sweep(
@@ -53,11 +57,11 @@ def sweep(
             loss = learner.train_step(images, masks, lr, MOMENTUM)
             result.lrs.append(lr)
             result.losses.append(loss)
-            result.smoothed_losses = lr_curve.smooth(result.losses)
+            smoothed = result.smoothed_losses[-1]
             on_event(Batch(step=repeat * options.num_steps + step, epoch=repeat, loss=loss, lr=lr, momentum=MOMENTUM))
-            if lr_curve.has_diverged(result.smoothed_losses[-1], best):
+            if lr_curve.has_diverged(smoothed, best):
                 break
-            best = min(best, result.smoothed_losses[-1])
+            best = min(best, smoothed)
     return result
 
 

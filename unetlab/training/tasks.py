@@ -17,7 +17,7 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError, RunError, TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Preview, Progress
-from unetlab.models.weights import build_model, load_weights, save_weights
+from unetlab.models.weights import build_model, load_weights, save_weights, write_card
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
 from unetlab.training import lr_finder, precision
@@ -32,7 +32,7 @@ from unetlab.training.artifacts import (
 )
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.evaluation import Evaluation, evaluate
-from unetlab.training.learner import Learner, Schedule, to_device
+from unetlab.training.learner import Learner, to_device
 from unetlab.training.losses import Loss, balanced_weights, make_loss
 
 PREVIEWS = 4
@@ -155,7 +155,7 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
         evaluate,
         pictures=setup.pictures,
         indices=indices,
-        loss=loss_of(config, data, learner.device),
+        loss=learner.loss,
         autocast=learner.autocast,
         device=learner.device,
         batch_size=options.batch_size,
@@ -183,8 +183,9 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
             on_event(Progress("training", event.step + 1, total_steps))
         if isinstance(event, Epoch):
             card = card_of(config, data, event.epoch, valid=valid_scores(event))
-            for name in ("last", "best") if event.is_best else ("last",):
-                save_weights(learner.model, card, run.folder / f"{name}.safetensors")
+            write_card(card, run.folder / "last.safetensors")  # its weights are there since before the validation
+            if event.is_best:
+                save_weights(learner.model, card, run.folder / "best.safetensors")
         on_event(event)
 
     began = time.monotonic()
@@ -192,7 +193,7 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
         setup.batches,
         validate,
         epochs=options.epochs,
-        schedule=schedule_of(config),
+        schedule=partial(schedules.planned, options=options),
         on_event=follow,
         should_stop=should_stop,
     )
@@ -205,7 +206,7 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
     model, card = load_weights(run.folder / "best.safetensors")
     to_device(model, learner.device)
     result = write_evaluation(run, data, evaluate_here, model, on_event)
-    images_per_s = steps * options.batch_size / seconds
+    images_per_s = setup.batches.num_images(steps) / seconds
     trained = {"max_lr": options.max_lr, "epochs": card.epoch + 1, "steps": steps, "seconds": round(seconds, 2)}
     files.write_json(run.folder / "result.json", {**trained, "images_per_s": round(images_per_s, 2), "valid": result})
     return is_stopped
@@ -238,12 +239,6 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     trained = {"max_lr": config.train.max_lr, "epochs": card.epoch + 1, "steps": 0, "seconds": round(seconds, 2)}
     files.write_json(run.folder / "result.json", {**trained, "images_per_s": round(count / seconds, 2), "valid": valid})
     return should_stop()
-
-
-def schedule_of(config: RunConfig) -> Schedule:
-    """The configured schedule as (step, total_steps) -> (lr, momentum)."""
-    names = ("schedule", "max_lr", "pct_start", "div_factor", "final_div_factor", "momentum_max", "momentum_min")
-    return partial(schedules.planned, **{name: getattr(config.train, name) for name in names})
 
 
 TASKS: dict[str, Task] = {"lr_find": find_lr, "train": train, "evaluate": evaluate_run}

@@ -1,6 +1,5 @@
 """The train page's parts: what will be trained, its schedule, and a run while it learns."""
 
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -97,9 +96,7 @@ def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
 
 def plan(config: RunConfig, total: int) -> pd.DataFrame:
     """Learning rate and momentum of every step, from the function that training uses."""
-    names = ("schedule", "max_lr", "pct_start", "div_factor", "final_div_factor", "momentum_max", "momentum_min")
-    planned = partial(schedules.planned, **{name: getattr(config.train, name) for name in names})
-    rows = [(step, *planned(step, total)) for step in range(total)]
+    rows = [(step, *schedules.planned(step, total, config.train)) for step in range(total)]
     return pd.DataFrame(rows, columns=["step", "lr", "momentum"])
 
 
