@@ -11,10 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 from safetensors.numpy import load_file
 
 from tests import tiny
-from unetlab import files
+from unetlab import console, files
 from unetlab.runs import jobs, queue
 from unetlab.runs import status as status_module
 from unetlab.runs.store import Run, read_events
@@ -181,3 +182,20 @@ def test_a_full_disk_fails_the_run_readably_and_loses_nothing(
     best = load_file(run.folder / "best.safetensors")
     assert {name: best[name].shape for name in best}
     assert run.read("best.json")["epoch"] == [event["epoch"] for event in epochs if event["is_best"]][-1]
+
+
+def test_a_bug_of_ours_is_told_apart_from_what_the_user_can_mend(tiny_set: Path):
+    run = tiny.waiting_run()
+    (run.folder / "config.json").write_text("{")  # nobody but us writes this file
+    jobs.launch(run)
+    status = tiny.ended(run)
+    assert status.state == "failed"
+    assert status.is_bug
+    assert "bug in unetlab" in status.reason
+    assert "Traceback" in run.log_tail()
+    with pytest.raises(typer.Exit) as left:
+        console.exit_for(status)
+    assert left.value.exit_code == 1
+    with pytest.raises(typer.Exit) as left:
+        console.exit_for(status.model_copy(update={"is_bug": False}))
+    assert left.value.exit_code == 2

@@ -3,7 +3,6 @@
 Readable text, or with --json one object on standard output; what went wrong on standard error.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,9 @@ from unetlab.config import RunConfig, is_same_problem, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
+    import_progress,
     lr_lines,
     lr_result,
-    number,
     show,
     show_manifest,
     train_lines,
@@ -71,11 +70,10 @@ def data_import(
     json: Json = False,
 ) -> None:
     """Import image/mask pairs; all of them or nothing."""
-    progress = _ProgressLine()
-    manifest = importing.import_dataset(
-        sources, masks=masks, name=name, reading=reading, valid_fraction=valid_fraction, progress=progress
-    )
-    progress.close()
+    with import_progress() as progress:
+        manifest = importing.import_dataset(
+            sources, masks=masks, name=name, reading=reading, valid_fraction=valid_fraction, progress=progress
+        )
     show_manifest(manifest, as_json=json)
 
 
@@ -142,7 +140,9 @@ def runs_list(
 ) -> None:
     """All runs, newest first."""
     rows = [store.summary(run) for run in (jobs.live_runs() if live else store.list_runs())]
-    lines = [f"{r['run']:48} {r['kind']:9} {r['status']:9} {number(r['mean_dice'])}  {r['name']}" for r in rows]
+    lines = [
+        f"{r['run']:48} {r['kind']:9} {r['status']:9} {store.score_text(r['mean_dice'])}  {r['name']}" for r in rows
+    ]
     if live and lines:
         lines = ["Still there; it goes on without the page:", *lines, "Stop one with: python -m unetlab runs stop RUN"]
     show({"runs": rows}, lines or ["Nothing is running." if live else "There is no run yet."], as_json=json)
@@ -240,15 +240,3 @@ def _with_lr(config: RunConfig, sweep: Run, name: str) -> RunConfig:
         raise ConfigError(f"The sweep {sweep.id} has no {name}: {result['declined'].get(name, 'it has no curve')}")
     rate = result["picks"][name]
     return config.changed({"train.max_lr": rate}, parent=sweep.id, lr_source=f"{name} of {sweep.id}")
-
-
-class _ProgressLine:
-    """One line on a terminal that says how far an import is; nothing where no one is looking."""
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{phase}: {done} of {total}    ", end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)

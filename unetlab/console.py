@@ -4,6 +4,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -14,21 +16,19 @@ from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
 from unetlab.runs import jobs, queue
 from unetlab.runs.status import Status
-from unetlab.runs.store import Run, read_events
+from unetlab.runs.store import Run, read_events, score_text
 
 POLL_S = 0.2
 
 
 def follow(run: Run) -> Status:
     """Waits until the run has ended and returns its last status. The first Ctrl-C asks it to stop, the second kills."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     presses: list[int] = []
     # counted, not raised: a second Ctrl-C may come while the first is being answered
     previous = signal.signal(signal.SIGINT, lambda signum, frame: presses.append(signum))
     num_answered, offset = 0, 0
     try:
-        with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
+        with _bar() as bar:
             task = bar.add_task("starting", total=None)
             while (status := run.status).is_live:
                 bar.update(task, description=_describe(run, status), completed=status.done, total=status.total or None)
@@ -38,7 +38,7 @@ def follow(run: Run) -> Status:
                         bar.console.print(_epoch_line(event))
                 if len(presses) > num_answered:
                     num_answered += 1
-                    _answer(run, num_answered, console)
+                    _answer(run, num_answered, bar.console)
                 jobs.reap()
                 jobs.insist(run)
                 time.sleep(POLL_S)
@@ -67,6 +67,19 @@ def _epoch_line(event: dict) -> str:
     dice = "absent" if event["mean_dice"] is None else f"{event['mean_dice']:.3f}"
     best = "  best so far" if event["is_best"] else ""
     return f"epoch {event['epoch'] + 1}: validation loss {event['valid_loss']:.3f}, mean Dice {dice}{best}"
+
+
+@contextmanager
+def import_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for an import, as the callable (phase, done, total) that it wants; nothing where no one looks."""
+    with _bar() as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
 
 
 def show(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
@@ -138,24 +151,20 @@ def train_lines(run: Run) -> list[str]:
         f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}"
     )
     lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")
-    lines += [
-        f"  {name:20} Dice {number(valid['dice'][name])}  IoU {number(valid['iou'][name])}" for name in valid["dice"]
-    ]
-    lines.append(f"  mean without background: Dice {number(valid['mean_dice'])}  IoU {number(valid['mean_iou'])}")
+    for name, dice, iou in (
+        *((f"{name:20}", valid["dice"][name], valid["iou"][name]) for name in valid["dice"]),
+        ("mean without background:", valid["mean_dice"], valid["mean_iou"]),
+    ):
+        lines.append(f"  {name} Dice {score_text(dice)}  IoU {score_text(iou)}")
     lines.append(
-        f"  pixel accuracy {number(valid['pixel_accuracy'])} (always the largest class: "
-        f"{number(evaluation['majority_share'])})"
+        f"  pixel accuracy {score_text(valid['pixel_accuracy'])} (always the largest class: "
+        f"{score_text(evaluation['majority_share'])})"
     )
     return lines
-
-
-def number(value: float | None) -> str:
-    """A score with three digits; "absent" for a class that is neither in truth nor prediction."""
-    return "absent" if value is None else f"{value:.3f}"
 
 
 def exit_for(status: Status) -> None:
     """Ends the command with 2 for a failure the user can mend, with 1 for a bug of ours; says why on standard error."""
     if status.state in ("failed", "lost"):
         print(status.reason, file=sys.stderr)
-        raise typer.Exit(1 if "bug in unetlab" in status.reason else 2)
+        raise typer.Exit(1 if status.is_bug else 2)

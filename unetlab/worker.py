@@ -24,6 +24,9 @@ from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 POLL_S = 0.1
 CANCELLED = "Cancelled before it started."
 STOPPED = "Stopped on request; the model it had is kept."
+BUG = "This is a bug in unetlab; the log has the details."
+# how torch's allocators and oneDNN say that memory ran out: they raise plain RuntimeErrors on a CPU
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "could not create a primitive", "out of memory")
 
 
 class Terminated(BaseException):
@@ -35,7 +38,7 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to whoever follows the run
     run, keeper = Run(folder), StatusKeeper(folder)
-    reserve = folder / "reserve"
+    reserve, is_bug = folder / "reserve", False
     try:
         reserve.write_bytes(bytes(RESERVE_BYTES))
         state, reason = _do(run, keeper)
@@ -45,11 +48,12 @@ def main(folder: Path) -> int:
         state, reason = "stopped", "Ended by a signal; what it had saved is kept."
     except Exception as error:
         reserve.unlink(missing_ok=True)  # whatever comes now must find room on the disk
-        state, reason = "failed", _explain(error)
+        advice = _advice(error)
+        state, reason, is_bug = "failed", advice or f"{_named(error)}\n{BUG}", advice is None
         _print_traceback()
     reserve.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    keeper.end(state, reason)
+    keeper.end(state, reason, is_bug=is_bug)
     queue.leave(run)
     return 0 if state in ("finished", "stopped") else 1
 
@@ -99,17 +103,21 @@ def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> 
         return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
 
 
-def _explain(error: Exception) -> str:
-    """Why the job failed, for the person who started it: what happened, what to do."""
-    text = f"{type(error).__name__}: {error}"
+def _advice(error: Exception) -> str | None:
+    """What happened and what to do, where the user can mend it; None for a bug of ours."""
+    text = _named(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
         return "The disk is full. Everything logged so far is kept. Free some space, then train again."
-    if isinstance(error, MemoryError) or "OutOfMemory" in text or "allocate" in text or "out of memory" in text:
+    if any(words in text for words in OUT_OF_MEMORY):
         return (
             "The memory of the device ran out. Halve the batch size or the image size, or choose bf16 precision, "
             "and free the memory first if something else uses it."
         )
-    return f"{text}\nThis is a bug in unetlab; the log has the details."
+    return None
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _print_traceback() -> None:

@@ -70,8 +70,7 @@ def stop(run: Run) -> None:
     status = run.status
     if not status.is_live:
         raise RunError(f"{run.id} has ended already ({status.state}).")
-    if not run.has_stop:  # asked twice, the deadlines still count from the first time
-        (run.folder / "stop").touch()
+    run.ask_to_stop()
     if status.is_parked:
         _end_parked(run, status)
 
@@ -90,7 +89,7 @@ def insist(run: Run, *, grace_s: float = STOP_GRACE_S) -> None:
 
 def kill(run: Run) -> None:
     """Ends the worker at once. What it saved stays."""
-    (run.folder / "stop").touch()
+    run.ask_to_stop()
     _signal(run.status, "kill")
 
 
@@ -151,7 +150,7 @@ def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
         receipt.processes.append(Freed(pid, run_id, devices.resident_bytes(pid), devices.gpu_bytes(pid)))
         run = Run(runs_folder() / run_id)
         if run.status.state == "running":
-            (run.folder / "stop").touch()
+            run.ask_to_stop()
         else:
             _park(run, pid)
     deadline = time.monotonic() + grace_s + 2 * KILL_AFTER_S
@@ -188,7 +187,7 @@ def _park(run: Run, pid: int) -> None:
         process.suspend()
         status = Status.model_validate(run.read("status.json"))
         if status.state != "queued":  # its turn came in this very moment: it ends like any running job
-            (run.folder / "stop").touch()
+            run.ask_to_stop()
             process.resume()
             return
         write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))

@@ -33,6 +33,7 @@ class Status(BaseModel):
 
     state: State
     reason: str = ""
+    is_bug: bool = False  # failed for a reason that the user cannot mend
     attempt: int = 1
     created: float
     pid: int | None = None
@@ -158,11 +159,11 @@ class StatusKeeper:
                 changes["phase_began"] = now
             self._status = self._status.model_copy(update=changes)
 
-    def end(self, state: State, reason: str = "") -> None:
+    def end(self, state: State, reason: str = "", *, is_bug: bool = False) -> None:
         """The last word. The heartbeat ends with it."""
         self._stop.set()
         self._thread.join(timeout=5)
-        self.update(state=state, reason=reason, ended=time.time())
+        self.update(state=state, reason=reason, is_bug=is_bug, ended=time.time())
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):

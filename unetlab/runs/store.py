@@ -37,6 +37,7 @@ from unetlab.errors import RunError
 from unetlab.runs.status import Status, read_status, write_status
 
 RESERVE_BYTES = 256 * 1024
+KIND_WORDS = {"lr_find": "learning-rate sweep", "train": "training", "evaluate": "scoring"}
 
 
 class Notes(BaseModel):
@@ -79,9 +80,22 @@ class Run:
     @property
     def title(self) -> str:
         """The name a person gave it, else its kind and time: "training of 05-04 10:12"."""
-        kind = (self.read("config.json") or {}).get("kind", "")
-        word = {"lr_find": "sweep", "train": "training", "evaluate": "scoring"}.get(kind, "run")
-        return self.notes.name or f"{word} of {self.when}"
+        return self.notes.name or f"{self.kind_word} of {self.when}"
+
+    @property
+    def kind_word(self) -> str:
+        """What the job does, for people."""
+        return KIND_WORDS.get((self.read("config.json") or {}).get("kind", ""), "run")
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether it was evaluated."""
+        return (self.folder / "evaluation.json").exists()
+
+    def ask_to_stop(self) -> None:
+        """Leaves the `stop` file; asked twice, the deadlines still count from the first time."""
+        if not self.has_stop:
+            (self.folder / "stop").touch()
 
     @property
     def when(self) -> str:
@@ -147,12 +161,12 @@ def list_runs(*, dataset: str | None = None, kind: str | None = None) -> list[Ru
     """All runs, newest first; of one data set or kind where asked."""
     runs = [Run(path) for path in runs_folder().iterdir() if (path / "status.json").exists()]
     runs.sort(key=lambda run: run.id, reverse=True)
-    return [run for run in runs if _matches(run, dataset, kind)]
+    wanted = {key: value for key, value in (("dataset", dataset), ("kind", kind)) if value is not None}
+    return [run for run in runs if not wanted or _has(run.read("config.json") or {}, wanted)]
 
 
-def _matches(run: Run, dataset: str | None, kind: str | None) -> bool:
-    config = run.read("config.json") or {}
-    return (dataset is None or config.get("dataset") == dataset) and (kind is None or config.get("kind") == kind)
+def _has(config: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(config.get(key) == value for key, value in wanted.items())
 
 
 def delete_run(run: Run) -> None:
@@ -203,6 +217,11 @@ def weights_archive(run: Run) -> bytes:
         for name in ("best.safetensors", "best.json"):
             archive.write(run.folder / name, name)
     return buffer.getvalue()
+
+
+def score_text(score: float | None) -> str:
+    """A stored score with three digits; "absent" for None, a class that is neither in truth nor prediction."""
+    return "absent" if score is None else f"{score:.3f}"
 
 
 def summary(run: Run) -> dict[str, Any]:

@@ -68,8 +68,7 @@ def _status_card() -> None:
 
 def _job(run: Run, status: Status) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
-    kind = {"lr_find": "Learning-rate sweep", "train": "Training", "evaluate": "Scoring"}[run.config.kind]
-    st.markdown(f"{icon} **{kind}** {run.notes.name} :{color}-badge[{word}]")
+    st.markdown(f"{icon} **{run.kind_word.capitalize()}** {run.notes.name} :{color}-badge[{word}]")
     if status.state == "queued":
         st.caption(f"Waiting: {state.waits_for(run, status)}.")
     elif not status.is_responding:
