@@ -29,7 +29,7 @@ def class_infos(reading: Reading, pixels: Sequence[int], *, background: int | No
         ClassInfo(
             id=index,
             name=names[index],
-            color=BACKGROUND_COLOR if index == background else PALETTE[index],
+            color=BACKGROUND_COLOR if index == background else PALETTE[index % len(PALETTE)],
             pixels=int(pixels[index]),
             is_background=index == background,
             values=shown_values(reading, group.values),

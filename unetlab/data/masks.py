@@ -1,32 +1,47 @@
-"""Mask files to class ids: what values a set of masks holds, and the reading that maps them to classes.
+"""Mask pixels to class ids: what is measured of a mask, and the reading that maps its values to classes.
 
-A mask pixel is one integer, whatever the file's mode. `part` says which:
-value   grey value (modes 1, L, LA, I;16, I) or palette index (mode P)
-colour  0xRRGGBB
-alpha   the alpha channel, where colour is the same everywhere
-grey    brightness 0..255: greys saved as RGB, or a colour mask cut at a threshold
-Black and white (mode 1) is 0 and 255. Shape letters: H height, W width.
+Masks arrive decoded (`images.read_mask`); no file is opened here. What a set of masks holds together is in
+`surveys`, which readings make sense for it in `readings`. Shape letters: H height, W width, C channels.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from unetlab.data.images import decode, deep_pixels, in_order, is_deep_mode, upright
-from unetlab.errors import UnreadableFile
+from unetlab.data.facts import MAX_VALUES_KEPT, MaskFacts, Raster
+from unetlab.data.instances import touching
+from unetlab.data.surveys import (
+    Part,
+    Survey,
+    brightness,
+    channels_of,
+    colour_of,
+    counts_of,
+    is_complete,
+    label_of,
+    survey,
+)
+
+__all__ = [
+    "IGNORE",
+    "MAX_VALUES",
+    "Group",
+    "Part",
+    "Reading",
+    "Survey",
+    "apply",
+    "class_pixels",
+    "label_of",
+    "measure_mask",
+    "survey",
+]
 
 IGNORE = 255  # class id of pixels that loss and scores leave out
-MAX_VALUES = 32  # more values than this are not taken for classes: the user is asked
-MAX_COUNTED = 4096  # distinct values counted one by one; JPEG masks have many thousands of colours
-
-Part = Literal["value", "colour", "alpha", "grey"]
+MAX_VALUES = 32  # more values than this are not taken for classes
 
 
 class Group(BaseModel):
@@ -40,7 +55,9 @@ class Group(BaseModel):
 class Reading(BaseModel):
     """How mask values become class ids; kept with the data set.
 
-    kind `values`: groups[i].values are class i. kind `threshold`: class 1 where the value is above it.
+    values: groups[i].values are class i. threshold: class 1 where the value is above it (not above it, where
+    `is_inverted`). nearest: the class of the nearest of all values named here. instances: groups[0].values are the
+    background, everything else is class 1; with a third group, class 2 where two instances touch.
     `ignored` is the class the user leaves out of loss and scores, `strays` are values that are no class.
     """
 
@@ -48,225 +65,211 @@ class Reading(BaseModel):
     key: str  # what --reading calls it
     meaning: str  # in plain words
     part: Part
-    kind: Literal["values", "threshold"]
+    kind: Literal["values", "threshold", "nearest", "instances"]
     groups: list[Group]
     threshold: int | None = None
+    is_inverted: bool = False
     ignored: Group | None = None
     strays: list[int] = []
-
-
-@dataclass
-class Survey:
-    """Every value in a set of masks, with its pixels and the number of masks it occurs in."""
-
-    part: Part = "value"
-    pixels: dict[int, int] = field(default_factory=dict)  # value -> pixels, by value
-    files: dict[int, int] = field(default_factory=dict)  # value -> number of masks
-    num_masks: int = 0
-    is_capped: bool = False  # more than MAX_COUNTED values: `pixels` holds the first ones met
-    is_palette: bool = False
-    histogram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # pixels per value or brightness
-    unreadable: dict[Path, str] = field(default_factory=dict)  # file -> reason
+    reasons: list[str] = []  # why it was proposed
+    palette_name: str = ""  # the known colours or ids that named the classes
 
     @property
-    def num_pixels(self) -> int:
-        return int(self.histogram.sum())
+    def left_out(self) -> list[int]:
+        """Values that become IGNORE."""
+        return [*(self.ignored.values if self.ignored else []), *self.strays]
 
 
-def survey(paths: Iterable[Path], *, progress: Callable[[int], None] | None = None) -> Survey:
-    """Counts the values of all masks, reading each once. Files that cannot be read are listed in `unreadable`.
+def measure_mask(raster: Raster) -> MaskFacts:
+    """What is kept of a decoded mask (H,W,C), C as in Raster.
 
-    progress: called with the number of masks read so far.
+    `histogram`, where there is one, counts brightness for colours and value // 256 for 16-bit greys.
     """
-    counts = _Counts()
-    unreadable: dict[Path, str] = {}
-    for done, (path, counted) in enumerate(in_order(_count_one, paths), start=1):
-        if isinstance(counted, str):
-            unreadable[path] = counted
+    pixels = raster.pixels
+    num_channels = pixels.shape[2]
+    histogram = None
+    if num_channels > 2:
+        picture = _picture(pixels)
+        found = picture.convert("RGB").getcolors(MAX_VALUES_KEPT)
+        if found is None:
+            values, num_values = _commonest(*np.unique(_packed(pixels), return_counts=True))
+            histogram = picture.convert("RGB").convert("L").histogram()
         else:
-            counts.add(counted)
-        if progress:
-            progress(done)
-    result = counts.survey()
-    result.unreadable = unreadable
-    return result
-
-
-def read_values(path: Path, part: Part) -> np.ndarray:
-    """The pixels of a mask as integers (H,W): uint8, uint16 or, for colours, uint32. Raises UnreadableFile."""
-    return decode(path, partial(_values, part=part))
-
-
-def apply(reading: Reading, values: np.ndarray) -> np.ndarray:
-    """Class ids (H,W) uint8 for mask values (H,W); IGNORE for strays, the ignored class and unknown values."""
-    if reading.kind == "threshold":
-        return (values > reading.threshold).astype(np.uint8)
-    class_of = {value: index for index, group in enumerate(reading.groups) for value in group.values}
-    if not class_of:
-        return np.full(values.shape, IGNORE, np.uint8)
-    known = np.array(sorted(class_of))
-    ids = np.array([class_of[value] for value in known], np.uint8)
-    if known[-1] < 65536 and values.dtype != np.uint32:
-        table = np.full(65536, IGNORE, np.uint8)
-        table[known] = ids
-        return table[values]
-    places = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    return np.where(known[places] == values, ids[places], np.uint8(IGNORE))
-
-
-def label_of(value: int, part: Part) -> str:
-    """A mask value as people write it: `3`, or `#ff8000` for a colour."""
-    return f"#{value:06x}" if part == "colour" else str(value)
-
-
-@dataclass
-class _Tally:
-    """Pixels and files per value, up to MAX_COUNTED values."""
-
-    pixels: Counter[int] = field(default_factory=Counter)
-    files: Counter[int] = field(default_factory=Counter)
-    is_capped: bool = False
-
-    def add(self, counted: Mapping[int, int]) -> None:
-        for value, count in counted.items():
-            if value not in self.pixels and len(self.pixels) >= MAX_COUNTED:
-                self.is_capped = True
-                continue
-            self.pixels[value] += count
-            self.files[value] += 1
-
-
-@dataclass
-class _Counted:
-    """One mask: the values of its mode, and the same pixels as colours, brightness and alpha."""
-
-    mode: Literal["grey", "palette", "colour"]
-    values: dict[int, int]
-    colours: dict[int, int]
-    grey: np.ndarray  # int64 (256,)
-    alpha: dict[int, int] | None = None
-    palette: dict[int, int] = field(default_factory=dict)  # used index -> colour
-
-
-class _Counts:
-    """Sums over the masks read so far. Which part carries the classes is known only after the last one."""
-
-    def __init__(self) -> None:
-        self.modes: Counter[str] = Counter()
-        self.values, self.colours, self.alpha = _Tally(), _Tally(), _Tally()
-        self.num_alpha = 0
-        self.palette: dict[int, int] = {}
-        self.is_palette_mixed = False
-        self.value_histogram = np.zeros(65536, np.int64)
-        self.grey_histogram = np.zeros(256, np.int64)
-
-    def add(self, mask: _Counted) -> None:
-        self.modes[mask.mode] += 1
-        self.values.add(mask.values)
-        for value, count in mask.values.items():
-            self.value_histogram[value] += count
-        self.colours.add(mask.colours)
-        self.grey_histogram += mask.grey
-        if mask.alpha is not None:
-            self.num_alpha += 1
-            self.alpha.add(mask.alpha)
-        for index, colour in mask.palette.items():
-            self.is_palette_mixed |= self.palette.setdefault(index, colour) != colour
-
-    def survey(self) -> Survey:
-        num_masks = self.modes.total()
-        is_all_grey = all(_is_grey(colour) for colour in self.colours.pixels)
-        if self.num_alpha == num_masks and len(self.colours.pixels) == 1 and len(self.alpha.pixels) > 1:
-            histogram = np.zeros(256, np.int64)
-            for value, count in self.alpha.pixels.items():
-                histogram[value] = count
-            return _surveyed("alpha", self.alpha, num_masks, histogram)
-        if not self.modes["colour"] and not self.is_palette_mixed:
-            result = _surveyed("value", self.values, num_masks, self.value_histogram)
-            result.is_palette = any(not _is_grey(colour) for colour in self.palette.values())
-            return result
-        if not is_all_grey:
-            return _surveyed("colour", self.colours, num_masks, self.grey_histogram)
-        # Greys saved as RGB; or palettes that differ from file to file, whose indices mean nothing.
-        brightness = _Tally(
-            pixels=Counter({colour & 255: count for colour, count in self.colours.pixels.items()}),
-            files=Counter({colour & 255: count for colour, count in self.colours.files.items()}),
-        )
-        return _surveyed("grey", brightness, num_masks, self.grey_histogram)
-
-
-def _surveyed(part: Part, tally: _Tally, num_masks: int, histogram: np.ndarray) -> Survey:
-    order = sorted(tally.pixels)
-    return Survey(
-        part=part,
-        pixels={value: tally.pixels[value] for value in order},
-        files={value: tally.files[value] for value in order},
-        num_masks=num_masks,
-        is_capped=tally.is_capped,
+            values = {red << 16 | green << 8 | blue: count for count, (red, green, blue) in found}  # type: ignore[misc]
+            num_values = len(values)
+    else:
+        counts = _counts(pixels[:, :, 0])
+        known = np.flatnonzero(counts)
+        values, num_values = _commonest(known, counts[known])
+        if num_values > MAX_VALUES_KEPT:
+            padded = np.pad(counts, (0, 65536 - len(counts)))
+            histogram = padded.reshape(256, 256).sum(axis=1).tolist()
+    alpha = None
+    if num_channels in (2, 4):
+        alpha_counts = _counts(pixels[:, :, -1])
+        alpha = {int(value): int(alpha_counts[value]) for value in np.flatnonzero(alpha_counts)}
+    palette = {value: raster.palette[value] if value < len(raster.palette) else 0 for value in values}
+    is_palette = bool(raster.palette) and num_channels == 1
+    return MaskFacts(
+        mode="colour" if num_channels > 2 else "palette" if is_palette else "grey",
+        bits=16 if pixels.dtype == np.uint16 else 8,
+        pages=raster.pages,
+        is_lossy=raster.is_lossy,
+        num_pixels=pixels.shape[0] * pixels.shape[1],
+        values=values,
+        num_values=num_values,
         histogram=histogram,
+        alpha=alpha,
+        palette=palette if is_palette else {},
     )
 
 
-def _count_one(path: Path) -> tuple[Path, _Counted | str]:
-    try:
-        return path, decode(path, _count)
-    except UnreadableFile as error:
-        return path, str(error)
+def apply(reading: Reading, pixels: np.ndarray, palette: Mapping[int, int] = {}) -> np.ndarray:
+    """Class ids (H,W) uint8 for a mask (H,W,C); IGNORE for strays, the ignored class and unknown values.
 
-
-def _count(picture: Image.Image) -> _Counted:
-    picture = upright(picture)
-    alpha = _tally_of(np.asarray(picture.getchannel("A"))) if picture.mode in ("LA", "RGBA") else None
-    if is_deep_mode(picture.mode) or picture.mode in ("1", "L", "LA", "P"):
-        values = _tally_of(_values(picture, part="value"))
-        entries = {value: min(value, 255) * 0x010101 for value in values}
-        if picture.mode == "P":
-            table = np.array(picture.getpalette("RGB") or [], np.uint32).reshape(-1, 3) @ (65536, 256, 1)
-            entries = {index: int(table[index]) if index < len(table) else 0 for index in values}
-        colours: Counter[int] = Counter()
-        grey = np.zeros(256, np.int64)
-        for value, count in values.items():
-            colours[entries[value]] += count
-            grey[_brightness(entries[value])] += count
-        is_palette = picture.mode == "P"
-        mode = "palette" if is_palette else "grey"
-        return _Counted(mode, values, colours, grey, alpha, entries if is_palette else {})
-    found = _tally_of(_values(picture, part="colour"))
-    brightness = _values(picture, part="grey")
-    return _Counted("colour", {}, found, np.bincount(brightness.ravel(), minlength=256), alpha)
-
-
-def _tally_of(values: np.ndarray) -> dict[int, int]:
-    if values.dtype == np.uint32:
-        found, counts = np.unique(values, return_counts=True)
+    palette: colour 0xRRGGBB of each used index, where the mask is a palette image (`MaskFacts.palette`).
+    """
+    if reading.part == "colour" and pixels.shape[2] > 2:
+        values = _packed(pixels)
+        ids = (
+            _nearest_colours(reading, values) if reading.kind == "nearest" else np.take(_colour_table(reading), values)
+        )
     else:
-        per_value = np.bincount(values.ravel())
-        found = np.flatnonzero(per_value)
-        counts = per_value[found]
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+        values, meaning = _channel(reading.part, pixels, palette)
+        table = _classes(reading, meaning)
+        if values.dtype == np.uint8:  # bytes.translate takes half the time of numpy's indexing
+            ids = np.frombuffer(bytearray(values.tobytes().translate(table.tobytes())), np.uint8)
+            ids = ids.reshape(values.shape)
+        else:
+            ids = np.take(table, values)
+    if reading.kind == "instances" and len(reading.groups) > 2:
+        ids[touching(values, ids == 1)] = 2
+    return ids
 
 
-def _values(picture: Image.Image, *, part: Part) -> np.ndarray:
-    picture = upright(picture)
+def class_pixels(reading: Reading, facts: MaskFacts) -> list[int] | None:
+    """Pixels of class 0 to K-1 of one mask from its facts; None when only the pixels can tell."""
+    is_boundary = reading.kind == "instances" and len(reading.groups) > 2
+    if is_boundary or not is_complete(facts, reading.part):
+        return None
+    counts = counts_of(facts, reading.part)
+    ids = _classes(reading, np.array(list(counts), np.int64))
+    sums = np.bincount(ids, weights=list(counts.values()), minlength=len(reading.groups))
+    return sums[: len(reading.groups)].astype(np.int64).tolist()
+
+
+def _channel(part: Part, pixels: np.ndarray, palette: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One channel (H,W) of a mask, and what each number that it may hold means in `part`."""
+    num_channels = pixels.shape[2]
     if part == "alpha":
-        return np.array(picture.getchannel("A"))
-    if part == "value" and is_deep_mode(picture.mode):
-        return deep_pixels(picture)
-    if (part == "value" and picture.mode == "P") or (part in ("value", "grey") and picture.mode == "L"):
-        return np.array(picture)
-    if is_deep_mode(picture.mode):
-        picture = Image.fromarray(np.minimum(deep_pixels(picture), 255).astype(np.uint8))
-    if part in ("value", "grey"):
-        return np.array(picture.convert("RGB").convert("L"))
-    channels = np.asarray(picture.convert("RGB")).astype(np.uint32)
-    return channels[:, :, 0] << 16 | channels[:, :, 1] << 8 | channels[:, :, 2]
+        opaque = np.full(pixels.shape[:2], 255, np.uint8)
+        return (pixels[:, :, -1] if num_channels in (2, 4) else opaque), np.arange(256)
+    if num_channels > 2:
+        return np.asarray(_picture(pixels).convert("RGB").convert("L")), np.arange(256)
+    values = pixels[:, :, 0]
+    meaning = np.arange(65536 if values.dtype == np.uint16 else 256)
+    if part == "value":
+        return values, meaning
+    colours = [colour_of(value, palette) for value in range(256)]
+    known = colours if part == "colour" else [brightness(colour) for colour in colours]
+    return values, np.array(known)[np.minimum(meaning, 255)]
 
 
-def _is_grey(colour: int) -> bool:
-    return colour >> 16 == (colour >> 8) & 255 == colour & 255
+def _classes(reading: Reading, values: np.ndarray) -> np.ndarray:
+    """Class ids uint8 for values (N,) of the reading's part; IGNORE where there is none."""
+    if reading.kind == "nearest":
+        return _nearest_colours(reading, values) if reading.part == "colour" else _nearest_values(reading, values)
+    if reading.kind == "threshold":
+        ids = ((values > reading.threshold) != reading.is_inverted).astype(np.uint8)
+        ids[np.isin(values, reading.left_out)] = IGNORE
+        return ids
+    ids = np.full(values.shape, _default(reading), np.uint8)
+    for value, class_id in _class_of(reading).items():
+        ids[values == value] = class_id
+    return ids
 
 
-def _brightness(colour: int) -> int:
-    """Pillow's own conversion of RGB to L (ITU-R 601-2), so that counts and decoded masks agree."""
-    red, green, blue = colour >> 16, colour >> 8 & 255, colour & 255
-    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+def _class_of(reading: Reading) -> dict[int, int]:
+    """Class id of each value that the reading names."""
+    named = {value: index for index, group in enumerate(reading.groups) for value in group.values}
+    return named | dict.fromkeys(reading.left_out, IGNORE)
+
+
+def _default(reading: Reading) -> int:
+    """The class of values that the reading does not name."""
+    return 1 if reading.kind == "instances" else IGNORE
+
+
+def _nearest_values(reading: Reading, values: np.ndarray) -> np.ndarray:
+    named = _class_of(reading)
+    centres = np.array(list(named), np.int64)
+    places = np.abs(values[:, None] - centres[None, :]).argmin(axis=1)
+    return np.array(list(named.values()), np.uint8)[places]
+
+
+def _nearest_colours(reading: Reading, values: np.ndarray) -> np.ndarray:
+    """Class ids of colours 0xRRGGBB by distance in RGB, in the shape of `values`."""
+    places = (values >> 17 & 127) << 14 | (values >> 9 & 127) << 7 | (values >> 1 & 127)
+    return np.take(_nearest_table(tuple(_class_of(reading).items())), places)
+
+
+@lru_cache(maxsize=2)
+def _nearest_table(class_of: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Class id of the nearest named colour for each colour at 7 bits a channel, uint8 (2**21,).
+
+    Seven bits are exact but for one level of 256 beside the border of two classes, and take a tenth of the time.
+    """
+    centres = np.array([channels_of(colour) for colour, _ in class_of], np.float32) / 2
+    levels = np.arange(128, dtype=np.float32)
+    red, green, blue = (
+        (levels[:, None] + 0.25 - centres[None, :, channel]) ** 2 for channel in range(3)
+    )  # 0.25: the middle of the two levels that share 7 bits
+    ids = np.array([class_id for _, class_id in class_of], np.uint8)
+    nearest = [(plane + green[:, None] + blue[None, :]).argmin(axis=2) for plane in red]
+    return ids[np.stack(nearest)].ravel()
+
+
+def _colour_table(reading: Reading) -> np.ndarray:
+    return _full_table(tuple(_class_of(reading).items()), _default(reading))
+
+
+@lru_cache(maxsize=2)  # 16 MB each; all masks of a set are read with one table
+def _full_table(class_of: tuple[tuple[int, int], ...], default: int) -> np.ndarray:
+    """Class id of each of the 2**24 colours."""
+    table = np.full(1 << 24, default, np.uint8)
+    for colour, class_id in class_of:
+        table[colour] = class_id
+    return table
+
+
+def _packed(pixels: np.ndarray) -> np.ndarray:
+    """Colours 0xRRGGBB, uint32 (H,W), of pixels (H,W,3) or (H,W,4)."""
+    packed = pixels[:, :, 0].astype(np.uint32)
+    for channel in (1, 2):
+        packed <<= 8
+        packed |= pixels[:, :, channel]
+    return packed
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    """A Pillow picture of uint8 (H,W,3) or (H,W,4)."""
+    mode = "RGB" if pixels.shape[2] == 3 else "RGBA"
+    height, width = pixels.shape[:2]
+    return Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
+
+
+def _counts(channel: np.ndarray) -> np.ndarray:
+    """Pixels of each number in a channel (H,W), int64."""
+    flat = np.ascontiguousarray(channel).ravel()
+    if flat.dtype != np.uint8 or len(flat) < 4:
+        return np.bincount(flat)
+    # Counted as four bands side by side: neighbours are mostly equal, and one counter would wait for itself.
+    columns, rest = divmod(len(flat), 4)
+    bands = Image.frombuffer("RGBA", (columns, 1), flat[: 4 * columns], "raw", "RGBA", 0, 1).histogram()
+    return np.array(bands).reshape(4, 256).sum(axis=0) + np.bincount(flat[len(flat) - rest :], minlength=256)
+
+
+def _commonest(values: np.ndarray, counts: np.ndarray) -> tuple[dict[int, int], int]:
+    """The commonest values with their pixels, by value, and how many values there are."""
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MAX_VALUES_KEPT])
+    return dict(zip(values[kept].tolist(), counts[kept].tolist(), strict=True)), len(values)
