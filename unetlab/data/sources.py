@@ -1,110 +1,116 @@
-"""What a person hands over (files, folders, zips, an upload) becomes one folder of plain files.
+"""What a person hands over (files, folders, archives, an upload) becomes one folder of plain files.
 
-Nothing hostile gets through: names never leave the folder, archives are capped, links are not followed.
+Nothing hostile gets through: names never leave the folder, archives are capped, links that lead out are not followed.
 """
 
-import os
+import errno
+import io
 import re
 import shutil
-import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
-from unetlab.data.class_files import is_class_file
-from unetlab.data.file_names import is_junk
-from unetlab.data.images import is_picture
-from unetlab.errors import DataError, UnreadableFile
+from PIL import Image
 
-MAX_MEMBERS = 20_000
-MAX_BYTES = 8 * 2**30
-MAX_RATIO = 200  # unpacked to packed, of members over RATIO_FROM bytes; flat masks reach about 100
-RATIO_FROM = 2**20
-CHUNK = 2**20
+from unetlab.data.archives import CHUNK, disk_is_full, extract, safe_part, unpack
+from unetlab.data.class_files import is_class_file
+from unetlab.data.copy_plan import UNREADABLE, Copy, Plan, plan_copies
+from unetlab.data.images import FORMATS, in_order, is_picture
+from unetlab.data.lists import is_list
+from unetlab.errors import DataError
+
+__all__ = ["Needed", "Staged", "extract", "measure", "need_space", "safe_name", "save_upload", "stage"]
+
+SPACE_MARGIN = 1.05  # file systems round up each file
+SAMPLED_HEADERS = 64
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Staged:
-    """Files now in the staging folder, as names relative to it; `masks` is None when all came in one heap."""
+    """Files now in the staging folder, as names relative to it; `masks` is None when all came in one heap.
+
+    lists: csv, txt and json files. notes: sentences on ignored files that a person may have meant to be used.
+    """
 
     images: list[str] = field(default_factory=list)
     masks: list[str] | None = None
     class_files: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def stage(sources: list[Path], *, masks: Path | None = None, into: Path, progress: Progress | None = None) -> Staged:
-    """Copies pictures and class-name files of all sources into the folder `into`, keeping relative paths.
+@dataclass(frozen=True)
+class Needed:
+    """What an import will write: files, the pictures (and masks) among them, their bytes, and the bytes decoded."""
 
-    sources: folders, zips, single files. masks: a folder or zip with the masks; then pictures go to
-    `into/images/` and masks to `into/masks/`. A folder of several keeps its name, zips lying in a folder are
-    unpacked where they lie, hidden files are skipped. progress: (files copied, files to copy).
-    Raises DataError for a source that does not exist or two files of one name, UnreadableFile for an archive
-    that is damaged or must not be unpacked.
+    num_files: int
+    num_pictures: int
+    copy_bytes: int
+    decoded_bytes: int
+
+
+def measure(sources: Sequence[Path], *, masks: Path | None = None) -> Needed:
+    """What `stage` will copy, from file sizes and archives' tables of contents; parameters and errors as `stage`.
+
+    10,000 files take well under a second. Only a tar.gz has to be read through.
     """
-    staged = Staged()
-    plans: list[tuple[Path, str]] = []  # (file, its name below `into`)
-    for source in sources:
-        prefix = "images/" if masks else ""
-        if source.is_dir() and len(sources) > 1:
-            prefix += f"{source.resolve().name}/"
-        plans += _plan(source, prefix, leave_out=masks)
-    if masks:
-        plans += _plan(masks, "masks/", leave_out=None)
-    names: set[str] = set()
-    for done, (path, name) in enumerate(plans, start=1):
-        if path.suffix.lower() == ".zip":
-            folder = name.rpartition("/")[0]
-            written, ignored = extract(path, into / folder)
-            names |= {_free(f"{folder}/{member}".lstrip("/"), names) for member in written}
-            staged.ignored += [f"{folder}/{member}".lstrip("/") for member in ignored]
-        elif is_picture(name) or is_class_file(name):
-            target = into / _free(name, names)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-            names.add(name)
-        else:
-            staged.ignored.append(name)
+    return _needed(plan_copies(sources, masks=masks))
+
+
+def need_space(folder: Path, bytes_needed: int) -> None:
+    """Raises DataError, with both figures, when the disk of `folder` has not `bytes_needed` and 5 % more free."""
+    there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(there).free
+    if bytes_needed * SPACE_MARGIN > free:
+        raise DataError(
+            f"This needs about {_size(bytes_needed)} on the disk of {folder}, {_size(free)} are free. Free some space, "
+            "or set UNETLAB_HOME to a folder on another disk."
+        )
+
+
+def stage(
+    sources: Sequence[Path], *, masks: Path | None = None, into: Path, progress: Progress | None = None
+) -> Staged:
+    """Copies pictures, class-name files and lists of all sources into the folder `into`, keeping relative paths.
+
+    sources: folders, archives (zip, tar, tar.gz), single files. masks: a folder or archive with the masks; then
+    pictures go to `into/images/` and masks to `into/masks/`. A folder of several keeps its name, archives lying in
+    a folder are unpacked where they lie. Junk, hidden files and what is not understood is listed in `ignored`.
+    progress: (files written, files to write); what it raises ends the copying.
+    Raises DataError for a source that does not exist, two files of one name or a disk that is too small,
+    UnreadableFile for an archive that is damaged or must not be unpacked.
+    """
+    plan = plan_copies(sources, masks=masks)
+    needed = _needed(plan)
+    need_space(into, needed.copy_bytes + needed.decoded_bytes)
+    for folder in {(into / copy.name).parent for copy in plan.copies}:
+        folder.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    for written in _written(plan, into):
+        names.append(written)
         if progress:
-            progress(done, len(plans))
-    staged.class_files = sorted(name for name in names if is_class_file(name))
-    pictures = sorted(name for name in names if is_picture(name))
-    staged.images = [name for name in pictures if not masks or name.startswith("images/")]
-    staged.masks = [name for name in pictures if name.startswith("masks/")] if masks else None
+            progress(len(names), needed.num_files)
+    failed = set(plan.left_out.get(UNREADABLE, ()))
+    names = sorted(name for name in names if name not in failed)
+    pictures = [name for name in names if is_picture(name)]
+    staged = Staged(
+        images=[name for name in pictures if not masks or name.startswith("images/")],
+        masks=[name for name in pictures if name.startswith("masks/")] if masks else None,
+        class_files=[name for name in names if is_class_file(name)],
+        lists=[name for name in names if is_list(name)],
+        ignored=plan.ignored,
+        notes=plan.notes(),
+    )
+    if not pictures and staged.notes:
+        raise DataError("There are no pictures here. " + " ".join(staged.notes))
     return staged
-
-
-def extract(archive: Path, into: Path) -> tuple[list[str], list[str]]:
-    """Unpacks pictures and class-name files of a zip; (names written, names ignored), relative to `into`.
-
-    Everything is checked before the first byte is written. Raises UnreadableFile for absolute paths, `..`,
-    links, passwords, too many members or bytes, and ratios of a zip bomb.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            _check(archive, members)
-            written, ignored = [], []
-            for member in members:
-                name = member.filename.replace("\\", "/")
-                if is_junk(name) or not (is_picture(name) or is_class_file(name)):
-                    ignored.append(name)
-                    continue
-                target = into / name
-                if target.exists():
-                    raise DataError(f"{archive.name}: {name} is there twice. Give the files different names.")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member) as source, open(target, "wb") as file:
-                    shutil.copyfileobj(source, file, CHUNK)
-                written.append(name)
-            return written, ignored
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
-        raise UnreadableFile(f"{archive.name} cannot be unpacked ({error}). Make the zip again.") from error
 
 
 def save_upload(
@@ -137,60 +143,63 @@ def save_upload(
 def safe_name(name: str) -> str:
     """A relative file name from a stranger, without drive, root, `..` and odd characters; never empty."""
     parts = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/")).split("/")
-    kept = [re.sub(r'[\x00-\x1f\x7f:*?"<>|]', "_", part).strip() for part in parts]
-    kept = [_shortened(part) for part in kept if part not in ("", ".", "..")]
-    return "/".join(kept[-8:]) or "file"
+    kept = [safe_part(part) for part in parts]
+    return "/".join([part for part in kept if part not in ("", ".", "..")][-8:]) or "file"
 
 
-def _shortened(part: str) -> str:
-    """At most 200 bytes, the extension kept: file systems allow 255."""
-    if len(part.encode()) <= 200:
-        return part
-    stem, dot, extension = part.rpartition(".")
-    ending = (dot + extension)[-20:]
-    return (stem or part).encode()[:160].decode(errors="ignore") + ending
+def _needed(plan: Plan) -> Needed:
+    written = list(plan.written())
+    num_pictures = sum(is_picture(name) for name, _ in written)
+    return Needed(len(written), num_pictures, sum(size for _, size in written), num_pictures * _decoded_size(plan))
 
 
-def _plan(source: Path, prefix: str, *, leave_out: Path | None) -> list[tuple[Path, str]]:
-    if not source.exists():
-        raise DataError(f"{source} does not exist. Give a folder, a zip, or picture files.")
-    if source.is_file():
-        return [(source, prefix + source.name)]
-    left_out = leave_out.resolve() if leave_out else None
-    found = []
-    for folder, subfolders, names in os.walk(source):
-        subfolders[:] = sorted(
-            name for name in subfolders if not name.startswith(".") and (Path(folder) / name).resolve() != left_out
-        )
-        for name in sorted(names):
-            path = Path(folder) / name
-            if not name.startswith(".") and path.is_file() and path.resolve() != left_out:
-                found.append((path, prefix + path.relative_to(source).as_posix()))
-    return found
+def _decoded_size(plan: Plan) -> int:
+    """Mean bytes of a decoded picture or mask, from the headers of some of them."""
+    found: list[tuple[Path, zipfile.ZipInfo | None]] = [
+        (copy.path, None) for copy in plan.copies if is_picture(copy.name)
+    ]
+    for contents, _ in plan.archives:
+        entries = (member.entry for member in contents.kept if is_picture(member.name))
+        found += [(contents.archive, entry) for entry in entries if isinstance(entry, zipfile.ZipInfo)]
+    sizes = []
+    for path, entry in found[:: -(-len(found) // SAMPLED_HEADERS)] if found else ():
+        try:
+            with Image.open(_head(path, entry) if entry else path, formats=FORMATS) as picture:
+                sizes.append(picture.width * picture.height * len(picture.getbands()))
+        except Exception:  # whatever is wrong with it is told when it is decoded
+            continue
+    return sum(sizes) // len(sizes) if sizes else 0
 
 
-def _free(name: str, taken: set[str]) -> str:
-    if name in taken:
-        raise DataError(f"Two sources hold a file {name}. Import the folder that holds both, or rename one.")
-    return name
+def _head(archive: Path, entry: zipfile.ZipInfo) -> IO[bytes]:
+    with zipfile.ZipFile(archive) as opened, opened.open(entry) as member:
+        return io.BytesIO(member.read(CHUNK))
 
 
-def _check(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    def refuse(reason: str) -> UnreadableFile:
-        return UnreadableFile(f"{archive.name} is not unpacked: {reason}.")
+def _written(plan: Plan, into: Path) -> Iterator[str]:
+    """Names of files as they are written, in the plan's order, on two cores."""
+    for copy, is_copied in zip(plan.copies, in_order(partial(_copy, into), plan.copies), strict=True):
+        if not is_copied:
+            plan.leave_out(copy.name, UNREADABLE)
+        yield copy.name
+    for contents, folder in plan.archives:
+        yield from (folder + name for name in unpack(contents, into / folder))
 
-    if len(members) > MAX_MEMBERS:
-        raise refuse(f"it holds {len(members):,} files, at most {MAX_MEMBERS:,} are allowed; import the folder instead")
-    total = sum(member.file_size for member in members)
-    if total > MAX_BYTES:
-        raise refuse(f"it unpacks to {total / 2**30:.1f} GB, at most {MAX_BYTES / 2**30:.0f} GB are allowed")
-    for member in members:
-        name = member.filename.replace("\\", "/")
-        if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/") or "\0" in name:
-            raise refuse(f"the path {member.filename!r} leads out of the folder")
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise refuse(f"{member.filename!r} is a link")
-        if member.flag_bits & 1:
-            raise refuse(f"{member.filename!r} is protected with a password")
-        if member.file_size > RATIO_FROM and member.file_size > MAX_RATIO * max(1, member.compress_size):
-            raise refuse(f"{member.filename!r} unpacks to {member.file_size / 2**20:.0f} MB from next to nothing")
+
+def _copy(into: Path, copy: Copy) -> bool:
+    """True when the file is there; False when it cannot be read, and then nothing is left of it."""
+    target = into / copy.name
+    try:
+        shutil.copyfile(copy.path, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_is_full(into) from error
+        target.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _size(num_bytes: float) -> str:
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:.1f} MB"
+    return f"{num_bytes / 2**30:.1f} GB"
