@@ -1,7 +1,7 @@
-"""Properties of the stored split: never empty, near the fraction, and nothing moves once it is stored."""
+"""Properties of the stored split: never empty, near the fraction, groups whole, and nothing moves once it is stored."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unetlab.data.split import assign
@@ -66,3 +66,86 @@ def test_a_lonely_pair_beside_test_pictures_is_refused():
 def test_a_fraction_outside_0_to_1_is_refused(fraction):
     with pytest.raises(DataError, match="share between 0 and 1"):
         assign(list("abc"), valid_fraction=fraction)
+
+
+GROUPED = st.lists(st.tuples(st.text("abc01", min_size=1, max_size=4), st.sampled_from(" ABCDE")), min_size=2)
+
+
+def names_and_groups(grouped: list[tuple[str, str]]) -> tuple[list[str], dict[str, str]]:
+    """Unique names, and the group of those that have one."""
+    groups = dict(grouped)
+    return list(groups), {name: group for name, group in groups.items() if group != " "}
+
+
+@given(grouped=GROUPED, fraction=FRACTIONS, seed=st.integers(0, 100))
+@settings(deadline=None)
+def test_a_group_stands_on_one_side_and_both_sides_have_something(grouped, fraction, seed):
+    names, groups = names_and_groups(grouped)
+    assume(len(names) >= 2)
+    splits = dict(zip(names, assign(names, valid_fraction=fraction, seed=seed, groups=groups), strict=True))
+    assert set(splits.values()) == {"train", "valid"}
+    units = {groups.get(name, name) for name in names}
+    if len(units) > 1:
+        sides = {(groups.get(name, name), split) for name, split in splits.items()}
+        assert len(sides) == len(units)
+
+
+@given(grouped=GROUPED, order=st.randoms(use_true_random=False), seed=st.integers(0, 100))
+@settings(deadline=None)
+def test_any_order_of_grouped_names_gives_each_name_the_same_split(grouped, order, seed):
+    names, groups = names_and_groups(grouped)
+    assume(len(names) >= 2)
+    splits = dict(zip(names, assign(names, valid_fraction=0.2, seed=seed, groups=groups), strict=True))
+    shuffled = sorted(names, key=lambda _: order.random())
+    assert dict(zip(shuffled, assign(shuffled, valid_fraction=0.2, seed=seed, groups=groups), strict=True)) == splits
+
+
+@given(grouped=GROUPED, more=GROUPED, fraction=FRACTIONS)
+@settings(deadline=None)
+def test_grouped_files_added_later_move_nothing_and_join_their_group(grouped, more, fraction):
+    names, groups = names_and_groups(grouped)
+    assume(len({groups.get(name, name) for name in names}) >= 2)
+    stored = dict(zip(names, assign(names, valid_fraction=fraction, groups=groups), strict=True))
+    grown, added = names_and_groups([*more, *grouped])
+    splits = dict(
+        zip(grown, assign(grown, valid_fraction=fraction, existing=stored, groups={**added, **groups}), strict=True)
+    )
+    assert {name: splits[name] for name in names} == stored
+    for name in grown:
+        if name not in stored and added.get(name) in groups.values():
+            assert {splits[name]} == {stored[other] for other in names if groups.get(other) == added[name]}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_validation_comes_as_near_the_share_as_whole_groups_allow(seed):
+    names = [f"{number:03d}" for number in range(100)]
+    groups = {name: name[:2] for name in names}  # ten groups of ten
+    assert assign(names, valid_fraction=0.2, seed=seed, groups=groups).count("valid") == 20
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_much_larger_than_validation_should_be_trains(seed):
+    names = [f"film{number}" for number in range(80)] + [f"photo{number}" for number in range(20)]
+    groups = dict.fromkeys(names[:80], "film")
+    splits = assign(names, valid_fraction=0.2, seed=seed, groups=groups)
+    assert splits[:80] == ["train"] * 80
+    assert splits[80:] == ["valid"] * 20
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_validation_never_takes_the_last_group(seed):
+    groups = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "b3": "b"}
+    splits = assign(list(groups), valid_fraction=0.9, seed=seed, groups=groups)
+    assert splits in ([*["train"] * 3, *["valid"] * 3], [*["valid"] * 3, *["train"] * 3])
+
+
+def test_one_group_that_holds_everything_is_divided():
+    names = [str(number) for number in range(10)]
+    splits = assign(names, valid_fraction=0.2, groups=dict.fromkeys(names, "film"))
+    assert splits.count("valid") == 2
+
+
+@pytest.mark.parametrize("side", ["train", "valid"])
+def test_where_only_stored_names_of_one_side_are_left_one_crosses(side):
+    splits = assign(list("abc"), valid_fraction=0.2, existing=dict.fromkeys("abc", side))
+    assert sorted(splits) == sorted([side, side, "valid" if side == "train" else "train"])
