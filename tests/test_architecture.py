@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "training": BOTH_SIDES,
     "ui": TORCH_FREE | {"ui"},
     "console": TORCH_FREE,
-    "cli": TORCH_FREE | {"console"},
+    "cli_data": TORCH_FREE | {"console"},
+    "cli": TORCH_FREE | {"console", "cli_data"},
     "__main__": {"cli", "errors"},
     "app": TORCH_FREE | {"ui"},
     "pages": TORCH_FREE | {"ui"},
@@ -42,7 +43,7 @@ MAY_LOAD = {
     "safetensors": {"models", "training"},
     "streamlit": {"ui", "pages", "app"},
     "altair": {"ui"},
-    "typer": {"cli", "console"},
+    "typer": {"cli", "cli_data", "console"},
     "rich": {"console"},
     "pynvml": {"runs"},
 }

@@ -3,37 +3,33 @@
 Readable text, or with --json one object on standard output; what went wrong on standard error.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unetlab import lr_curve
+from unetlab.cli_data import Json, data_app
 from unetlab.config import RunConfig, is_same_problem, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
-    import_progress,
     lr_lines,
     lr_result,
     show,
-    show_manifest,
     train_lines,
     train_result,
 )
-from unetlab.data import importing, samples
-from unetlab.data.dataset import list_datasets, open_dataset
+from unetlab.data import samples
+from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
 from unetlab.runs import jobs, queue, store
 from unetlab.runs.store import Run, open_run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, look at, list.")
 runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, delete.")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Settings = Annotated[
     list[str], typer.Option("--set", help="An option such as model.depth=4; may be given several times.")
 ]
@@ -52,47 +48,6 @@ def demo(json: Json = False) -> None:
     result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
     show(result, [*lr_lines(swept), *train_lines(run), f"overlay: {overlay}"], as_json=json)
     exit_for(status)
-
-
-@data_app.command("sample")
-def data_sample(json: Json = False) -> None:
-    """Make the built-in sample: synthetic fluorescence nuclei."""
-    show_manifest(samples.create_sample(), as_json=json)
-
-
-@data_app.command("import")
-def data_import(
-    sources: Annotated[list[Path], typer.Argument(help="Files, folders or zips with pictures (and masks).")],
-    name: Annotated[str, typer.Option(help="What to call the data set.")],
-    masks: Annotated[Path | None, typer.Option(help="Folder, zip or file with the masks, if they lie apart.")] = None,
-    reading: Annotated[str | None, typer.Option(help="How to read the mask values, when the import asks.")] = None,
-    valid_fraction: Annotated[float, typer.Option(help="Share of the pairs kept for validation.")] = 0.2,
-    json: Json = False,
-) -> None:
-    """Import image/mask pairs; all of them or nothing."""
-    with import_progress() as progress:
-        manifest = importing.import_dataset(
-            sources, masks=masks, name=name, reading=reading, valid_fraction=valid_fraction, progress=progress
-        )
-    show_manifest(manifest, as_json=json)
-
-
-@data_app.command("check")
-def data_check(name: str, json: Json = False) -> None:
-    """What is in a data set, and what may be wrong with it."""
-    show_manifest(open_dataset(name).manifest, as_json=json)
-
-
-@data_app.command("list")
-def data_list(json: Json = False) -> None:
-    """All data sets, newest first."""
-    found = list_datasets()
-    rows = [{"name": m.name, "num_pairs": len(m.pairs), "num_classes": len(m.classes), "note": m.note} for m in found]
-    show(
-        {"datasets": rows},
-        [f"{r['name']:24} {r['num_pairs']:6} pairs  {r['num_classes']} classes" for r in rows],
-        as_json=json,
-    )
 
 
 @app.command("lr-find")

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
-from unetlab.runs import jobs, queue
+from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
 
@@ -52,12 +52,15 @@ def _answer(run: Run, press: int, console: Console) -> None:
         jobs.kill(run)
     elif run.status.is_live:
         jobs.stop(run)
-        console.print("Stopping: the model is kept. Press Ctrl-C again to end it at once.")
+        what = "Cancelling" if run.status.device == devices.LANE else "Stopping: the model is kept"
+        console.print(f"{what}. Press Ctrl-C again to end it at once.")
 
 
 def _describe(run: Run, status: Status) -> str:
     if status.state != "queued":
         return status.phase or status.state
+    if status.device == devices.LANE:
+        return "starting"
     if queue.read_queue().is_held:
         return "waiting: the queue is held (python -m unetlab free --release)"
     return f"waiting for {status.device} ({queue.position(run)} before it)"
@@ -87,33 +90,46 @@ def show(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     print(json.dumps(value, indent=1, allow_nan=False) if as_json else "\n".join(lines))
 
 
-def show_manifest(manifest: Manifest, *, as_json: bool) -> None:
-    """What a data set holds and what may be wrong with it."""
-    classes = [{"id": entry.id, "name": entry.name, "pixels": entry.pixels} for entry in manifest.classes]
-    value = {
+def manifest_value(manifest: Manifest) -> dict[str, Any]:
+    """The JSON of `data import` and `data check`. `problems` need a look, `notes` do not."""
+
+    def told(severities: tuple[str, ...]) -> list[dict[str, Any]]:
+        found = [finding for finding in manifest.findings if finding.severity in severities]
+        return [{"file": (finding.files or [""])[0], **finding.model_dump(exclude={"fixes"})} for finding in found]
+
+    return {
         "name": manifest.name,
+        "version": manifest.version,
         "num_pairs": len(manifest.pairs),
-        "classes": classes,
-        "problems": [problem.model_dump(include={"file", "code", "message"}) for problem in manifest.problems],
+        "classes": [{"id": entry.id, "name": entry.name, "pixels": entry.pixels} for entry in manifest.classes],
+        "reading": manifest.reading.key if manifest.reading else None,
+        "layout": manifest.layout,
+        "problems": told(("error", "warning")),
+        "notes": told(("info",)),
+        "decisions": manifest.decisions,
+        "choices": manifest.choices.model_dump(mode="json"),
         "unmatched_images": manifest.unmatched_images,
         "unmatched_masks": manifest.unmatched_masks,
         "ignored_files": manifest.ignored_files,
+        "pairs": [pair.model_dump(include={"name", "image", "mask", "matched_by", "split"}) for pair in manifest.pairs],
     }
+
+
+def show_manifest(manifest: Manifest, *, as_json: bool, value: dict[str, Any] | None = None) -> None:
+    """What a data set holds, what was decided and what may be wrong with it."""
     total = sum(entry.pixels for entry in manifest.classes) or 1
     splits = [pair.split for pair in manifest.pairs]
     counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "valid", "test") if split in splits)
-    lines = [f"{manifest.name}: {len(manifest.pairs)} pairs ({counts}), {len(classes)} classes"]
+    lines = [f"{manifest.name}: {len(manifest.pairs)} pairs ({counts}), {len(manifest.classes)} classes"]
     for entry in manifest.classes:
         role = "  (background, not in the mean scores)" if entry.is_background else ""
         lines.append(f"  {entry.id:3} {entry.name:20} {entry.pixels / total:6.1%} of the pixels{role}")
     lines += [f"- {decision}" for decision in manifest.decisions]
-    lines += [f"{problem.severity}: {problem.message}" for problem in manifest.problems]
-    for title, names in (
-        ("pictures without a mask", manifest.unmatched_images),
-        ("masks without a picture", manifest.unmatched_masks),
-    ):
-        lines += [f"{len(names)} {title}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"] if names else []
-    show(value, lines, as_json=as_json)
+    for finding in manifest.findings:
+        lines.append(f"{finding.severity}: {' '.join(filter(None, (finding.message, finding.effect, finding.advice)))}")
+        if finding.code == "reading":
+            lines += [f"  --reading {fix.change['reading']['key']:<14} {fix.label}" for fix in finding.fixes]
+    show(value or manifest_value(manifest), lines, as_json=as_json)
 
 
 def lr_result(run: Run) -> dict[str, Any]:

@@ -1,20 +1,37 @@
 """Imports of generated drops: what comes out, and that a failed one leaves nothing."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from unetlab.data import importing
+from tests.conftest import ROOT
+from unetlab.data import changes, filling, importing, sources
 from unetlab.data.dataset import IGNORE, datasets_folder, open_dataset
-from unetlab.data.importing import commit, discard, import_dataset, inspect, sweep_staging
-from unetlab.errors import DataError, NeedsReading, NoPairs
+from unetlab.data.importing import commit, discard, examine, import_dataset, stage_into, staging_folder, sweep_staging
+from unetlab.errors import DataError, NoPairs
 
 
 def leftovers():
-    return [path.name for path in datasets_folder().iterdir()]
+    return [path.name for path in datasets_folder().iterdir() if path.name != importing.LOCKS]
+
+
+def codes(manifest):
+    return [finding.code for finding in manifest.findings if finding.severity != "info"]
+
+
+def staged(source):
+    """A staging folder with its report."""
+    folder = staging_folder()
+    stage_into(folder, [source])
+    examine(folder)
+    return folder
 
 
 def test_a_folder_becomes_a_data_set_that_gives_its_pixels_back(binary_set):
@@ -85,7 +102,7 @@ def test_a_name_that_could_leave_the_folder_is_refused(name, binary_set):
         import_dataset([binary_set], name=name)
 
 
-@pytest.mark.parametrize("phase", ["copying", "reading masks", "decoding"])
+@pytest.mark.parametrize("phase", ["copying", "decoding", "counting classes"])
 def test_an_import_that_is_cut_off_leaves_nothing(phase, binary_set):
     def cancel(current, done, total):
         assert 0 < done <= total
@@ -100,57 +117,107 @@ def test_an_import_that_is_cut_off_leaves_nothing(phase, binary_set):
 def test_progress_reaches_the_end_of_each_phase(binary_set):
     told = {}
     import_dataset([binary_set], name="cells", progress=lambda *event: told.update({event[0]: event[1:]}))
-    assert told == {"copying": (20, 20), "reading masks": (10, 10), "decoding": (10, 10)}
+    assert told == {"copying": (20, 20), "decoding": (20, 20), "counting classes": (10, 10)}
 
 
-def test_what_a_killed_import_left_is_swept_after_a_day(binary_set):
-    old, young = datasets_folder() / ".staging-old", datasets_folder() / ".staging-young"
-    for path in (old, young):
-        path.mkdir()
-    os.utime(old, (time.time() - 90_000,) * 2)
-    import_dataset([binary_set], name="cells")
-    assert sorted(leftovers()) == [".staging-young", "cells"]
-    assert sweep_staging(older_than_s=-1) == 1
+def test_what_a_killed_import_left_is_swept_at_the_next(binary_set):
+    killed, waiting = staging_folder(), staged(binary_set)
+    forgotten, held = staged(binary_set), staging_folder()
+    for folder, age_s in ((killed, 10), (forgotten, 90_000), (held, 10), (waiting, 10)):
+        os.utime(folder, (time.time() - age_s,) * 2)
+    with importing.working_on(held):
+        import_dataset([binary_set], name="cells")
+    assert sorted(leftovers()) == sorted([waiting.name, held.name, "cells"])
+    assert sweep_staging(forgotten_s=-1) == 2
 
 
-def test_a_question_leaves_nothing_and_its_answer_imports(make_set):
+def test_an_import_that_is_killed_leaves_no_half_set(binary_set, home):
+    """SIGKILL in the middle of decoding: the staging folder stays, nobody holds it, the next import sweeps it."""
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom unetlab.data.importing import import_dataset\n"
+        "def die(phase, done, total):\n    phase == 'decoding' and done == 5 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"import_dataset([Path({str(binary_set)!r})], name='cells', progress=die)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = leftovers()
+    assert left.startswith(importing.STAGING_PREFIX)
+    os.utime(datasets_folder() / left, (time.time() - 5,) * 2)
+    assert sweep_staging() == 1
+    assert leftovers() == []
+
+
+def test_stray_values_are_proposed_to_be_left_out_and_told(make_set):
     mask = np.zeros((20, 20), np.uint8)
     mask[5:9] = 255
     odd = mask.copy()
     odd[0, 0] = 3
     folder = make_set({f"{number}.png": odd if number == 1 else mask for number in range(5)})
-    with pytest.raises(NeedsReading):
-        import_dataset([folder], name="cracks")
-    assert leftovers() == []
-    manifest = import_dataset([folder], name="cracks", reading="binary")
-    assert [info.values for info in manifest.classes] == [[0, 3], [255]]
-    strays = import_dataset([folder], name="strays", reading="ignore-strays")
-    assert strays.ignored_pixels == 1
-    assert strays.ignored_values == [3]
-    assert any(problem.code == "ignored-class" for problem in strays.problems)
+    proposed = import_dataset([folder], name="cracks")
+    (told,) = (finding for finding in proposed.findings if finding.code == "reading")
+    assert "3" in told.message
+    assert {"binary", "values"} <= {fix.change["reading"]["key"] for fix in told.fixes}
+    assert proposed.ignored_values == [3]
+    assert proposed.ignored_pixels == 1
+    assert any("1 mask pixels of 3 are ignored" in decision for decision in proposed.decisions)
+    binary = import_dataset([folder], name="binary", reading="binary")
+    assert [info.values for info in binary.classes] == [[0, 3], [255]]
+    assert "reading" not in codes(binary)
     with pytest.raises(DataError, match="binray"):
         import_dataset([folder], name="typo", reading="binray")
+    assert sorted(leftovers()) == ["binary", "cracks"]
 
 
-def test_an_inspection_can_be_answered_later_without_reading_again(make_set):
+def test_a_report_is_mended_with_its_own_clicks_and_nothing_is_decoded_twice(make_set, monkeypatch):
     mask = np.zeros((20, 20), np.uint8)
     mask[5:9] = 255
-    mask[0, 0] = 3
-    inspection = inspect([make_set({"1.png": mask, "2.png": np.minimum(mask, 3) * 85, "3.png": mask // 255 * 255})])
-    assert inspection.question is not None
-    assert inspection.survey.pixels[3] == 1
-    with pytest.raises(NeedsReading):
-        commit(inspection, name="cells")
-    with pytest.raises(DataError, match="not a valid name"):
-        commit(inspection, name="..", reading="binary")
-    assert commit(inspection, name="cells", reading="binary").classes[1].values == [255]
+    odd = mask.copy()
+    odd[0, :4] = 3
+    drop = make_set({f"cell{number}.png": odd if number == 1 else mask for number in range(5)})
+    (drop / "masks" / "cell3.png").rename(drop / "masks" / "cel3.png")
+    folder = staged(drop)
+    manifest = changes.open_folder(folder).manifest
+    assert len(manifest.pairs) == 4
+    decoded = []
+    real = filling.read_image
+    monkeypatch.setattr(filling, "read_image", lambda path, **more: decoded.append(path.name) or real(path, **more))
+    (miss,) = (finding for finding in manifest.findings if finding.code == "near-miss")
+    manifest = changes.revise(folder, miss.fixes[0].change)
+    assert len(manifest.pairs) == 5
+    (told,) = (finding for finding in manifest.findings if finding.code == "reading")
+    (fix,) = (fix for fix in told.fixes if fix.change["reading"]["key"] == "binary")
+    manifest = changes.revise(folder, fix.change)
+    assert "reading" not in codes(manifest)
+    assert "near-miss" not in codes(manifest)
+    assert decoded == ["cell3.png"]
+    assert commit(folder, name="cells").reading.key == "binary"
     assert leftovers() == ["cells"]
 
 
-def test_an_inspection_can_be_discarded(binary_set):
-    inspection = inspect([binary_set])
-    assert inspection.reading is not None
-    discard(inspection)
+def test_a_name_that_is_not_allowed_leaves_the_report_for_another_try(binary_set):
+    folder = staged(binary_set)
+    with pytest.raises(DataError, match="not a valid name"):
+        commit(folder, name="..")
+    assert len(commit(folder, name="cells").pairs) == 10
+
+
+def test_a_report_can_be_discarded_but_a_data_set_cannot(binary_set):
+    discard(staged(binary_set))
+    assert leftovers() == []
+    import_dataset([binary_set], name="cells")
+    discard(datasets_folder() / "cells")
+    assert leftovers() == ["cells"]
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_anything_is_copied(binary_set, monkeypatch):
+    """Ten pairs of 12x10 px decode to 2,400 bytes; the files themselves are smaller than the space given here."""
+    needed = sources.measure([binary_set])
+    assert needed.decoded_bytes == 2400
+    monkeypatch.setattr(
+        sources.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed.copy_bytes + 2000)
+    )
+    with pytest.raises(DataError, match="are free"):
+        import_dataset([binary_set], name="cells")
     assert leftovers() == []
 
 
@@ -185,8 +252,8 @@ def test_an_unreadable_file_is_left_out_and_the_rest_imported(part, binary_set):
     (binary_set / part / "5.png").write_bytes(content[: len(content) - 30])  # the header is whole
     manifest = import_dataset([binary_set], name="cells")
     assert [pair.name for pair in manifest.pairs] == list("01246789")
-    assert sorted(problem.file for problem in manifest.problems) == [f"{part}/3.png", f"{part}/5.png"]
-    assert all(problem.code == "unreadable" for problem in manifest.problems)
+    told = [finding for finding in manifest.findings if finding.code == "unreadable"]
+    assert sorted(file for finding in told for file in finding.files) == [f"{part}/3.png", f"{part}/5.png"]
     assert np.array_equal(open_dataset("cells").mask(3), np.asarray(Image.open(binary_set / "masks/4.png")) // 255)
 
 
@@ -201,9 +268,9 @@ def test_sizes_that_differ_leave_the_pair_out_and_name_both(binary_set):
     Image.new("L", (7, 12)).save(binary_set / "masks" / "4.png")
     manifest = import_dataset([binary_set], name="cells")
     assert len(manifest.pairs) == 9
-    assert manifest.problems[0].code == "sizes-differ"
-    assert "10×12 px" in manifest.problems[0].message
-    assert "7×12 px" in manifest.problems[0].message
+    (told,) = (finding for finding in manifest.findings if finding.code == "sizes-differ")
+    assert "10×12 px" in told.message
+    assert "7×12 px" in told.message
 
 
 def test_a_sixteen_bit_set_is_scaled_by_percentiles(binary_set):
@@ -229,7 +296,7 @@ def test_grey_and_colour_mixed_become_rgb_and_say_so(binary_set):
     Image.new("RGB", (10, 12), (10, 20, 30)).save(binary_set / "images" / "0.png")
     manifest = import_dataset([binary_set], name="cells")
     assert manifest.channels == 3
-    assert [problem.code for problem in manifest.problems] == ["mixed-channels"]
+    assert "mixed-channels" in [finding.code for finding in manifest.findings]
     data = open_dataset("cells")
     assert np.allclose(data.image(0)[0, 0], np.array([10, 20, 30]) / 255)
     assert np.array_equal(data.image(1)[:, :, 0], data.image(1)[:, :, 2])
@@ -275,15 +342,15 @@ def test_void_becomes_ignored_pixels(make_set):
 def test_memory_does_not_grow_with_the_number_of_pictures(make_set, monkeypatch):
     """At any time a handful of decoded pictures exist, whatever the number of pairs."""
     alive, most = 0, 0
-    real = importing.cache.read_image
+    real = filling._decode_file
 
-    def counting(path):
+    def counting(item, **more):
         nonlocal alive, most
         alive += 1
         most = max(most, alive)
-        return real(path)
+        return real(item, **more)
 
-    monkeypatch.setattr(importing.cache, "read_image", counting)
+    monkeypatch.setattr(filling, "_decode_file", counting)
 
     def progress(phase, done, total):
         nonlocal alive

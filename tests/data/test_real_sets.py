@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import TEST_DATA
+from unetlab.data import changes
 from unetlab.data.dataset import IGNORE, open_dataset
 from unetlab.data.importing import import_dataset
-from unetlab.errors import NeedsReading
 
 pytestmark = pytest.mark.acceptance
 
@@ -32,10 +32,15 @@ def test_camvid_keeps_its_split_and_names_and_ignores_void():
     assert (data.mask(0) == IGNORE).any()
 
 
-def test_crackforest_asks_about_its_3_and_4_and_binary_gives_two_classes():
-    with pytest.raises(NeedsReading, match="3 and 4 may be"):
-        import_dataset([TEST_DATA / "crackforest"], name="cracks")
-    manifest = import_dataset([TEST_DATA / "crackforest"], name="cracks", reading="binary")
+def test_crackforest_has_its_3_and_4_found_explained_and_one_click_from_binary():
+    manifest = import_dataset([TEST_DATA / "crackforest"], name="cracks")
     assert len(manifest.pairs) == 118
+    assert [info.values for info in manifest.classes] == [[0], [255]]
+    assert manifest.ignored_values == [3, 4]
+    (told,) = (finding for finding in manifest.findings if finding.code == "reading")
+    assert "in 22 of 118 masks" in told.message
+    assert "in 5 of 118 masks" in told.message
+    (binary,) = (fix for fix in told.fixes if fix.change["reading"]["key"] == "binary")
+    manifest = changes.revise(open_dataset("cracks").folder, binary.change)
     assert [info.values for info in manifest.classes] == [[0, 3, 4], [255]]
     assert set(np.unique(open_dataset("cracks").mask(92))) == {0, 1}

@@ -1,27 +1,24 @@
-"""Reading a stored data set: pictures 0..1, class ids, split; and naming its classes.
+"""Reading a stored data set: pictures 0..1, class ids, split.
 
-`$UNETLAB_HOME/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, and `cache/` which can be
-rebuilt. Shape letters: H height, W width, C channels, K classes.
+`$UNETLAB_HOME/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, `versions/` with every manifest that
+runs may have seen, and `cache/` which can be rebuilt. Shape letters: H height, W width, C channels, K classes.
 """
 
 import difflib
-import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
 from unetlab import files
-from unetlab.data import cache
-from unetlab.data.classes import class_infos, shown_values
-from unetlab.data.manifest import SCHEMA_VERSION, ClassInfo, Manifest, Pair, Problem
-from unetlab.data.masks import IGNORE, Group
+from unetlab.data import cache, filling, geometry, masks
+from unetlab.data.describing import to_channels
+from unetlab.data.manifest import SCHEMA_VERSION, ClassInfo, Manifest, Pair
+from unetlab.data.masks import IGNORE, Reading
 from unetlab.errors import DataError
 
 __all__ = [
@@ -30,12 +27,12 @@ __all__ = [
     "DataSet",
     "Manifest",
     "Pair",
-    "Problem",
     "datasets_folder",
     "delete_dataset",
     "list_datasets",
     "open_dataset",
-    "update_classes",
+    "open_folder",
+    "store_version",
 ]
 
 
@@ -60,6 +57,13 @@ class DataSet:
         return self.manifest.channels
 
     @property
+    def reading(self) -> Reading:
+        """How mask values become classes."""
+        if self.manifest.reading is None:
+            raise DataError(f"The masks of '{self.name}' cannot be read yet: {self.manifest.findings[0].message}")
+        return self.manifest.reading
+
+    @property
     def background(self) -> int | None:
         """Class id of the background, which mean scores leave out; None when no class is."""
         return next((info.id for info in self.manifest.classes if info.is_background), None)
@@ -70,48 +74,49 @@ class DataSet:
 
     def image(self, index: int) -> np.ndarray:
         """Picture `index` as float32 (H,W,C) in 0..1: the data set's `low` is 0, its `high` is 1, clipped."""
-        low = np.array(self.manifest.low, np.float32)
-        scale = 1 / (np.array(self.manifest.high, np.float32) - low)
-        pixels = self._cache.image(index).astype(np.float32)
+        manifest = self.manifest
+        low = np.array(manifest.low, np.float32)
+        scale = 1 / (np.array(manifest.high, np.float32) - low)
+        stored = self._store.pixels(manifest.pairs[index].image_key)
+        pixels = to_channels(stored, manifest.channels, manifest.bits).astype(np.float32)
         pixels -= low
         pixels *= scale
         return np.clip(pixels, 0, 1, out=pixels)
 
     def mask(self, index: int) -> np.ndarray:
-        """Class ids of mask `index`, uint8 (H,W); IGNORE where pixels are left out."""
-        return np.array(self._cache.mask(index))
+        """Class ids of mask `index` at its picture's size, uint8 (H,W); IGNORE where pixels are left out."""
+        pair = self.manifest.pairs[index]
+        palette = self._store.entries[pair.mask_key].palette
+        ids = masks.apply(self.reading, self._store.pixels(pair.mask_key), palette)
+        return geometry.resize_mask(ids, (pair.height, pair.width))
 
     def class_pixels(self, split: str) -> np.ndarray:
         """Pixels of each class in the masks of a split, int64 (K,)."""
-        counts = [self._cache.class_pixels[index] for index in self.indices(split)]
+        counts = [self.manifest.pairs[index].class_pixels for index in self.indices(split)]
         return np.array(counts, np.int64).reshape(-1, self.num_classes).sum(axis=0)
+
+    def facts(self) -> dict[str, cache.Facts]:
+        """What was measured of every picture and mask, by the keys of `manifest.pairs`."""
+        return self._store.facts()
 
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over training images in 0..1; deviations are never 0."""
         return self.manifest.mean, self.manifest.std
 
     @cached_property
-    def _cache(self) -> cache.Cache:
-        manifest = self.manifest
-        try:
-            return cache.load(self.folder, manifest.pixels_hash)
-        except (OSError, ValueError, KeyError):  # missing, or damaged by hand
-            shutil.rmtree(self.folder / "cache" / manifest.pixels_hash, ignore_errors=True)
-        built = cache.build(
-            self.folder,
-            manifest.pairs,
-            reading=manifest.reading,
-            channels=manifest.channels,
-            is_deep=manifest.bits == 16,
-        )
-        if built.pixels_hash != manifest.pixels_hash:
-            shutil.rmtree(self.folder / "cache" / built.pixels_hash, ignore_errors=True)
-            reason = built.failures[0].message if built.failures else "Their pixels are not those of the import."
+    def _store(self) -> cache.Store:
+        store = cache.load(self.folder)
+        keys = [key for pair in self.manifest.pairs for key in pair.file_keys]
+        if all(key in store.entries for _, key in keys):
+            return store
+        changed = filling.refill(self.folder, keys)
+        if changed:
             raise DataError(
-                f"Files in {self.folder / 'originals'} have changed since '{self.name}' was imported. {reason} "
-                "Import them again under a new name."
+                f"Files in {self.folder / 'originals'} have changed since '{self.name}' was imported: "
+                f"{', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}. Put the old ones back, or replace the "
+                "pictures on the Data page, which makes a new version of the set."
             )
-        return cache.load(self.folder, manifest.pixels_hash)
+        return cache.load(self.folder)
 
 
 def datasets_folder(root: Path | None = None) -> Path:
@@ -121,23 +126,40 @@ def datasets_folder(root: Path | None = None) -> Path:
     return folder
 
 
-def open_dataset(name: str, *, root: Path | None = None) -> DataSet:
-    """The data set called `name`. Raises DataError when there is none, naming the nearest ones there are."""
+def open_dataset(name: str, *, version: str | None = None, root: Path | None = None) -> DataSet:
+    """The data set called `name`, as it is now or at a version (a content hash that a run has seen).
+
+    Raises DataError when there is none, naming the nearest ones there are.
+    """
     parent = datasets_folder(root)
     folder = files.child_folder(parent, name, DataError)
+    if not (folder / "manifest.json").exists():
+        raise DataError(_not_there(name, parent))
+    return open_folder(folder, version=version)
+
+
+def open_folder(folder: Path, *, version: str | None = None) -> DataSet:
+    """The data set in a folder, also one that is still being put together. Raises DataError."""
+    path = folder / "manifest.json"
+    if version is not None:
+        path = files.child_folder(folder / "versions", f"{version}.json", DataError)
     try:
-        stored = files.read_json(folder / "manifest.json")
-        version = stored["schema_version"]
-        if version > SCHEMA_VERSION:
+        stored = files.read_json(path)
+        number = stored["schema_version"]
+        if number > SCHEMA_VERSION:
             raise DataError(
-                f"Data set '{name}' was written by a newer unetlab (schema {version}; this one reads up to "
+                f"Data set '{folder.name}' was written by a newer unetlab (schema {number}; this one reads up to "
                 f"{SCHEMA_VERSION}). Update unetlab."
             )
         return DataSet(folder, Manifest.model_validate(stored))
     except FileNotFoundError:
-        raise DataError(_not_there(name, parent)) from None
+        raise DataError(
+            f"Data set '{folder.name}' has no version {version}: it was deleted and imported again since then."
+        ) from None
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise DataError(f"The manifest of data set '{name}' is damaged. Delete the set and import it again.") from error
+        raise DataError(
+            f"The manifest of data set '{folder.name}' is damaged. Delete the set and import it again."
+        ) from error
 
 
 def list_datasets(*, root: Path | None = None) -> list[Manifest]:
@@ -162,75 +184,12 @@ def delete_dataset(name: str, *, root: Path | None = None) -> None:
     shutil.rmtree(leaving, ignore_errors=True)
 
 
-def update_classes(
-    name: str,
-    *,
-    names: dict[int, str] | None = None,
-    background: int | Literal["keep"] | None = "keep",
-    ignored: int | Literal["keep"] | None = "keep",
-    root: Path | None = None,
-) -> Manifest:
-    """Renames classes, marks the background, or leaves one class out of loss and scores; the new manifest.
-
-    All three take class ids as they are now. An ignored class leaves the list, the others close up, and its
-    pixels become IGNORE; `ignored=None` brings it back as the last class. Raises DataError for an unknown id,
-    a name that is empty or taken, and when fewer than two classes would be left.
-    """
-    dataset = open_dataset(name, root=root)
-    manifest = dataset.manifest
-    known = {info.id for info in manifest.classes}
-    for class_id in [*(names or {}), background, ignored]:
-        if class_id not in {*known, None, "keep"}:
-            raise DataError(f"'{name}' has no class {class_id}; its classes are 0 to {len(known) - 1}.")
-    labels = [(names or {}).get(info.id, info.name).strip() for info in manifest.classes]
-    if len(set(labels)) < len(labels) or not all(labels):
-        raise DataError(f"Class names must differ and not be empty; given: {', '.join(map(repr, labels))}.")
-    old = manifest.reading
-    groups = [Group(name=label, values=group.values) for label, group in zip(labels, old.groups, strict=True)]
-    marked = dataset.background if background == "keep" else background
-    background_group = None if marked is None else groups[marked]
-    ignored_group = old.ignored
-    if ignored != "keep":
-        if old.kind == "threshold" and ignored is not None:
-            raise DataError("Masks read with a threshold have two classes, and both are needed.")
-        returning = [] if old.ignored is None else [old.ignored]
-        ignored_group = None if ignored is None else groups[ignored]
-        groups = [group for group in groups if group is not ignored_group] + returning
-        if len(groups) < 2:
-            raise DataError(f"Without '{labels[ignored or 0]}' one class would be left; at least 2 are needed.")
-    if background_group is not None and background_group is ignored_group:
-        if background != "keep":
-            raise DataError(f"'{background_group.name}' cannot be both the background and ignored.")
-        background_group = None
-    new_background = next((i for i, group in enumerate(groups) if group is background_group), None)
-    reading = old.model_copy(update={"groups": groups, "ignored": ignored_group})
-    pixels_hash, pixels = manifest.pixels_hash, [info.pixels for info in manifest.classes]
-    if [group.values for group in groups] != [group.values for group in old.groups]:
-        is_deep = manifest.bits == 16
-        built = cache.build(
-            dataset.folder, manifest.pairs, reading=reading, channels=manifest.channels, is_deep=is_deep
-        )
-        pixels_hash, pixels = built.pixels_hash, np.sum(built.class_pixels, axis=0).tolist()
-    left_out = [*(ignored_group.values if ignored_group else []), *reading.strays]
-    updated = manifest.model_copy(
-        update={
-            "reading": reading,
-            "classes": class_infos(reading, pixels, background=new_background),
-            "ignored_pixels": sum(pair.height * pair.width for pair in manifest.pairs) - sum(pixels),
-            "ignored_values": shown_values(reading, left_out),
-            "pixels_hash": pixels_hash,
-            "content_hash": content_hash(pixels_hash, [pair.split for pair in manifest.pairs]),
-        }
-    )
-    files.write_json(dataset.folder / "manifest.json", updated.model_dump(mode="json"))
-    if pixels_hash != manifest.pixels_hash:
-        shutil.rmtree(dataset.folder / "cache" / manifest.pixels_hash, ignore_errors=True)
-    return updated
-
-
-def content_hash(pixels_hash: str, splits: Sequence[str]) -> str:
-    """One hash over all pixels, class ids and the split: equal hashes mean scores that can be compared."""
-    return hashlib.sha256(f"{pixels_hash} {' '.join(splits)}".encode()).hexdigest()[:32]
+def store_version(folder: Path, manifest: Manifest) -> None:
+    """Makes `manifest` the current one of a data set, and keeps it for the runs that will have seen it."""
+    (folder / "versions").mkdir(exist_ok=True)
+    value = manifest.model_dump(mode="json")
+    files.write_json(folder / "versions" / f"{manifest.content_hash}.json", value)
+    files.write_json(folder / "manifest.json", value)
 
 
 def _not_there(name: str, parent: Path) -> str:

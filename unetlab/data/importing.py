@@ -1,61 +1,93 @@
-"""Files to a stored data set: inspected, decoded, and committed in one step or not at all."""
+"""Files to a stored data set: staged, examined, and committed in one step or not at all.
+
+A staging folder has the shape of a data set from the first moment, so that everything that can be looked at and
+mended in one can be in the other.
+"""
 
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
+from filelock import FileLock, Timeout
 
 from unetlab import files
-from unetlab.data import cache, readings, split
-from unetlab.data.classes import choose_background, class_infos, shown_values
-from unetlab.data.dataset import content_hash, datasets_folder
-from unetlab.data.file_names import Split
-from unetlab.data.inspection import Inspection, Progress, discard, inspect, need_two, silent, sweep_staging
-from unetlab.data.manifest import Manifest, Pair, Problem
-from unetlab.data.masks import Reading
-from unetlab.errors import DataError
+from unetlab.data import portable
+from unetlab.data.dataset import datasets_folder, store_version
+from unetlab.data.inspection import decide, examine, read_arrival, stored_report, write_arrival
+from unetlab.data.manifest import Choices, Manifest
+from unetlab.data.sources import stage
+from unetlab.errors import DataError, NoPairs
 
-__all__ = ["Inspection", "Progress", "commit", "discard", "free_folder", "import_dataset", "inspect", "sweep_staging"]
+__all__ = [
+    "Progress",
+    "commit",
+    "discard",
+    "examine",
+    "free_folder",
+    "import_dataset",
+    "stage_into",
+    "staging_folder",
+    "sweep_staging",
+    "working_on",
+]
 
-STATISTICS_IMAGES = 256  # mean and deviation settle long before; keeps the cost of a large set bounded
+STAGING_PREFIX = ".staging-"
+LOCKS = ".locks"
+FORGOTTEN_S = 24 * 3600  # a report that nobody came back to
+
+Progress = Callable[[str, int, int], None]  # (phase, done, total); what it raises cancels
 
 
-def commit(
-    inspection: Inspection,
-    *,
-    name: str,
-    reading: str | None = None,
-    valid_fraction: float = 0.2,
-    seed: int = 0,
-    progress: Progress | None = None,
-    note: str = "",
-    root: Path | None = None,
-) -> Manifest:
-    """Decodes an inspected import and makes it the data set `name`, in one rename.
+def staging_folder(*, root: Path | None = None) -> Path:
+    """A new empty folder beside the data sets, in which an import takes shape."""
+    return Path(tempfile.mkdtemp(dir=datasets_folder(root), prefix=STAGING_PREFIX))
 
-    reading: a key of `readings.choices`, where the inspection's own reading is not wanted or it has a question.
-    The inspection stays, for another try, where only the answer or the name needs mending: NeedsReading, or
-    DataError for an unknown reading and a name that is taken or not allowed. After any other end it is gone.
+
+def stage_into(
+    folder: Path, sources: Sequence[Path], *, masks: Path | None = None, progress: Progress | None = None
+) -> None:
+    """Copies the sources into `originals/` of a staging folder.
+
+    sources: folders, archives or files, or the zip of an exported data set; masks: a folder or archive with the
+    masks, when they are apart.
+    progress: phase "copying". Raises DataError (no such source, disk too small) and UnreadableFile (archives).
     """
-    chosen = inspection.reading
-    if reading is not None:
-        chosen = readings.read_as(inspection.survey, reading, inspection.class_file)
-    if chosen is None:
-        raise inspection.question or DataError("This import has no reading of its masks.")
+    if len(sources) == 1 and masks is None and portable.is_exported(Path(sources[0])):
+        portable.unpack(Path(sources[0]), folder)
+        return
+    originals = folder / "originals"
+    originals.mkdir(exist_ok=True)
+    report = None if progress is None else lambda done, total: progress("copying", done, total)
+    staged = stage([Path(source) for source in sources], masks=masks, into=originals, progress=report)
+    arrival = read_arrival(folder)
+    arrival.is_boxed = masks is not None
+    arrival.ignored_files, arrival.notes = sorted(staged.ignored), staged.notes
+    write_arrival(folder, arrival)
+
+
+def commit(folder: Path, *, name: str, note: str = "", root: Path | None = None) -> Manifest:
+    """Makes an examined staging folder the data set `name`, in one rename.
+
+    Raises DataError when the name is taken or not allowed, or the report has errors (NoPairs where no picture has
+    a mask); the staging folder stays for another try.
+    """
     target = free_folder(name, root=root)
+    manifest = Manifest.model_validate(files.read_json(folder / "manifest.json"))
+    refuse_errors(manifest)
+    manifest = manifest.model_copy(
+        update={"name": name, "note": note, "created": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    )
+    store_version(folder, manifest)
+    os.chmod(folder, 0o755)  # mkdtemp makes it private
     try:
-        manifest = _decode(inspection, name, chosen, valid_fraction, seed, progress or silent, note)
-        files.write_json(inspection.folder / "manifest.json", manifest.model_dump(mode="json"))
-        os.chmod(inspection.folder, 0o755)  # mkdtemp makes it private
-        try:
-            os.rename(inspection.folder, target)
-        except OSError:
-            free_folder(name, root=root)  # says so when another import took the name meanwhile
-            raise
-    except BaseException:
-        discard(inspection)
+        os.rename(folder, target)
+    except OSError:
+        free_folder(name, root=root)  # says so when another import took the name meanwhile
         raise
     return manifest
 
@@ -66,24 +98,75 @@ def import_dataset(
     masks: Path | None = None,
     name: str,
     reading: str | None = None,
-    valid_fraction: float = 0.2,
-    seed: int = 0,
+    valid_fraction: float | None = None,
+    seed: int | None = None,
     progress: Progress | None = None,
     note: str = "",
     root: Path | None = None,
 ) -> Manifest:
-    """Imports sources as data set `name`, all or nothing; parameters and errors as `inspect` and `commit`.
+    """Imports sources as data set `name`, all or nothing; parameters and errors as `stage_into` and `commit`.
 
-    Raises NeedsReading, with the choices, when the mask values do not say by themselves what the classes are.
+    reading: a key of `readings.alternatives`, or a parametrised one, where the proposal is not wanted.
     """
     free_folder(name, root=root)  # before the work rather than after it
-    inspection = inspect(sources, masks=masks, reading=reading, progress=progress, root=root)
+    sweep_staging(root=root)
+    folder = staging_folder(root=root)
     try:
-        return commit(
-            inspection, name=name, valid_fraction=valid_fraction, seed=seed, progress=progress, note=note, root=root
-        )
+        with working_on(folder):
+            stage_into(folder, sources, masks=masks, progress=progress)
+            before = stored_report(folder)  # an exported set brings its decisions
+            given = {"valid_fraction": valid_fraction, "seed": seed}
+            change = {key: value for key, value in given.items() if value is not None}
+            choices = decide(before.choices if before else Choices(), change)
+            examine(folder, choices=choices, reading=reading, progress=progress)
+            return commit(folder, name=name, note=note, root=root)
     finally:
-        discard(inspection)
+        discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Removes a staging folder; nothing when it was committed."""
+    if folder.name.startswith(STAGING_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def working_on(folder: Path) -> Iterator[None]:
+    """Holds a folder while it is being filled, so that nobody sweeps it or changes it at the same time.
+
+    Raises DataError when another process holds it. The system lets go when this process ends, however it ends.
+    """
+    (folder.parent / LOCKS).mkdir(exist_ok=True)
+    lock = FileLock(folder.parent / LOCKS / f"{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"'{folder.name}' is being changed by another job. Wait for its end, then try again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S) -> int:
+    """Removes what killed imports and deletions left behind, and reports nobody came back to; the number removed."""
+    parent = datasets_folder(root)
+    leftovers = [path for path in parent.glob(".deleted-*") if path.is_dir()]
+    for folder in parent.glob(f"{STAGING_PREFIX}*"):
+        if not folder.is_dir() or time.time() - folder.stat().st_mtime < 1:  # its owner may be about to lock it
+            continue
+        try:
+            with working_on(folder):
+                has_report = (folder / "manifest.json").exists()
+                age_s = time.time() - folder.stat().st_mtime
+                if not has_report or age_s > forgotten_s:
+                    leftovers.append(folder)
+        except DataError:
+            continue
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+        (parent / LOCKS / f"{path.name}.lock").unlink(missing_ok=True)
+    return len(leftovers)
 
 
 def free_folder(name: str, *, root: Path | None = None) -> Path:
@@ -96,95 +179,9 @@ def free_folder(name: str, *, root: Path | None = None) -> Path:
     return folder
 
 
-def _decode(
-    inspection: Inspection,
-    name: str,
-    reading: Reading,
-    valid_fraction: float,
-    seed: int,
-    progress: Progress,
-    note: str,
-) -> Manifest:
-    built = cache.build(
-        inspection.folder,
-        inspection.pairs,
-        reading=reading,
-        channels=inspection.channels,
-        is_deep=inspection.is_deep,
-        progress=lambda done: progress("decoding", done, len(inspection.pairs)),
-    )
-    problems = inspection.problems + [Problem(**failure._asdict()) for failure in built.failures]
-    matches = [inspection.pairs[place] for place in built.kept]
-    need_two(matches, problems)
-    given: list[Split | None] = [match.split for match in matches]
-    splits = split.assign([match.name for match in matches], valid_fraction=valid_fraction, seed=seed, given=given)
-    pairs = [
-        Pair(
-            name=match.name,
-            image=match.image,
-            mask=match.mask,
-            matched_by=match.how,
-            split=pair_split,
-            height=height,
-            width=width,
-        )
-        for match, pair_split, (height, width) in zip(matches, splits, built.sizes, strict=True)
-    ]
-    pixels = np.sum(built.class_pixels, axis=0).tolist()
-    background, why_background = choose_background(reading, pixels)
-    ignored = [*(reading.ignored.values if reading.ignored else []), *reading.strays]
-    ignored_pixels = sum(height * width for height, width in built.sizes) - sum(pixels)
-    decisions = [f"Masks: {reading.meaning} (reading '{reading.key}').", why_background]
-    if ignored:
-        what = f"'{reading.ignored.name}'" if reading.ignored else ", ".join(map(str, shown_values(reading, ignored)))
-        message = f"{ignored_pixels:,} mask pixels of {what} are ignored: they count neither in the loss nor in scores."
-        problems.append(Problem(file="", code="ignored-class", message=message, severity="info"))
-        decisions.append(message)
-    is_given_split = "valid" in given or "test" in given
-    decisions.append(
-        "Split: as the folders give it." if is_given_split else f"Split: {valid_fraction:.0%} for validation, by name."
-    )
-    mean, std = _statistics(inspection.folder, built, [s == "train" for s in splits])
-    return Manifest(
-        name=name,
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        note=note,
-        channels=inspection.channels,
-        bits=16 if inspection.is_deep else 8,
-        low=built.low,
-        high=built.high,
-        mean=mean,
-        std=std,
-        classes=class_infos(reading, pixels, background=background),
-        reading=reading,
-        ignored_pixels=ignored_pixels,
-        ignored_values=shown_values(reading, ignored),
-        pairs=pairs,
-        is_given_split=is_given_split,
-        valid_fraction=valid_fraction,
-        seed=seed,
-        pixels_hash=built.pixels_hash,
-        content_hash=content_hash(built.pixels_hash, splits),
-        unmatched_images=inspection.pairing.unmatched_images,
-        unmatched_masks=inspection.pairing.unmatched_masks,
-        ignored_files=inspection.pairing.ignored_files,
-        problems=problems,
-        decisions=decisions,
-    )
-
-
-def _statistics(folder: Path, built: cache.Built, is_train: list[bool]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel in 0..1 over at most STATISTICS_IMAGES training images."""
-    stored = cache.load(folder, built.pixels_hash)
-    training = np.flatnonzero(is_train)
-    chosen = training[np.unique(np.linspace(0, len(training) - 1, STATISTICS_IMAGES).astype(int))]
-    low, high = np.array(built.low), np.array(built.high)
-    count, total, squares = 0, np.zeros(len(low)), np.zeros(len(low))
-    for index in chosen:
-        pixels = np.clip((stored.image(index).astype(np.float64) - low) / (high - low), 0, 1).reshape(-1, len(low))
-        count += len(pixels)
-        total += pixels.sum(axis=0)
-        squares += (pixels**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return mean.tolist(), np.where(std < 1e-3, 1.0, std).tolist()  # a constant channel is only shifted
+def refuse_errors(manifest: Manifest) -> None:
+    """Raises DataError with everything that keeps a set from being used; NoPairs where nothing has a mask."""
+    errors = [finding for finding in manifest.findings if finding.severity == "error"]
+    if errors:
+        kind = NoPairs if any(finding.code == "no-pairs" for finding in errors) else DataError
+        raise kind("\n".join(f"{finding.message} {finding.advice}".strip() for finding in errors))

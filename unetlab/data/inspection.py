@@ -1,249 +1,154 @@
-"""What a drop of files holds: pairs, mask values and problems, before anything is decided."""
+"""What a folder of files holds: pairs, mask values, findings, and a proposal for everything that has to be decided.
 
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+`examine` reads `originals/`, decodes what is new, and writes the whole report as `manifest.json`. It is called
+again after every decision; nothing is decoded twice.
+"""
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from unetlab.data import cache, masks, readings
-from unetlab.data.class_files import ClassFile, read_class_file
-from unetlab.data.dataset import datasets_folder
-from unetlab.data.file_names import natural_key
-from unetlab.data.images import Header, read_header
-from unetlab.data.manifest import Problem
-from unetlab.data.masks import Reading, Survey
-from unetlab.data.pairing import Match, Pairing, pair_files
-from unetlab.data.sources import Staged, stage
-from unetlab.data.strays import known_names
-from unetlab.errors import DataError, NeedsReading, NoPairs, UnreadableFile
+from pydantic import BaseModel
 
-STAGING_PREFIX = ".staging-"
-LEFTOVER_AGE_S = 24 * 3600
+from unetlab import files
+from unetlab.data.decoding import Progress, decode_pairs
+from unetlab.data.describing import describe
+from unetlab.data.gathering import Gathered, gather
+from unetlab.data.manifest import Choices, Finding, Manifest
+
+SEVERITIES = ("error", "warning", "info")
 MAX_REASONS = 3
 
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
+
+class Arrival(BaseModel):
+    """How the files in `originals/` came: pictures and masks in boxes of their own, or all in one heap."""
+
+    is_boxed: bool = False
+    ignored_files: list[str] = []
+    notes: list[str] = []  # what was not even copied, and why
 
 
-@dataclass
-class Inspection:
-    """What was found in a staging folder: the report before anything is decided.
+def examine(
+    folder: Path, *, choices: Choices | None = None, reading: str | None = None, progress: Progress | None = None
+) -> Manifest:
+    """The report on the files in `folder/originals/`, also written to `folder/manifest.json`.
 
-    Exactly one of `reading` and `question` is set. `pairs` are those of `pairing` whose files open and agree
-    in size.
+    choices: what a person decided, by default what the last report had. reading: a key of
+    `readings.alternatives`, or a parametrised one, to be chosen. progress: phases "decoding" and "counting
+    classes"; what it raises ends the examination. Splits stay as they were unless the choices about them changed.
+    Raises DataError for an unknown reading; everything else that is wrong becomes a finding.
     """
-
-    folder: Path
-    pairing: Pairing
-    pairs: list[Match]
-    survey: Survey
-    reading: Reading | None
-    question: NeedsReading | None
-    class_file: ClassFile | None
-    channels: int
-    is_deep: bool
-    problems: list[Problem] = field(default_factory=list)
+    manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
+    files.write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+    return manifest
 
 
-def inspect(
-    sources: Sequence[Path],
-    *,
-    masks: Path | None = None,
-    reading: str | None = None,
-    progress: Progress | None = None,
-    root: Path | None = None,
-) -> Inspection:
-    """Copies the sources into a staging folder and reports pairs, mask values and problems.
+def make_report(
+    folder: Path, *, choices: Choices | None = None, reading: str | None = None, progress: Progress | None = None
+) -> Manifest:
+    """As `examine`, without writing the report."""
+    progress = progress or silent
+    before = stored_report(folder)
+    choices = choices or (before.choices if before else Choices())
+    arrival = read_arrival(folder)
+    gathered = gather(folder, _listed(folder), choices, is_boxed=arrival.is_boxed, ignored=arrival.ignored_files)
+    findings = [Finding(code="left-behind", message=note) for note in arrival.notes] + gathered.findings
+    pairs, store, facts = decode_pairs(folder, gathered.pairs, choices, findings, progress)
+    if len(pairs) < 2:
+        findings.append(_too_few(gathered, findings, len(pairs)))
+    manifest = Manifest(
+        name=before.name if before else folder.name,
+        created=before.created if before else "",
+        note=before.note if before else "",
+        layout=gathered.pairing.layout,
+        choices=choices,
+        findings=findings,
+        unmatched_images=gathered.pairing.unmatched_images,
+        unmatched_masks=gathered.pairing.unmatched_masks,
+        ignored_files=gathered.pairing.ignored_files,
+    )
+    if pairs:
+        manifest = describe(
+            manifest,
+            pairs,
+            store,
+            facts,
+            class_file=gathered.class_file,
+            reading=reading or (None if choices.reading else gathered.reading),
+            before=before,
+            progress=progress,
+        )
+    manifest.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return manifest
 
-    sources: folders, zips or files; masks: a folder or zip with the masks, when they are apart. reading: a key
-    of `readings.choices`. The caller commits the inspection or discards it; forgotten ones are swept after a
-    day. progress: called with phases "copying" and "reading masks"; an exception from it cancels.
-    Raises NoPairs, DataError (one pair, one mask value, unknown reading) and UnreadableFile (archives).
-    """
-    parent = datasets_folder(root)
-    sweep_staging(root=root)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=STAGING_PREFIX))
+
+def stored_report(folder: Path) -> Manifest | None:
+    """The report of an earlier examination, or None."""
     try:
-        return _inspect(folder, [Path(source) for source in sources], masks, reading, progress or silent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        return Manifest.model_validate(files.read_json(folder / "manifest.json"))
+    except (OSError, ValueError):
+        return None
 
 
-def discard(inspection: Inspection) -> None:
-    """Removes the staging folder of an inspection that is not wanted; nothing when it was committed."""
-    shutil.rmtree(inspection.folder, ignore_errors=True)
+def decide(choices: Choices, change: dict[str, Any]) -> Choices:
+    """The choices after a click: lists grow by what is new (None empties them), everything else is replaced."""
+    values = choices.model_dump()
+    for key, value in change.items():
+        if isinstance(values.get(key), list):
+            old = [tuple(item) if isinstance(item, list) else item for item in values[key]]
+            new = [tuple(item) if isinstance(item, list) else item for item in value or []]
+            value = [*old, *(item for item in new if item not in old)] if value is not None else []
+        values[key] = value
+    return Choices.model_validate(values)
 
 
-def sweep_staging(*, root: Path | None = None, older_than_s: float = LEFTOVER_AGE_S) -> int:
-    """Removes what imports and deletions that were killed left behind; the number of folders removed."""
-    parent = datasets_folder(root)
-    leftovers = [*parent.glob(f"{STAGING_PREFIX}*"), *parent.glob(".deleted-*")]
-    old = [path for path in leftovers if time.time() - path.stat().st_mtime > older_than_s]
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
-    return len(old)
+def read_arrival(folder: Path) -> Arrival:
+    """How the files of a folder came."""
+    path = folder / "arrival.json"
+    return Arrival.model_validate(files.read_json(path)) if path.exists() else Arrival()
 
 
-def _inspect(
-    folder: Path, sources: list[Path], masks_source: Path | None, key: str | None, progress: Progress
-) -> Inspection:
-    originals = folder / "originals"
-    originals.mkdir()
-    staged = stage(
-        sources, masks=masks_source, into=originals, progress=lambda done, total: progress("copying", done, total)
-    )
-    pairing = _pair(staged)
-    if not pairing.pairs:
-        raise NoPairs(_no_pairs(pairing))
-    problems = [
-        Problem(file=tied_images[0], code="ambiguous", message=_ambiguous(tied_images, tied_masks))
-        for tied_images, tied_masks in pairing.ambiguous
-    ]
-    pairs, headers = _pairs_that_fit(originals, pairing.pairs, problems)
-    need_two(pairs, problems)
-    survey = masks.survey(
-        [originals / match.mask for match in pairs],
-        progress=lambda done: progress("reading masks", done, len(pairs)),
-    )
-    for match in pairs:
-        if originals / match.mask in survey.unreadable:
-            problems.append(_left_out(match.mask, survey.unreadable[originals / match.mask]))
-    pairs = [match for match in pairs if originals / match.mask not in survey.unreadable]
-    need_two(pairs, problems)
-    class_file = _class_file(originals, staged.class_files, problems)
-    if class_file and not known_names(survey, class_file):
-        message = f"The {len(class_file.names)} classes of {class_file.file} do not fit the mask values; not used."
-        problems.append(Problem(file=class_file.file, code="class-file", message=message))
-    reading, question = None, None
-    try:
-        reading = readings.read_as(survey, key, class_file) if key else readings.propose(survey, class_file)
-    except NeedsReading as needs:
-        question = needs
-    channels = max(headers[match.image].channels for match in pairs)
-    is_deep = any(headers[match.image].is_deep for match in pairs)
-    problems += _mixtures([headers[match.image] for match in pairs])
-    return Inspection(folder, pairing, pairs, survey, reading, question, class_file, channels, is_deep, problems)
-
-
-def _pair(staged: Staged) -> Pairing:
-    """Pairs staged files. Folder words count inside each box, so the boxes' own names are taken off first."""
-    if staged.masks is None:
-        pairing = pair_files(staged.images)
-    else:
-        pairing = pair_files(
-            [name.removeprefix("images/") for name in staged.images],
-            [name.removeprefix("masks/") for name in staged.masks],
-        )
-        pairing = Pairing(
-            pairs=[
-                Match(match.name, f"images/{match.image}", f"masks/{match.mask}", match.how, match.split)
-                for match in pairing.pairs
-            ],
-            unmatched_images=[f"images/{name}" for name in pairing.unmatched_images],
-            unmatched_masks=[f"masks/{name}" for name in pairing.unmatched_masks],
-            ambiguous=[
-                ([f"images/{name}" for name in images], [f"masks/{name}" for name in mask_names])
-                for images, mask_names in pairing.ambiguous
-            ],
-        )
-    pairing.ignored_files = sorted({*pairing.ignored_files, *staged.ignored}, key=natural_key)
-    return pairing
-
-
-def _pairs_that_fit(
-    originals: Path, matches: list[Match], problems: list[Problem]
-) -> tuple[list[Match], dict[str, Header]]:
-    """Pairs whose headers can be read and agree in size; adds a problem for each of the others."""
-    fitting, headers = [], {}
-    for match in matches:
-        try:
-            name = match.image
-            header = headers[name] = read_header(originals / name)
-            name = match.mask
-            mask_header = read_header(originals / name)
-        except UnreadableFile as error:
-            problems.append(_left_out(name, str(error)))
-            continue
-        size, mask_size = (header.height, header.width), (mask_header.height, mask_header.width)
-        if size != mask_size:
-            problems.append(Problem(**cache.differing_sizes(match, size, mask_size)._asdict()))
-            continue
-        if max(header.num_pages, mask_header.num_pages) > 1:
-            message = f"{match.image} or its mask has several pages; the first of each is used."
-            problems.append(Problem(file=match.image, code="pages", message=message))
-        fitting.append(match)
-    return fitting, headers
-
-
-def _class_file(originals: Path, names: list[str], problems: list[Problem]) -> ClassFile | None:
-    for name in names:
-        found = read_class_file(originals / name)
-        if found:
-            return found
-        problems.append(Problem(file=name, code="class-file", message=f"{name} holds no class names; not used."))
-    return None
-
-
-def _mixtures(headers: list[Header]) -> list[Problem]:
-    problems = []
-    num_grey = sum(header.channels == 1 for header in headers)
-    if 0 < num_grey < len(headers):
-        message = (
-            f"{num_grey} of {len(headers)} pictures are grey, the others in colour. All are stored as RGB, "
-            "grey as three equal channels."
-        )
-        problems.append(Problem(file="", code="mixed-channels", message=message, severity="info"))
-    num_deep = sum(header.is_deep for header in headers)
-    if 0 < num_deep < len(headers):
-        message = (
-            f"{num_deep} of {len(headers)} pictures have 16 bits a pixel, the others 8. The latter are spread over "
-            "the 16-bit range; if they look too bright or too dark beside the others, export all at one depth."
-        )
-        problems.append(Problem(file="", code="mixed-depth", message=message))
-    return problems
-
-
-def need_two(matches: Sequence[Match], problems: list[Problem]) -> None:
-    """Raises DataError, with the first few reasons, when fewer than two pairs are left."""
-    if len(matches) >= 2:
-        return
-    reasons = [problem.message for problem in problems if problem.severity != "info"]
-    told = "\n".join(f"  {reason}" for reason in reasons[:MAX_REASONS])
-    more = f"\n  ... and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
-    found = "There is one usable pair" if matches else "There is no usable pair"
-    raise DataError(
-        f"{found} of picture and mask; at least 2 are needed, one to train on and one to validate."
-        + (f"\n{told}{more}" if reasons else " Add more pairs.")
-    )
-
-
-def _left_out(file: str, reason: str) -> Problem:
-    return Problem(file=file, code="unreadable", message=f"{reason} The pair is left out.")
-
-
-def _ambiguous(images: list[str], mask_names: list[str]) -> str:
-    def listed(names: list[str]) -> str:
-        return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-    return (
-        f"{listed(images)} and {listed(mask_names)} fit together in more than one way. None of them is used: "
-        "rename them so that each picture has one mask, or leave the extra ones out."
-    )
-
-
-def _no_pairs(pairing: Pairing) -> str:
-    def listed(names: list[str]) -> str:
-        return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
-
-    return (
-        "No picture has a mask. "
-        f"Pictures: {listed(pairing.unmatched_images)}. Masks: {listed(pairing.unmatched_masks)}.\n"
-        "Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same name "
-        "with a word such as mask, label, gt or seg before or after it (1.png and 1_mask.png)."
-    )
+def write_arrival(folder: Path, arrival: Arrival) -> None:
+    """Keeps how the files of a folder came."""
+    files.write_json(folder / "arrival.json", arrival.model_dump())
 
 
 def silent(phase: str, done: int, total: int) -> None:
     """A progress callback that tells nobody."""
+
+
+def _listed(folder: Path) -> list[str]:
+    """All files below `originals/`, as names relative to it."""
+    originals, found = folder / "originals", []
+    for parent, folders, names in os.walk(originals):
+        folders.sort()
+        base = Path(parent).relative_to(originals)
+        found += [(base / name).as_posix() for name in sorted(names)]
+    return found
+
+
+def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Finding:
+    reasons = [finding.message for finding in findings if finding.severity != "info"]
+    told = "".join(f"\n  {reason}" for reason in reasons[:MAX_REASONS])
+    more = f"\n  ... and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
+    if gathered.pairs:
+        found = "There is one usable pair" if count else "There is no usable pair"
+        message = (
+            f"{found} of picture and mask; at least 2 are needed, one to train on and one to validate.{told}{more}"
+        )
+        return Finding(code="too-few", severity="error", message=message, advice="" if reasons else "Add more pairs.")
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
+
+    pairing = gathered.pairing
+    images, masks = listed(pairing.unmatched_images), listed(pairing.unmatched_masks)
+    return Finding(
+        code="no-pairs",
+        severity="error",
+        message=f"No picture has a mask. Pictures: {images}. Masks: {masks}.",
+        advice="Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same "
+        "name with a word such as mask, label, gt or seg before or after it (1.png and 1_mask.png). Other pairs can be "
+        "made by hand.",
+    )

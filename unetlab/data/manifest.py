@@ -1,17 +1,20 @@
 """What is stored about a data set in `manifest.json`: the models, and nothing that computes."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from unetlab.data.file_names import Split
 from unetlab.data.masks import Reading
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+Severity = Literal["info", "warning", "error"]
+Pages = Literal["first", "each"]
 
 
 class ClassInfo(BaseModel):
-    """One class. `id` is the pixel value in decoded masks, 0 to K-1 without gaps."""
+    """One class. `id` is the pixel value in masks as training sees them, 0 to K-1 without gaps."""
 
     id: int
     name: str
@@ -22,57 +25,102 @@ class ClassInfo(BaseModel):
 
 
 class Pair(BaseModel):
-    """One picture and its mask; paths are relative to `originals/`, sizes in px."""
+    """One picture and its mask; paths are relative to `originals/`, sizes in px as pictures are shown (upright).
+
+    A mask that was made from several files or from polygons lies in `../made/`. The keys name the decoded
+    pixels in the cache and come from the files' content. `page` counts from 0 in files of several pages.
+    """
 
     name: str
     image: str
     mask: str
     matched_by: str
-    split: Split
-    height: int
-    width: int
+    split: Split = "train"
+    given_split: Split | None = None  # what folders or a list of names say
+    height: int = 0
+    width: int = 0
+    image_key: str = ""
+    mask_key: str = ""
+    page: int = 0
+    mask_page: int = 0
+    class_pixels: list[int] = []  # pixels of class 0 to K-1 in the mask
+
+    @property
+    def file_keys(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """(file, key of its pixels) of the picture and of the mask."""
+        return (self.image, self.image_key), (self.mask, self.mask_key)
 
 
-class Problem(BaseModel):
-    """Something the user should know: what it is, what it does to training, what to do."""
+class Fix(BaseModel):
+    """One click: the words on the button, and the fields of Choices that it sets (lists are appended to)."""
 
-    file: str
+    label: str
+    change: dict[str, Any]
+
+
+class Finding(BaseModel):
+    """Something a person should know. message: what it is; effect: what it does to training; advice: what to do.
+
+    severity `error` keeps the set from being used until it is mended.
+    """
+
     code: str
+    severity: Severity = "warning"
     message: str
-    severity: Literal["info", "warning", "error"] = "warning"
+    effect: str = ""
+    advice: str = ""
+    files: list[str] = []
+    fixes: list[Fix] = []
+
+
+class Choices(BaseModel):
+    """What a person decided about a set; whatever is not decided here is proposed anew from the files."""
+
+    model_config = ConfigDict(extra="forbid")
+    reading: Reading | None = None  # chosen, or edited; None takes the proposal
+    background: int | Literal["proposed"] | None = "proposed"  # class id
+    pairs: list[tuple[str, str]] = []  # made by hand: (picture, mask)
+    apart: list[tuple[str, str]] = []  # pairs that were made by name and are none
+    excluded: list[str] = []  # pictures that are left out
+    is_swapped: bool = False  # pictures were dropped as masks, masks as pictures
+    mask_kind: str | None = None  # which file is the mask, where several belong to a picture
+    pages: Pages | None = None  # what to do with files of several pages
+    grouping: Literal["none", "sequence"] = "none"  # keep neighbouring frames on one side of the split
+    valid_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Manifest(BaseModel):
-    """Everything that was found and decided when the data set was imported.
+    """Everything that was found, proposed and decided about a data set.
 
-    low, high: per channel the stored intensities that map to 0 and 1. mean, std: per channel of the training
-    images in 0..1, from at most 256 of them; std is never 0. pixels_hash names the cache and covers decoded
-    pictures and masks; content_hash covers those, the names and the split.
+    low, high: per channel the intensities that map to 0 and 1. mean, std: per channel of the training images in
+    0..1, from at most 256 of them; std is never 0. content_hash covers pixels, reading and split: equal hashes
+    mean scores that can be compared.
     """
 
     model_config = ConfigDict(extra="ignore")
     schema_version: int = SCHEMA_VERSION
     name: str
     created: str
+    version: int = 1
     note: str = ""
-    channels: int
-    bits: Literal[8, 16] = 8  # depth of the stored intensities
-    low: list[float]
-    high: list[float]
-    mean: list[float]
-    std: list[float]
-    classes: list[ClassInfo]
-    reading: Reading
+    layout: str = ""  # how the files lie, in words
+    channels: int = 1
+    bits: Literal[8, 16, 32] = 8
+    low: list[float] = []
+    high: list[float] = []
+    mean: list[float] = []
+    std: list[float] = []
+    classes: list[ClassInfo] = []
+    reading: Reading | None = None
     ignored_pixels: int = 0
     ignored_values: list[int | str] = []
-    pairs: list[Pair]
+    pairs: list[Pair] = []
     is_given_split: bool = False
-    valid_fraction: float = 0.2
-    seed: int = 0
-    pixels_hash: str
-    content_hash: str
+    content_hash: str = ""
+    choices: Choices = Choices()
+    findings: list[Finding] = []
+    decisions: list[str] = []  # what was decided, by us or by a person, in sentences
     unmatched_images: list[str] = []
     unmatched_masks: list[str] = []
     ignored_files: list[str] = []
-    problems: list[Problem] = []
-    decisions: list[str] = []

@@ -1,0 +1,149 @@
+"""A living set: pictures added, replaced, left out; decisions changed; and what runs saw before stays."""
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.drops import binary, photo, save
+from unetlab.data import changes
+from unetlab.data.dataset import datasets_folder, open_dataset
+from unetlab.data.importing import LOCKS, import_dataset, working_on
+from unetlab.errors import DataError
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """Ten pairs imported as `cells`; the folder they came from."""
+    for number in range(10):
+        save(tmp_path / "drop" / "images" / f"{number}.png", photo(number))
+        save(tmp_path / "drop" / "masks" / f"{number}.png", binary(number))
+    import_dataset([tmp_path / "drop"], name="cells")
+    return tmp_path / "drop"
+
+
+def folder():
+    return open_dataset("cells").folder
+
+
+def more(path, numbers, *, label=binary):
+    for number in numbers:
+        save(path / "images" / f"{number}.png", photo(number + 100))
+        save(path / "masks" / f"{number}.png", label(number + 1))
+    return path
+
+
+def splits():
+    return {pair.name: pair.split for pair in open_dataset("cells").manifest.pairs}
+
+
+def test_added_pictures_make_a_new_version_and_move_nobody(cells, tmp_path):
+    before = splits()
+    manifest = changes.add_files(folder(), [more(tmp_path / "new", range(10, 16))])
+    assert (len(manifest.pairs), manifest.version) == (16, 2)
+    assert {name: split for name, split in splits().items() if name in before} == before
+    assert list(splits().values()).count("valid") == 3
+    assert np.array_equal(open_dataset("cells").mask(12), binary(13) // 255)
+    assert [path.name for path in datasets_folder().glob(".staging*")] == []
+
+
+def test_a_picture_of_the_same_name_replaces_the_old_one(cells, tmp_path):
+    old = open_dataset("cells").manifest
+    save(tmp_path / "new" / "images" / "3.png", photo(77))
+    save(tmp_path / "new" / "masks" / "3.png", binary(9))
+    manifest = changes.add_files(folder(), [tmp_path / "new"])
+    assert (len(manifest.pairs), manifest.version) == (10, 2)
+    data = open_dataset("cells")
+    assert np.array_equal(np.round(data.image(3) * 255), photo(77))
+    before = open_dataset("cells", version=old.content_hash)
+    assert np.array_equal(np.round(before.image(3) * 255), photo(3))
+
+
+def test_the_old_version_stands_even_when_the_cache_is_lost(cells, tmp_path):
+    old = open_dataset("cells").manifest
+    changes.add_files(folder(), [more(tmp_path / "new", [3])])
+    shutil.rmtree(folder() / "cache")
+    before = open_dataset("cells", version=old.content_hash)
+    assert np.array_equal(np.round(before.image(3) * 255), photo(3))
+    assert np.array_equal(before.mask(3), binary(3) // 255)
+    assert np.array_equal(np.round(open_dataset("cells").image(3) * 255), photo(103))
+
+
+def test_files_that_would_make_the_set_unusable_are_not_taken(cells, tmp_path):
+    old = open_dataset("cells").manifest
+    for number in range(10):
+        save(tmp_path / "new" / "masks" / f"{number}.png", 0 * binary(number))
+    with pytest.raises(DataError, match="only the value 0"):
+        changes.add_files(folder(), [tmp_path / "new"])
+    assert open_dataset("cells").manifest == old
+    assert np.array_equal(np.asarray(Image.open(folder() / "originals" / "masks" / "4.png")), binary(4))
+    shutil.rmtree(folder() / "cache")
+    assert np.array_equal(open_dataset("cells").mask(4), binary(4) // 255)
+
+
+def test_values_that_the_reading_does_not_know_are_ignored_and_told(cells, tmp_path):
+    import_dataset([cells], name="other")
+    changes.update_classes(folder(), names={1: "nucleus"})  # an edited reading stays
+    changes.add_files(folder(), [more(tmp_path / "new", [10, 11], label=lambda number: binary(number) // 255 * 7)])
+    manifest = open_dataset("cells").manifest
+    (told,) = (finding for finding in manifest.findings if finding.code == "unknown-values")
+    assert "7" in told.message
+    assert manifest.classes[1].name == "nucleus"
+    assert set(np.unique(open_dataset("cells").mask(10))) == {0, 255}
+
+
+def test_a_pair_is_left_out_and_brought_back_where_it_was(cells):
+    before = splits()
+    manifest = changes.revise(folder(), {"excluded": ["images/4.png"]})
+    assert len(manifest.pairs) == 9
+    assert "4" not in splits()
+    assert [finding.files for finding in manifest.findings if finding.code == "excluded"] == [["images/4.png"]]
+    assert {name: split for name, split in before.items() if name != "4"} == splits()
+    (back,) = (finding.fixes[0] for finding in manifest.findings if finding.code == "excluded")
+    assert len(changes.revise(folder(), back.change).pairs) == 10
+
+
+def test_a_new_split_is_an_explicit_act(cells):
+    before = splits()
+    assert changes.revise(folder(), {}).version == 1
+    assert splits() == before
+    changes.revise(folder(), {"valid_fraction": 0.5})
+    assert list(splits().values()).count("valid") == 5
+
+
+def test_two_changes_at_once_do_not_meet(cells):
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with working_on(folder()):
+            held.set()
+            go_on.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    with pytest.raises(DataError, match="being changed by another job"):
+        changes.revise(folder(), {"seed": 3})
+    go_on.set()
+    holder.join()
+    assert changes.revise(folder(), {"seed": 3}).choices.seed == 3
+
+
+def test_changed_originals_are_named(cells):
+    assert changes.changed_files(open_dataset("cells")) == []
+    save(folder() / "originals" / "images" / "5.png", photo(55))
+    (folder() / "originals" / "masks" / "6.png").unlink()
+    assert changes.changed_files(open_dataset("cells")) == ["images/5.png", "masks/6.png"]
+
+
+def test_a_version_that_is_gone_is_told(cells):
+    with pytest.raises(DataError, match="has no version"):
+        open_dataset("cells", version="0" * 32)
+    with pytest.raises(DataError, match="not a valid name"):
+        open_dataset("cells", version="../../manifest")
+
+
+def test_nothing_but_locks_lies_around(cells):
+    assert {path.name for path in datasets_folder().iterdir()} == {"cells", LOCKS}

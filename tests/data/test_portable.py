@@ -1,0 +1,94 @@
+"""A data set travels as one zip: its files, and everything that was decided."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from unetlab.data import changes, portable
+from unetlab.data.dataset import open_dataset
+from unetlab.data.importing import import_dataset
+from unetlab.errors import DataError, UnreadableFile
+
+
+@pytest.fixture
+def packed(binary_set, tmp_path):
+    """The zip of a set with renamed classes, another split and a pair left out."""
+    import_dataset([binary_set], name="cells")
+    folder = open_dataset("cells").folder
+    changes.update_classes(folder, names={1: "nucleus"})
+    changes.revise(folder, {"seed": 4, "excluded": ["images/2.png"]})
+    portable.export_zip(open_dataset("cells"), tmp_path / "cells.zip")
+    return tmp_path / "cells.zip"
+
+
+def rewritten(path, change):
+    """The zip with a changed manifest."""
+    target = path.with_name("changed.zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == portable.MANIFEST:
+                content = json.dumps(change(json.loads(content))).encode()
+            new.writestr(name, content)
+    return target
+
+
+def test_what_was_decided_arrives_with_the_files(packed):
+    before = open_dataset("cells")
+    manifest = import_dataset([packed], name="again")
+    after = open_dataset("again")
+    same = {"pairs", "classes", "choices", "content_hash", "low", "high", "reading"}
+    assert manifest.model_dump(include=same) == before.manifest.model_dump(include=same)
+    assert manifest.name == "again"
+    assert all(np.array_equal(after.mask(index), before.mask(index)) for index in range(9))
+
+
+def test_masks_dropped_in_a_box_of_their_own_travel_too(binary_set, tmp_path):
+    import_dataset([binary_set / "images"], masks=binary_set / "masks", name="cells")
+    portable.export_zip(open_dataset("cells"), tmp_path / "cells.zip")
+    assert len(import_dataset([tmp_path / "cells.zip"], name="again").pairs) == 10
+
+
+def test_progress_reaches_the_end_and_no_half_zip_is_left(packed, tmp_path):
+    told = []
+    portable.export_zip(open_dataset("cells"), tmp_path / "two.zip", progress=lambda *event: told.append(event))
+    assert told[-1] == (20, 20)
+
+    def fail(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        portable.export_zip(open_dataset("cells"), tmp_path / "three.zip", progress=fail)
+    assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["cells.zip", "two.zip"]
+    assert not list(tmp_path.glob(".three*"))
+
+
+def test_a_strangers_manifest_opens_no_file_outside(packed, tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes((open_dataset("cells").folder / "originals" / "images" / "0.png").read_bytes())
+
+    def point_outside(manifest):
+        manifest["choices"]["pairs"] = [[str(secret), "masks/1.png"], ["../../secret.png", "masks/1.png"]]
+        manifest["pairs"][0]["image"] = str(secret)
+        return manifest
+
+    manifest = import_dataset([rewritten(packed, point_outside)], name="again")
+    assert all(not pair.image.startswith(("/", "..")) for pair in manifest.pairs)
+    assert len(manifest.pairs) == 9
+
+
+@pytest.mark.parametrize("damage", [lambda m: {"schema_version": 2}, lambda m: {**m, "pairs": "none"}, lambda m: []])
+def test_a_damaged_manifest_is_refused_in_words(packed, damage):
+    with pytest.raises((UnreadableFile, DataError), match="not a data set exported"):
+        import_dataset([rewritten(packed, damage)], name="again")
+
+
+def test_an_ordinary_zip_is_no_exported_set(binary_set, tmp_path):
+    with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
+        for path in binary_set.rglob("*.png"):
+            archive.write(path, path.relative_to(binary_set))
+    assert not portable.is_exported(tmp_path / "plain.zip")
+    assert not portable.is_exported(binary_set)
+    assert len(import_dataset([tmp_path / "plain.zip"], name="plain").pairs) == 10

@@ -1,0 +1,152 @@
+"""`python -m unetlab data ...`: import, look at, change and hand on data sets. No torch here."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from unetlab.config import ImportOptions, RunConfig
+from unetlab.console import exit_for, follow, import_progress, manifest_value, show, show_manifest
+from unetlab.data import changes, importing, portable, readings, samples
+from unetlab.data.dataset import list_datasets, open_dataset
+from unetlab.data.inspection import stored_report
+from unetlab.data.manifest import Choices
+from unetlab.errors import DataError
+from unetlab.runs import jobs
+
+data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, look at, change, list, export.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Sources = Annotated[list[Path], typer.Argument(help="Files, folders or archives with pictures (and masks).")]
+Masks = Annotated[Path | None, typer.Option(help="Folder, archive or file with the masks, if they lie apart.")]
+ReadingKey = Annotated[
+    str | None, typer.Option("--reading", help="How to read the mask values; `data check` lists what fits.")
+]
+
+
+@data_app.command("sample")
+def data_sample(json: Json = False) -> None:
+    """Make the built-in sample: synthetic fluorescence nuclei."""
+    show_manifest(samples.create_sample(), as_json=json)
+
+
+@data_app.command("import")
+def data_import(
+    sources: Sources,
+    name: Annotated[str, typer.Option(help="What to call the data set.")],
+    masks: Masks = None,
+    reading: ReadingKey = None,
+    valid_fraction: Annotated[float | None, typer.Option(help="Share kept for validation (default: 0.2).")] = None,
+    pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
+    mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Pictures and masks have changed places.")] = False,
+    json: Json = False,
+) -> None:
+    """Import image/mask pairs; all of them or nothing. What was proposed and decided is in the answer."""
+    importing.free_folder(name)  # before a worker is started
+    values = {"valid_fraction": valid_fraction, "pages": pages, "mask_kind": mask_kind, "is_swapped": swap or None}
+    choices = checked(values)
+    folder = importing.staging_folder()
+    options = ImportOptions(
+        sources=[str(source.resolve()) for source in sources],
+        masks=str(masks.resolve()) if masks else None,
+        folder=folder.name,
+        name=name,
+        reading=reading,
+        choices=choices,
+    )
+    run = jobs.start(RunConfig(kind="import", dataset="", importing=options))
+    status = follow(run)
+    exit_for(status)
+    if status.state == "stopped":
+        raise DataError("The import was stopped; nothing of it is kept.")
+    report = stored_report(folder)
+    if report is not None:  # it could not be committed
+        importing.discard(folder)
+        importing.refuse_errors(report)
+    show_manifest(open_dataset(name).manifest, as_json=json)
+
+
+@data_app.command("add")
+def data_add(name: str, sources: Sources, masks: Masks = None, json: Json = False) -> None:
+    """Add pairs to a data set, or replace those of the same names; a new version, earlier runs keep theirs."""
+    with import_progress() as progress:
+        manifest = changes.add_files(open_dataset(name).folder, sources, masks=masks, progress=progress)
+    show_manifest(manifest, as_json=json)
+
+
+@data_app.command("change")
+def data_change(
+    name: str,
+    reading: ReadingKey = None,
+    exclude: Annotated[list[str], typer.Option(help="A pair to leave out; may be given several times.")] = [],
+    include_all: Annotated[bool, typer.Option("--include-all", help="Take back every pair that was left out.")] = False,
+    pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
+    mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    grouping: Annotated[str | None, typer.Option(help="sequence: neighbouring frames stay together. none.")] = None,
+    valid_fraction: Annotated[float | None, typer.Option(help="Split again with this share for validation.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Split again with this seed.")] = None,
+    json: Json = False,
+) -> None:
+    """Change what was decided about a data set; a new version, earlier runs keep theirs."""
+    data = open_dataset(name)
+    by_name = {pair.name: pair.image for pair in data.manifest.pairs} | {p.image: p.image for p in data.manifest.pairs}
+    unknown = [pair for pair in exclude if pair not in by_name]
+    if unknown:
+        raise DataError(f"'{name}' has no pair {unknown[0]!r}. Pairs are such as {next(iter(by_name))!r}.")
+    values = {"pages": pages, "mask_kind": mask_kind, "grouping": grouping, "seed": seed}
+    change = checked({**values, "valid_fraction": valid_fraction})
+    if include_all:
+        change["excluded"] = None
+    elif exclude:
+        change["excluded"] = [by_name[pair] for pair in exclude]
+    with import_progress() as progress:
+        manifest = changes.revise(data.folder, change, reading=reading, progress=progress)
+    show_manifest(manifest, as_json=json)
+
+
+@data_app.command("check")
+def data_check(name: str, json: Json = False) -> None:
+    """What is in a data set, what was decided about it, and what may be wrong with it."""
+    data = open_dataset(name)
+    value = manifest_value(data.manifest)
+    value["readings"] = [
+        {"key": other.key, "meaning": other.meaning} for other in readings.alternatives(changes.survey_of(data))
+    ]
+    value["changed_files"] = changes.changed_files(data)
+    show_manifest(data.manifest, as_json=json, value=value)
+
+
+@data_app.command("export")
+def data_export(
+    name: str, to: Annotated[Path, typer.Option(help="The zip to be written.")], json: Json = False
+) -> None:
+    """One zip with the files and every decision; `data import` takes it as any other source."""
+    data = open_dataset(name)
+    if to.exists():
+        raise DataError(f"{to} exists already. Choose another name.")
+    with import_progress() as progress:
+        portable.export_zip(data, to, progress=lambda done, total: progress("writing", done, total))
+    show({"name": name, "zip": str(to)}, [f"{name}: {to} ({to.stat().st_size / 2**20:.1f} MiB)"], as_json=json)
+
+
+@data_app.command("list")
+def data_list(json: Json = False) -> None:
+    """All data sets, newest first."""
+    found = list_datasets()
+    rows = [{"name": m.name, "num_pairs": len(m.pairs), "num_classes": len(m.classes), "note": m.note} for m in found]
+    lines = [f"{row['name']:24} {row['num_pairs']:6} pairs  {row['num_classes']} classes" for row in rows]
+    show({"datasets": rows}, lines, as_json=json)
+
+
+def checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as fields of Choices. Raises DataError saying what is allowed."""
+    given = {key: value for key, value in values.items() if value is not None}
+    try:
+        Choices.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = str(problem["loc"][0]).replace("_", "-")
+        raise DataError(f"--{option} {problem['input']!r}: {problem['msg'].lower()}.") from None
+    return given

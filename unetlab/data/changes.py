@@ -1,0 +1,158 @@
+"""A living set: decisions changed, pictures added, replaced or left out, each time as a new version.
+
+Runs that saw an older version keep it: its manifest stays in `versions/`, a file that gives way to a newer one of
+its name moves to `replaced/`.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from unetlab.data import cache, filling, masks
+from unetlab.data.dataset import DataSet, open_folder, store_version
+from unetlab.data.importing import (
+    Progress,
+    discard,
+    refuse_errors,
+    stage_into,
+    staging_folder,
+    working_on,
+)
+from unetlab.data.inspection import decide, examine, make_report, read_arrival, write_arrival
+from unetlab.data.manifest import Manifest
+from unetlab.data.masks import Group, Survey
+from unetlab.errors import DataError
+
+
+def revise(
+    folder: Path, change: dict[str, Any] | None = None, *, reading: str | None = None, progress: Progress | None = None
+) -> Manifest:
+    """The set in `folder` after a decision was changed (see `inspection.decide`): a new version, or a new report.
+
+    reading: a key of `readings.alternatives` instead. A committed set stays as it is, and DataError is raised, where
+    the change would leave it unusable; a set that is still being put together takes any change.
+    """
+    with working_on(folder):
+        before = open_folder(folder).manifest
+        choices = decide(before.choices, change or {})
+        if not before.created:
+            return examine(folder, choices=choices, reading=reading, progress=progress)
+        manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
+        refuse_errors(manifest)
+        if manifest.content_hash != before.content_hash:
+            manifest = manifest.model_copy(update={"version": before.version + 1})
+        store_version(folder, manifest)
+        return manifest
+
+
+def add_files(
+    folder: Path, sources: Sequence[Path], *, masks: Path | None = None, progress: Progress | None = None
+) -> Manifest:
+    """The set with more files; one of a name that is there already replaces it. All or nothing.
+
+    Splits of the pictures that were there stay. Raises DataError as `revise` and `stage_into`.
+    """
+    arriving = staging_folder(root=folder.parent)
+    try:
+        stage_into(arriving, sources, masks=masks, progress=progress)
+        with working_on(folder):
+            merged = _merge(arriving, folder)
+        try:
+            return revise(folder, progress=progress)
+        except BaseException:
+            with working_on(folder):
+                _undo(folder, merged)
+            raise
+    finally:
+        discard(arriving)
+
+
+def update_classes(
+    folder: Path,
+    *,
+    names: dict[int, str] | None = None,
+    background: int | Literal["keep"] | None = "keep",
+    ignored: int | Literal["keep"] | None = "keep",
+) -> Manifest:
+    """Renames classes, marks the background, or leaves one class out of loss and scores; the new manifest.
+
+    All three take class ids as they are now. An ignored class leaves the list, the others close up, and its
+    pixels become IGNORE; `ignored=None` brings it back as the last class. Raises DataError for an unknown id,
+    a name that is empty or taken, and when fewer than two classes would be left.
+    """
+    dataset = open_folder(folder)
+    manifest, old = dataset.manifest, dataset.reading
+    known = {info.id for info in manifest.classes}
+    for class_id in [*(names or {}), background, ignored]:
+        if class_id not in {*known, None, "keep"}:
+            raise DataError(f"'{dataset.name}' has no class {class_id}; its classes are 0 to {len(known) - 1}.")
+    labels = [(names or {}).get(info.id, info.name).strip() for info in manifest.classes]
+    if len(set(labels)) < len(labels) or not all(labels):
+        raise DataError(f"Class names must differ and not be empty; given: {', '.join(map(repr, labels))}.")
+    groups = [Group(name=label, values=group.values) for label, group in zip(labels, old.groups, strict=True)]
+    marked = dataset.background if background == "keep" else background
+    background_group = None if marked is None else groups[marked]
+    ignored_group = old.ignored
+    if ignored != "keep":
+        if old.kind not in ("values", "nearest") and ignored is not None:
+            raise DataError(f"Masks read as {old.key} have {len(groups)} classes, and all are needed.")
+        returning = [] if old.ignored is None else [old.ignored]
+        ignored_group = None if ignored is None else groups[ignored]
+        groups = [group for group in groups if group is not ignored_group] + returning
+        if len(groups) < 2:
+            raise DataError(f"Without '{labels[ignored or 0]}' one class would be left; at least 2 are needed.")
+    if background_group is not None and background_group is ignored_group:
+        if background != "keep":
+            raise DataError(f"'{background_group.name}' cannot be both the background and ignored.")
+        background_group = None
+    new_background = next((i for i, group in enumerate(groups) if group is background_group), None)
+    reading = old.model_copy(update={"groups": groups, "ignored": ignored_group})
+    return revise(folder, {"reading": reading.model_dump(), "background": new_background})
+
+
+def survey_of(data: DataSet) -> Survey:
+    """Every mask value of a data set, with its pixels."""
+    facts = data.facts()
+    return masks.survey(facts[pair.mask_key] for pair in data.manifest.pairs)  # type: ignore[misc]
+
+
+def changed_files(data: DataSet) -> list[str]:
+    """Originals that are gone, or no longer what was imported: all are read again."""
+    changed = []
+    for file, key in dict.fromkeys(key for pair in data.manifest.pairs for key in pair.file_keys):
+        path = data.folder / "originals" / file
+        if not path.exists() or cache.digest(path.read_bytes()) != cache.digest_of(key):
+            changed.append(file)
+    return changed
+
+
+def _merge(arriving: Path, folder: Path) -> list[tuple[Path, Path | None]]:
+    """Moves new originals in; (file that came, where the one it replaced went), to be undone if need be."""
+    is_boxed, merged = read_arrival(folder).is_boxed, []
+    arrival = read_arrival(arriving)
+    for parent, _, names in os.walk(arriving / "originals"):
+        for name in names:
+            source = Path(parent) / name
+            relative = source.relative_to(arriving / "originals")
+            target = folder / "originals" / relative
+            kept = None
+            if target.exists():
+                kept = folder / filling.REPLACED / f"{cache.digest(target.read_bytes())}{target.suffix}"
+                kept.parent.mkdir(exist_ok=True)
+                os.replace(target, kept)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            merged.append((target, kept))
+    if is_boxed and not arrival.is_boxed:
+        before = read_arrival(folder)
+        write_arrival(folder, before.model_copy(update={"is_boxed": False}))  # folder names still tell boxes apart
+    return merged
+
+
+def _undo(folder: Path, merged: Sequence[tuple[Path, Path | None]]) -> None:
+    for target, kept in merged:
+        target.unlink(missing_ok=True)
+        if kept is not None:
+            shutil.move(kept, target)

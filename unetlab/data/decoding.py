@@ -1,0 +1,136 @@
+"""Pairs by name become pairs of pixels: decoded once, page by page where wanted, and of sizes that go together."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from unetlab.data import cache, filling
+from unetlab.data.audit import check_sizes
+from unetlab.data.cache import Facts, Store
+from unetlab.data.file_names import natural_key
+from unetlab.data.filling import Wanted
+from unetlab.data.manifest import Choices, Finding, Fix, Pages, Pair
+
+MAX_TOLD = 20  # unreadable files that get a finding of their own
+
+Progress = Callable[[str, int, int], None]
+
+
+def decode_pairs(
+    folder: Path, pairs: Sequence[Pair], choices: Choices, findings: list[Finding], progress: Progress
+) -> tuple[list[Pair], Store, dict[str, Facts]]:
+    """The pairs that can be used, with keys and sizes filled in; the cache they lie in; what was measured.
+
+    Adds a finding for each file that cannot be read and each pair that does not go with the others.
+    """
+    filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding"))
+    stacks = _stacks(folder, pairs, filled)
+    if stacks:
+        choice = choices.pages or ("each" if all(image == mask for image, mask in stacks.values()) else "first")
+        findings.append(_about_pages(stacks, choice))
+        if choice == "each":
+            pairs = _each_page(pairs, stacks)
+            filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding pages"))
+    findings += _unreadable({raster.file: reason for raster, reason in filled.failures.items()})
+    store = cache.load(folder)
+    usable = []
+    for pair in pairs:
+        image_key = filled.keys.get(Wanted(pair.image, "image", pair.page))
+        mask_key = filled.keys.get(Wanted(pair.mask, "mask", pair.mask_page))
+        if image_key and mask_key:
+            entry = store.entries[image_key]
+            keys = {"image_key": image_key, "mask_key": mask_key}
+            usable.append(pair.model_copy(update=keys | {"height": entry.height, "width": entry.width}))
+    return _that_go_together(usable, store, findings), store, store.facts()
+
+
+def _wanted(pairs: Sequence[Pair]) -> list[Wanted]:
+    return [
+        raster
+        for pair in pairs
+        for raster in (Wanted(pair.image, "image", pair.page), Wanted(pair.mask, "mask", pair.mask_page))
+    ]
+
+
+def _stacks(folder: Path, pairs: Sequence[Pair], filled: filling.Filled) -> dict[str, tuple[int, int]]:
+    """Pages of picture and mask, by pair name, where either has more than one."""
+    facts = cache.load(folder).facts()
+
+    def pages(raster: Wanted) -> int:
+        key = filled.keys.get(raster)
+        return facts[key].pages if key else 1
+
+    counts = {pair.name: (pages(Wanted(pair.image, "image")), pages(Wanted(pair.mask, "mask"))) for pair in pairs}
+    return {name: count for name, count in counts.items() if max(count) > 1}
+
+
+def _each_page(pairs: Sequence[Pair], stacks: dict[str, tuple[int, int]]) -> list[Pair]:
+    """Stacks taken apart: page i of the picture with page i of the mask, as far as both go."""
+    found = []
+    for pair in pairs:
+        if pair.name not in stacks:
+            found.append(pair)
+            continue
+        for page in range(min(stacks[pair.name])):
+            found.append(
+                pair.model_copy(update={"name": f"{pair.name} page {page + 1}", "page": page, "mask_page": page})
+            )
+    return sorted(found, key=lambda pair: natural_key(pair.name))
+
+
+def _about_pages(stacks: dict[str, tuple[int, int]], choice: Pages) -> Finding:
+    name, (of_image, of_mask) = next(iter(stacks.items()))
+    which = f"{len(stacks)} pairs have" if len(stacks) > 1 else f"{name} has"
+    example = f" ({name}: {of_image} in the picture, {of_mask} in the mask)" if len(stacks) > 1 else ""
+    if choice == "each":
+        done = "Each page became a pair of its own, page by page"
+        done += "." if all(image == mask for image, mask in stacks.values()) else ", as far as both go."
+        fix = Fix(label="Take the first page only", change={"pages": "first"})
+    else:
+        done = "The first page of each is used."
+        fix = Fix(label="Each page is a picture", change={"pages": "each"})
+    severity = "info" if choice == "each" else "warning"
+    return Finding(
+        code="pages",
+        severity=severity,
+        message=f"{which} several pages{example}. {done}",
+        effect="Pages that are not used are not learnt from." if choice == "first" else "",
+        files=list(stacks),
+        fixes=[fix],
+    )
+
+
+def _unreadable(failed: dict[str, str]) -> list[Finding]:
+    told, rest = list(failed.items())[:MAX_TOLD], list(failed)[MAX_TOLD:]
+    found = [
+        Finding(code="unreadable", message=f"{reason} The pair is left out.", files=[file]) for file, reason in told
+    ]
+    if rest:
+        message = f"{len(rest)} more files cannot be read. Their pairs are left out."
+        found.append(Finding(code="unreadable", message=message, files=rest))
+    return found
+
+
+def _that_go_together(pairs: list[Pair], store: Store, findings: list[Finding]) -> list[Pair]:
+    """Pairs of fitting sizes and of one number of channels; grey and RGB go together."""
+    sizes = []
+    for pair in pairs:
+        mask = store.entries[pair.mask_key]
+        sizes.append((pair.image, pair.mask, (pair.height, pair.width), (mask.height, mask.width)))
+    fitting, found = check_sizes(sizes)
+    findings += found
+    pairs = [pairs[place] for place in fitting]
+    channels = [store.entries[pair.image_key].channels for pair in pairs]
+    if set(channels) <= {1, 3}:
+        return pairs
+    commonest = Counter(channels).most_common(1)[0][0]
+    others = [pair for pair, count in zip(pairs, channels, strict=True) if count != commonest]
+    if others:
+        example = store.entries[others[0].image_key].channels
+        which = f"{len(others)} of {len(pairs)} pictures do not have {commonest} channels"
+        message = f"{which} ({others[0].image} has {example})."
+        advice = "They are left out: export all pictures with the same channels, or import them as a set of their own."
+        files = [pair.image for pair in others]
+        findings.append(Finding(code="channels-differ", message=message, advice=advice, files=files))
+    return [pair for pair, count in zip(pairs, channels, strict=True) if count == commonest]

@@ -1,0 +1,250 @@
+"""From decoded pairs to the rest of the manifest: classes, split, intensities, what was decided and found."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from unetlab.data import masks, readings, sequences, split
+from unetlab.data.audit import audit, looks_swapped
+from unetlab.data.cache import Facts, Store
+from unetlab.data.class_files import ClassFile
+from unetlab.data.classes import choose_background, class_infos, shown_values
+from unetlab.data.decoding import Progress
+from unetlab.data.facts import ImageFacts
+from unetlab.data.images import in_order
+from unetlab.data.manifest import Choices, Finding, Fix, Manifest, Pair
+from unetlab.data.masks import Reading
+from unetlab.data.strays import known_names
+from unetlab.data.surveys import Survey
+from unetlab.errors import DataError
+
+SAMPLED_IMAGES, SAMPLED_PIXELS = 256, 16_384  # of deep pictures: percentiles settle long before that
+LOW_PERCENT, HIGH_PERCENT = 0.5, 99.5  # a few hot or dead pixels must not set the contrast of a 16-bit set
+MAX_OTHERS = 12  # other readings offered as a click; the page lists all
+
+
+def describe(
+    manifest: Manifest,
+    pairs: Sequence[Pair],
+    store: Store,
+    facts: Mapping[str, Facts],
+    *,
+    class_file: ClassFile | None,
+    reading: str | None,
+    before: Manifest | None,
+    progress: Progress,
+) -> Manifest:
+    """The manifest with everything that follows from its pairs and choices; findings are added to those it has.
+
+    reading: a key that was just chosen. before: the report before this one, whose splits and intensities stay.
+    Raises DataError for an unknown reading.
+    """
+    choices, findings = manifest.choices, list(manifest.findings)
+    survey = masks.survey(facts[pair.mask_key] for pair in pairs)  # type: ignore[arg-type]
+    image_facts, mask_facts = [facts[pair.image_key] for pair in pairs], [facts[pair.mask_key] for pair in pairs]
+    if not choices.is_swapped and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
+        findings.append(_swapped())
+    if reading is not None:
+        choices = choices.model_copy(update={"reading": readings.read_as(survey, reading, class_file)})
+    try:
+        chosen, told = _reading(survey, class_file, choices)
+    except DataError as error:  # one value in all masks
+        findings.append(Finding(code="one-value", severity="error", message=str(error)))
+        return manifest.model_copy(update={"pairs": list(pairs), "findings": findings})
+    findings += told
+    if class_file and not known_names(survey, class_file):
+        message = f"The {len(class_file.names)} classes of {class_file.file} do not fit the mask values; not used."
+        findings.append(Finding(code="class-file", message=message, files=[class_file.file]))
+    counts = _class_pixels(chosen, pairs, store, facts, progress)
+    pixels = np.sum(counts, axis=0).tolist()
+    background, why = choose_background(chosen, pixels)
+    if choices.background != "proposed" and (choices.background is None or choices.background < len(pixels)):
+        background, why = choices.background, "The background is as you said."
+    classes = class_infos(chosen, pixels, background=background)
+    decisions = [f"Masks: {chosen.meaning} (reading '{chosen.key}').", *chosen.reasons, why]
+    ignored = [*(chosen.ignored.values if chosen.ignored else []), *chosen.strays]
+    num_ignored = sum(mask.num_pixels for mask in mask_facts) - sum(pixels)  # type: ignore[union-attr]
+    if ignored and num_ignored:
+        decisions.append(_about_ignored(chosen, ignored, num_ignored))
+    splits, how = _splits(pairs, choices, before)
+    decisions.append(how)
+    described = [
+        pair.model_copy(update={"split": side, "class_pixels": count})
+        for pair, side, count in zip(pairs, splits, counts, strict=True)
+    ]
+    is_given = any(pair.given_split in ("valid", "test") for pair in pairs)
+    known = {finding.code for finding in findings}
+    audited = audit(
+        described,
+        image_facts,  # type: ignore[arg-type]
+        mask_facts,  # type: ignore[arg-type]
+        counts,
+        classes,
+        choices,
+        is_given_split=is_given,
+    )
+    findings += [finding for finding in audited if finding.code not in known]  # too few: told with the reasons before
+    return manifest.model_copy(
+        update={
+            **_intensities(described, store, facts, before),
+            "choices": choices,
+            "classes": classes,
+            "reading": chosen,
+            "ignored_pixels": num_ignored,
+            "ignored_values": shown_values(chosen, ignored),
+            "pairs": described,
+            "is_given_split": is_given,
+            "content_hash": content_hash(described, chosen),
+            "findings": findings,
+            "decisions": decisions,
+        }
+    )
+
+
+def content_hash(pairs: Sequence[Pair], reading: Reading) -> str:
+    """One hash over all pixels, their classes and the split: equal hashes mean scores that can be compared."""
+    words = {"key": True, "meaning": True, "reasons": True, "palette_name": True}  # they change no score, nor do names
+    classes = reading.model_dump(exclude={**words, "groups": {"__all__": {"name"}}, "ignored": {"name"}})
+    rows = [(pair.image_key, pair.mask_key, pair.split) for pair in pairs]
+    return hashlib.sha256(json.dumps([rows, classes], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def to_channels(image: np.ndarray, channels: int, bits: int) -> np.ndarray:
+    """A decoded picture (H,W,C) as its set has it: grey repeated for RGB, 8 bits spread over 16 beside deeper ones."""
+    if bits == 16 and image.dtype == np.uint8:
+        image = image.astype(np.uint16) * 257  # 255 becomes 65535
+    return np.repeat(image, channels, axis=2) if image.shape[2] == 1 and channels > 1 else image
+
+
+def _swapped() -> Finding:
+    return Finding(
+        code="swapped",
+        severity="error",
+        message="What was given as pictures looks like masks, and what was given as masks looks like photographs.",
+        effect="The U-Net would learn to draw photographs from masks.",
+        advice="Swap them, if so.",
+        fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
+    )
+
+
+def _reading(survey: Survey, class_file: ClassFile | None, choices: Choices) -> tuple[Reading, list[Finding]]:
+    """The reading in force, and what has to be said about it with the others as clicks."""
+    proposal = readings.propose(survey, class_file)
+    others = readings.alternatives(survey, class_file)
+    if choices.reading is None:
+        if proposal.is_certain:
+            return proposal.reading, []
+        fixes = _as_fixes([other for other in others if other.key != proposal.reading.key])
+        effect = "Pixels with a wrong class teach the wrong thing."
+        advice = "Choose another reading if this one is not meant."
+        doubt = Finding(code="reading", message=proposal.doubt, effect=effect, advice=advice, fixes=fixes)
+        return proposal.reading, [doubt]
+    chosen = choices.reading
+    known = {value for group in [*chosen.groups, chosen.ignored] if group for value in group.values} | {*chosen.strays}
+    new = [value for value in survey.pixels if value not in known]
+    if chosen.kind == "values" and new:
+        listed = ", ".join(masks.label_of(value, chosen.part) for value in new[:5]) + (" ..." if len(new) > 5 else "")
+        count = sum(survey.pixels[value] for value in new)
+        message = f"The masks hold values that the chosen reading does not know: {listed} ({count:,} pixels)."
+        fixes = _as_fixes([proposal.reading])
+        return chosen, [Finding(code="unknown-values", message=message, effect="They are ignored.", fixes=fixes)]
+    return chosen, []
+
+
+def _as_fixes(found: Sequence[Reading]) -> list[Fix]:
+    return [
+        Fix(label=f"{other.meaning[0].upper()}{other.meaning[1:]}", change={"reading": other.model_dump()})
+        for other in found[:MAX_OTHERS]
+    ]
+
+
+def _about_ignored(reading: Reading, values: Sequence[int], num_pixels: int) -> str:
+    named = f"'{reading.ignored.name}'" if reading.ignored else ", ".join(map(str, shown_values(reading, values)))
+    return f"{num_pixels:,} mask pixels of {named} are ignored: they count neither in the loss nor in scores."
+
+
+def _class_pixels(
+    reading: Reading, pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts], progress: Progress
+) -> list[list[int]]:
+    """Pixels of each class in each mask: from what was measured, or counted where only the pixels can tell."""
+
+    def count(pair: Pair) -> list[int]:
+        known = masks.class_pixels(reading, facts[pair.mask_key])  # type: ignore[arg-type]
+        if known is not None:
+            return known
+        ids = masks.apply(reading, store.pixels(pair.mask_key), store.entries[pair.mask_key].palette)
+        return np.bincount(ids.ravel(), minlength=256)[: len(reading.groups)].tolist()
+
+    found = []
+    for done, counts in enumerate(in_order(count, pairs), start=1):
+        found.append(counts)
+        progress("counting classes", done, len(pairs))
+    return found
+
+
+def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) -> tuple[list, str]:
+    """The split of each pair; those of the report before stay unless the choices about the split changed."""
+    names = [pair.name for pair in pairs]
+    given = [pair.given_split for pair in pairs]
+    groups = sequences.group_by_sequence(names) if choices.grouping == "sequence" else None
+    kept = ("valid_fraction", "seed", "grouping")
+    is_kept = before is not None and all(getattr(before.choices, key) == getattr(choices, key) for key in kept)
+    sides = {(pair.image, pair.page): pair.split for pair in before.pairs} if before is not None and is_kept else {}
+    existing = {pair.name: sides[pair.image, pair.page] for pair in pairs if (pair.image, pair.page) in sides}
+    try:
+        found = split.assign(
+            names,
+            valid_fraction=choices.valid_fraction,
+            seed=choices.seed,
+            given=given,
+            existing=existing,
+            groups=groups,
+        )
+    except DataError:  # too few pictures: the audit says so
+        return ["train"] * len(pairs), "There is no split yet."
+    if any(side in ("valid", "test") for side in given):
+        return found, "Split: as the folders or lists give it."
+    together = ", neighbouring frames together" if groups else ""
+    return found, f"Split: {choices.valid_fraction:.0%} for validation, by name{together}; it never moves by itself."
+
+
+def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts], before: Manifest | None) -> dict:
+    """channels, bits, low, high, mean and std of the set. What models may have been trained with stays."""
+    entries = [store.entries[pair.image_key] for pair in pairs]
+    channels = max(entry.channels for entry in entries)
+    bits = 8 * max(np.dtype(entry.dtype).itemsize for entry in entries)
+    if before is not None and before.created and (before.channels, before.bits) == (channels, bits):
+        return before.model_dump(include={"channels", "bits", "low", "high", "mean", "std"})
+    training = [pair for pair in pairs if pair.split == "train"] or list(pairs)
+    if bits == 8:
+        low, high = np.zeros(channels), np.full(channels, 255.0)
+        mean, square = _moments([facts[pair.image_key] for pair in training], training, channels)  # type: ignore[misc]
+    else:
+        places = np.unique(np.linspace(0, len(training) - 1, SAMPLED_IMAGES).astype(int))
+        sample = partial(_sample, store=store, channels=channels, bits=bits)
+        values = np.concatenate(list(in_order(sample, [training[place] for place in places])))
+        low, high = np.percentile(values, (LOW_PERCENT, HIGH_PERCENT), axis=0)
+        high = np.where(high > low, high, low + 1)
+        values = np.clip((values - low) / (high - low), 0, 1)
+        mean, square = values.mean(axis=0), (values**2).mean(axis=0)
+    std = np.sqrt(np.maximum(square - mean**2, 0))
+    std = np.where(std < 1e-3, 1.0, std)  # a constant channel is only shifted
+    numbers = {"low": low, "high": high, "mean": mean, "std": std}
+    return {"channels": channels, "bits": bits, **{name: value.tolist() for name, value in numbers.items()}}
+
+
+def _moments(facts: Sequence[ImageFacts], pairs: Sequence[Pair], channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of x and of x squared over all pixels in 0..1, per channel, from what was measured of each picture."""
+    weights = np.array([pair.height * pair.width for pair in pairs], np.float64)
+    mean = np.array([np.broadcast_to(fact.mean, channels) for fact in facts]) / 255
+    std = np.array([np.broadcast_to(fact.std, channels) for fact in facts]) / 255
+    return np.average(mean, axis=0, weights=weights), np.average(mean**2 + std**2, axis=0, weights=weights)
+
+
+def _sample(pair: Pair, *, store: Store, channels: int, bits: int) -> np.ndarray:
+    """At most SAMPLED_PIXELS pixels of a picture as float64 (N,C), spread evenly over it."""
+    pixels = to_channels(store.pixels(pair.image_key), channels, bits).reshape(-1, channels)
+    return pixels[:: -(-len(pixels) // SAMPLED_PIXELS)].astype(np.float64)

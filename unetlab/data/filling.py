@@ -1,0 +1,221 @@
+"""Filling the cache: files are read once, named by their content, decoded on all cores and written as they come."""
+
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from unetlab import files
+from unetlab.data import cache
+from unetlab.data.cache import Entry, Facts
+from unetlab.data.facts import ImageFacts, MaskFacts, Raster
+from unetlab.data.images import in_order, read_image, read_mask
+from unetlab.data.masks import measure_mask
+from unetlab.data.measures import measure_image
+from unetlab.errors import UnreadableFile
+
+ALIGNMENT = 64  # bytes; numpy reads 16- and 32-bit values faster from aligned places
+GROWTH = 256 * 2**20  # bytes reserved at once: a file that grows write by write costs ext4 six times as much (measured)
+REPLACED = "replaced"  # folder of files that gave way to newer ones of the same name, by their digest
+
+Role = Literal["image", "mask"]
+
+
+class Wanted(NamedTuple):
+    """One page of a file relative to `originals/`, to be decoded as a picture or as a mask."""
+
+    file: str
+    role: Role
+    page: int = 0
+
+
+@dataclass
+class Filled:
+    """The key of each raster that was wanted, and why the others could not be decoded."""
+
+    keys: dict[Wanted, str] = field(default_factory=dict)
+    failures: dict[Wanted, str] = field(default_factory=dict)
+
+
+def fill(folder: Path, wanted: Iterable[Wanted], *, progress: Callable[[int, int], None] | None = None) -> Filled:
+    """Decodes what is not in the cache yet into a new shard, on all cores, holding a few rasters in memory.
+
+    progress: (files done, files to look at). Files that did not change since they were last looked at are not
+    even opened. Raises what `progress` raises; then nothing of this call is kept.
+    """
+    parent = folder / "cache"
+    parent.mkdir(exist_ok=True)
+    for leftover in parent.glob(".building-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    pages: dict[tuple[str, Role], list[int]] = {}
+    for file, role, page in wanted:
+        pages.setdefault((file, role), []).append(page)
+    seen = _Seen(folder)
+    known = cache.load(folder).entries
+    filled = Filled()
+    building = parent / f".building-{secrets.token_hex(4)}"
+    building.mkdir()
+    try:
+        with closing(_Shard(building)) as shard:
+            decode = partial(_decode_file, folder=folder, seen=seen, known=known, shard=shard)
+            with closing(in_order(decode, pages.items())) as results:  # its threads end before the shard closes
+                for done, ((file, role), found) in enumerate(results, start=1):
+                    for page, outcome in found.items():
+                        target = filled.keys if outcome.is_key else filled.failures
+                        target[Wanted(file, role, page)] = outcome.text
+                    if progress:
+                        progress(done, len(pages))
+        if shard.index:
+            os.rename(building, parent / secrets.token_hex(8))
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    seen.save()
+    return filled
+
+
+class _Outcome(NamedTuple):
+    text: str  # the key, or why there is none
+    is_key: bool
+
+
+def _decode_file(
+    item: tuple[tuple[str, Role], list[int]],
+    *,
+    folder: Path,
+    seen: "_Seen",
+    known: dict[str, Entry],
+    shard: "_Shard",
+) -> tuple[tuple[str, Role], dict[int, _Outcome]]:
+    (name, role), pages = item
+    path = folder / "originals" / name
+    content: bytes | None = None
+    try:
+        name_of_content = seen.digest(name)
+        keys = {page: f"{name_of_content}.{role}{page}" for page in pages}
+        if name_of_content is None or any(key not in known for key in keys.values()):
+            content = path.read_bytes()
+            name_of_content = seen.remember(name, content)
+    except OSError as error:
+        reason = f"{path.name} cannot be read ({error.strerror})."
+        return item[0], dict.fromkeys(pages, _Outcome(reason, is_key=False))
+    outcomes = {}
+    for page in pages:
+        key = f"{name_of_content}.{role}{page}"
+        if content is None or key in known:
+            outcomes[page] = _Outcome(key, is_key=True)
+        else:
+            outcomes[page] = _decode_page(path, content, role, page, key, shard)
+    return item[0], outcomes
+
+
+def _decode_page(path: Path, content: bytes, role: Role, page: int, key: str, shard: "_Shard") -> _Outcome:
+    try:
+        if role == "image":
+            raster = read_image(path, content=content, page=page)
+            shard.add(key, raster, measure_image(raster))
+        else:
+            raster = read_mask(path, content=content, page=page)
+            shard.add(key, raster, measure_mask(raster))
+    except UnreadableFile as error:
+        return _Outcome(str(error), is_key=False)
+    return _Outcome(key, is_key=True)
+
+
+class _Shard:
+    """One `pixels.bin` that threads append to, with its index and facts; `close` completes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index: dict[str, list[Any]] = {}
+        self._facts: dict[str, dict[str, Any]] = {"images": {}, "masks": {}}
+        self._lock = threading.Lock()
+        self._file = os.open(folder / "pixels.bin", os.O_RDWR | os.O_CREAT)
+        self._end = self._reserved = 0
+
+    def add(self, key: str, raster: Raster, facts: Facts) -> None:
+        pixels = np.ascontiguousarray(raster.pixels)
+        palette = facts.palette if isinstance(facts, MaskFacts) else {}
+        with self._lock:
+            if key in self.index:  # two files of one content
+                return
+            offset = -(-self._end // ALIGNMENT) * ALIGNMENT
+            self._end = offset + pixels.nbytes
+            self._reserve()
+            self.index[key] = [offset, *pixels.shape, pixels.dtype.str, palette]
+            group = self._facts["images" if isinstance(facts, ImageFacts) else "masks"]
+            group[key] = facts.model_dump(mode="json")
+        data, written = pixels.reshape(-1).view(np.uint8).data, 0
+        while written < len(data):  # one call writes at most 2 GiB
+            written += os.pwrite(self._file, data[written:], offset + written)
+
+    def _reserve(self) -> None:
+        if self._end > self._reserved:
+            size = max(GROWTH, self._end - self._reserved)
+            if self._reserved == 0:
+                size = self._end  # small sets stay small on the disk
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file, self._reserved, size)
+            self._reserved += size
+
+    def close(self) -> None:
+        os.ftruncate(self._file, self._end)
+        os.close(self._file)
+        files.write_json(self.folder / "index.json", self.index)
+        files.write_json(self.folder / "facts.json", self._facts)
+
+
+class _Seen:
+    """The digests of files that were looked at before, valid while size and time of the file are what they were."""
+
+    def __init__(self, folder: Path) -> None:
+        self.originals, self.path = folder / "originals", folder / "cache" / "files.json"
+        try:
+            self.table: dict[str, list[Any]] = files.read_json(self.path)
+        except (OSError, ValueError):
+            self.table = {}
+
+    def digest(self, name: str) -> str | None:
+        size, time_ns, found = self.table.get(name, (None, None, None))
+        status = (self.originals / name).stat()
+        return found if (size, time_ns) == (status.st_size, status.st_mtime_ns) else None
+
+    def remember(self, name: str, content: bytes) -> str:
+        status = (self.originals / name).stat()
+        self.table[name] = [status.st_size, status.st_mtime_ns, found := cache.digest(content)]
+        return found
+
+    def save(self) -> None:
+        files.write_json(self.path, self.table)
+
+
+def refill(folder: Path, keys: Sequence[tuple[str, str]]) -> list[str]:
+    """Decodes rasters that a manifest names and the cache lacks, from (file, key); the files that changed since.
+
+    A file that gave way to a newer one of its name is taken from `replaced/`.
+    """
+    known = cache.load(folder).entries
+    missing = [(file, key) for file, key in keys if key not in known]
+    wanted, changed = {}, []
+    for file, key in missing:
+        kept = f"../{REPLACED}/{cache.digest_of(key)}{Path(file).suffix}"
+        role, page = _role_and_page(key)
+        wanted[Wanted(kept if (folder / "originals" / kept).exists() else file, role, page)] = (file, key)
+    filled = fill(folder, wanted)
+    for raster, (file, key) in wanted.items():
+        if filled.keys.get(raster) != key:
+            changed.append(file)
+    return changed
+
+
+def _role_and_page(key: str) -> tuple[Role, int]:
+    text = key.partition(".")[2]
+    role: Role = "image" if text.startswith("image") else "mask"
+    return role, int(text.removeprefix(role))
