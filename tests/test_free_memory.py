@@ -53,6 +53,49 @@ def test_free_ends_every_worker_and_the_waiting_job_goes_on_when_released(tiny_s
     assert len(tiny.of_type(second, "batch")) == 2
 
 
+def preview() -> Run:
+    return jobs.start(tiny.config("preview", preview={"indices": [0]}))
+
+
+def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
+    run = preview()
+    assert tiny.ended(run).state == "finished", run.log_tail()
+    pid = run.status.pid
+    tiny.wait_until(lambda: jobs.worker_pids() == {pid: "idle worker"}, "an idle worker")
+    receipt = tiny.answer("free")
+    (freed,) = receipt["processes"]
+    assert (freed["pid"], freed["run"], freed["state"], freed["ram_after"]) == (pid, "idle worker", "ended", 0)
+    assert freed["ram_before"] > 150 * 2**20, "torch was loaded"
+    assert receipt["is_complete"]
+    assert not is_alive(pid)
+    assert run.status.state == "finished"
+    assert not queue.read_queue().is_held
+    again = preview()
+    assert tiny.ended(again).state == "finished"
+    assert again.status.pid != pid
+
+
+def test_a_warm_worker_is_ended_whatever_it_is_doing(tiny_set: Path):
+    """While it loads torch, with a run that it has not seen, and in the middle of a run."""
+    jobs.warm_up()
+    receipt = jobs.free_memory()
+    assert [(freed.run, freed.state) for freed in receipt.processes] == [("idle worker", "ended")]
+    assert receipt.is_complete
+    run = preview()
+    receipt = jobs.free_memory()
+    assert [(freed.run, freed.state) for freed in receipt.processes] == [(run.id, "stopped")]
+    assert receipt.is_complete
+    assert not run.status.is_parked
+    assert jobs.release() == []
+    many = tiny.config("preview", preview={"indices": [0] * 6, "draws": 6})
+    for _ in range(3):
+        run = jobs.start(many)
+        tiny.wait_until(lambda run=run: run.status.state != "queued", "the preview runs")
+        assert jobs.free_memory().is_complete
+        assert run.status.state in ("stopped", "finished")
+        assert jobs.worker_pids() == {}
+
+
 def test_nothing_to_free_holds_nothing():
     receipt = jobs.free_memory()
     assert receipt.is_complete

@@ -20,7 +20,7 @@ def of_table(writer: str) -> set[str]:
     """Names of files in the table of runs/store.py; `writer` keeps those of one kind of job."""
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in store.__doc__.splitlines() if line[:1] == "|"]
     names = {files: who for files, who, _ in rows[2:]}
-    kinds = re.compile(r"\((lr_find|train)\)")
+    kinds = re.compile(r"\((lr_find|train|preview)\)")
     kept = [files for files, who in names.items() if not kinds.search(who) or f"({writer})" in who]
     found = set()
     for entry in kept:

@@ -137,7 +137,34 @@ class LRFindOptions(_Options):
     )
 
 
-JobKind = Literal["lr_find", "train", "evaluate"]
+class ImportOptions(_Options):
+    """What an import takes in, where to, and what a person decided about it already."""
+
+    sources: list[str] = Field([], description="Folders, archives and files to copy; empty: only look at `folder`.")
+    masks: str | None = Field(None, description="Folder or archive with the masks, when they lie apart.")
+    folder: str = Field(
+        description="Name of the folder below datasets/ that is filled: a staging folder or a data set.",
+        pattern=r"^(\.staging-)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$",
+    )
+    name: str | None = Field(None, description="Data set it becomes when the report has no errors; None: report only.")
+    note: str = ""
+    choices: dict[str, Any] = Field(
+        {}, description="Fields of data.manifest.Choices that change, as changes.revise takes."
+    )
+    reading: str | None = Field(None, description="Key of a reading of the masks, where the proposal is not wanted.")
+    removes_sources: bool = Field(False, description="Uploads: copied, the sources below the workspace are deleted.")
+
+
+class PreviewOptions(_Options):
+    """Which pictures are shown as training augments them, and how often."""
+
+    indices: list[int] = Field(min_length=1, max_length=6, description="Places in the data set's list of pairs.")
+    draws: int = Field(4, ge=1, le=6)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+JobKind = Literal["lr_find", "train", "evaluate", "import", "preview"]
+LANE_KINDS: tuple[JobKind, ...] = ("import", "preview")  # need no device, so they wait for nobody
 
 
 class RunConfig(_Options):
@@ -153,6 +180,8 @@ class RunConfig(_Options):
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     lr_find: LRFindOptions = LRFindOptions()
+    importing: ImportOptions | None = None
+    preview: PreviewOptions | None = None
 
     def changed(self, changes: dict[str, Any], **top: Any) -> "RunConfig":
         """A copy with dotted keys such as `model.depth` replaced and checked. Raises ConfigError."""
@@ -218,6 +247,9 @@ def load_config(values: dict[str, Any]) -> RunConfig:
         raise ConfigError(
             f"lr_find.end_lr is {config.lr_find.end_lr:g}, not above lr_find.start_lr ({config.lr_find.start_lr:g})."
         )
+    for kind, group in (("import", "importing"), ("preview", "preview")):
+        if config.kind == kind and getattr(config, group) is None:
+            raise ConfigError(f"A job of kind {kind!r} needs its options under {group!r}.")
     return config
 
 

@@ -1,9 +1,11 @@
 """Runs one job from its run folder: `python -m unetlab.worker RUN_DIR`. Started by runs/jobs.py.
 
-The one place where both sides meet. torch is imported only after the device's lock is held.
+The one place where both sides meet. torch is imported only after the device's lock is held. `--warm FOLDER` loads it
+at once, holds no device, and does the previews it is handed (runs/warm.py) until none came for ten minutes.
 """
 
 import errno
+import os
 import signal
 import sys
 import time
@@ -14,16 +16,20 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from unetlab.config import RunConfig
+from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import UnetlabError
 from unetlab.events import Event, Progress
 from unetlab.runs import devices, queue
 from unetlab.runs.status import State, StatusKeeper
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
+from unetlab.runs.warm import Seat, logging_to
 
 POLL_S = 0.1
+WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S says otherwise
+TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
 CANCELLED = "Cancelled before it started."
-STOPPED = "Stopped on request; the model it had is kept."
+STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on request."}
+STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
 # how torch's allocators and oneDNN say that memory ran out: they raise plain RuntimeErrors on a CPU
 OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "could not create a primitive", "out of memory")
@@ -38,28 +44,64 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to whoever follows the run
     run, keeper = Run(folder), StatusKeeper(folder)
-    reserve, is_bug = folder / "reserve", False
+    reserve, is_bug, code = folder / "reserve", False, 0
     try:
         reserve.write_bytes(bytes(RESERVE_BYTES))
         state, reason = _do(run, keeper)
     except UnetlabError as error:
-        state, reason = "failed", str(error)
+        state, reason, code = "failed", str(error), 1
     except Terminated:
-        state, reason = "stopped", "Ended by a signal; what it had saved is kept."
+        state, reason, code = "stopped", "Ended by a signal; what it had saved is kept.", TERMINATED
     except Exception as error:
         reserve.unlink(missing_ok=True)  # whatever comes now must find room on the disk
         advice = _advice(error)
-        state, reason, is_bug = "failed", advice or f"{_named(error)}\n{BUG}", advice is None
+        state, reason, is_bug, code = "failed", advice or f"{_named(error)}\n{BUG}", advice is None, 1
         _print_traceback()
     reserve.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     keeper.end(state, reason, is_bug=is_bug)
     queue.leave(run)
-    return 0 if state in ("finished", "stopped") else 1
+    return code
+
+
+def stay_warm(folder: Path) -> int:
+    """Does one handed run after the other, in the same process. Returns the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    seat, code = Seat(folder, os.getpid()), 0
+    idle_s = float(os.environ.get("UNETLAB_WARM_S", WARM_S))
+    try:
+        if not seat.is_claimed:  # else the run itself loads torch, and says so
+            _load_torch()
+        while run_id := seat.next_run(idle_s=idle_s):
+            run_folder = folder.parent / "runs" / run_id
+            with logging_to(run_folder / "worker.log"):
+                code = main(run_folder)
+            signal.signal(signal.SIGTERM, _on_sigterm)
+            if code != 0:  # whatever went wrong goes with this process
+                break
+            seat.wait_again()
+    except Terminated:
+        code = TERMINATED
+    finally:
+        seat.leave()
+    return code
+
+
+def _load_torch() -> None:
+    from unetlab.training import tasks  # here and not above: this imports torch
+
+    tasks.warm_up()
 
 
 def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
     config = run.config
+    if config.kind in LANE_KINDS:
+        if run.has_stop:
+            return "stopped", CANCELLED
+        keeper.update(state="running", running_since=time.time())
+        is_stopped = _import(run, config, keeper) if config.kind == "import" else _run_job(run, config, "cpu", keeper)
+        return ("stopped", STOPPED[config.kind]) if is_stopped else ("finished", "")
     device = devices.resolve(config.train.device)
     lock = _wait_for_turn(run, keeper, device)
     if lock is None:
@@ -67,9 +109,8 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
     with lock:
         keeper.update(state="running", running_since=time.time(), device=device)
         queue.leave(run)
-        keeper.progress("starting torch", 0, 0)
         is_stopped = _run_job(run, config, device, keeper)
-    return ("stopped", STOPPED) if is_stopped else ("finished", "")
+    return ("stopped", STOPPED_WITH_MODEL) if is_stopped else ("finished", "")
 
 
 def _wait_for_turn(run: Run, keeper: StatusKeeper, device: str) -> FileLock | None:
@@ -90,7 +131,15 @@ def _wait_for_turn(run: Run, keeper: StatusKeeper, device: str) -> FileLock | No
     return None
 
 
+def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
+    from unetlab.data import import_task  # here and not above: no other job reads files of every kind
+
+    assert config.importing is not None  # load_config asks for it
+    return import_task.run_import(config.importing, on_progress=keeper.progress, should_stop=lambda: run.has_stop)
+
+
 def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> bool:
+    keeper.progress("starting torch", 0, 0)
     from unetlab.training import tasks  # here and not above: this imports torch
 
     def on_event(event: Event) -> None:
@@ -107,7 +156,7 @@ def _advice(error: Exception) -> str | None:
     """What happened and what to do, where the user can mend it; None for a bug of ours."""
     text = _named(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        return "The disk is full. Everything logged so far is kept. Free some space, then train again."
+        return "The disk is full. Everything logged so far is kept. Free some space, then start again."
     if any(words in text for words in OUT_OF_MEMORY):
         return (
             "The memory of the device ran out. Halve the batch size or the image size, or choose bf16 precision, "
@@ -133,4 +182,5 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    place = Path(sys.argv[-1])
+    sys.exit(stay_warm(place) if sys.argv[1] == "--warm" else main(place))

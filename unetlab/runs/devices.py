@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pynvml
 
+LANE = "cpu lane"  # where jobs run that need no device
+
 
 @dataclass(frozen=True)
 class Memory:

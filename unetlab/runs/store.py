@@ -15,6 +15,7 @@
 | best / last .safetensors .json | worker (train)     | weights and their card (models/weights.py)                     |
 | evaluation.json, predictions/ | worker              | scores pooled and per picture, predicted ids of each picture   |
 | overlay.jpg                 | worker                | the worst picture: itself, truth, prediction, errors           |
+| augmented/ROW_COL.jpg       | worker (preview)      | pictures with their masks; column 0 unchanged, then augmented  |
 | result.json                 | worker, at the end    | what `--json` prints                                           |
 | worker.log                  | the worker's stdout and stderr | for people                                            |
 | reserve                     | worker                | room to say "disk full" in                                     |
@@ -32,12 +33,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from unetlab import events, files
-from unetlab.config import RunConfig, load_config
+from unetlab.config import LANE_KINDS, RunConfig, load_config
 from unetlab.errors import RunError
-from unetlab.runs.status import Status, read_status, write_status
+from unetlab.runs.status import LIVE, Status, read_status, write_status
 
 RESERVE_BYTES = 256 * 1024
-KIND_WORDS = {"lr_find": "learning-rate sweep", "train": "training", "evaluate": "scoring"}
+KIND_WORDS = {
+    "lr_find": "learning-rate sweep",
+    "train": "training",
+    "evaluate": "scoring",
+    "import": "import",
+    "preview": "augmentation preview",
+}
 
 
 class Notes(BaseModel):
@@ -138,7 +145,7 @@ def runs_folder() -> Path:
 
 def create_run(config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
     """A new run folder in state *queued*; jobs.start gives it a worker."""
-    stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40]}"
+    stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40] or config.kind}"
     run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
     while run.folder.exists():  # two of one second may draw the same number
         run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
@@ -158,22 +165,31 @@ def open_run(run_id: str) -> Run:
 
 
 def list_runs(*, dataset: str | None = None, kind: str | None = None) -> list[Run]:
-    """All runs, newest first; of one data set or kind where asked."""
-    runs = [Run(path) for path in runs_folder().iterdir() if (path / "status.json").exists()]
+    """All runs, newest first; of one data set or kind where asked.
+
+    Imports and previews that have ended are listed only where their kind is asked for.
+    """
+    runs = [Run(path.parent) for path in runs_folder().glob("[!.]*/status.json")]
     runs.sort(key=lambda run: run.id, reverse=True)
-    wanted = {key: value for key, value in (("dataset", dataset), ("kind", kind)) if value is not None}
-    return [run for run in runs if not wanted or _has(run.read("config.json") or {}, wanted)]
+    return [run for run in runs if _is_wanted(run, dataset, kind)]
 
 
-def _has(config: dict[str, Any], wanted: dict[str, str]) -> bool:
-    return all(config.get(key) == value for key, value in wanted.items())
+def _is_wanted(run: Run, dataset: str | None, kind: str | None) -> bool:
+    config = run.read("config.json") or {}
+    if dataset is not None and config.get("dataset") != dataset:
+        return False
+    if kind is not None:
+        return config.get("kind") == kind
+    return config.get("kind") not in LANE_KINDS or (run.read("status.json") or {}).get("state") in LIVE
 
 
 def delete_run(run: Run) -> None:
     """Removes the folder. Raises RunError while the run is live."""
     if run.status.is_live:
         raise RunError(f"{run.id} is {run.status.state}. Stop it first, then delete it.")
-    shutil.rmtree(run.folder)
+    leaving = run.folder.with_name(f".deleted-{secrets.token_hex(8)}")
+    run.folder.rename(leaving)  # gone at once: nobody may find half a run
+    shutil.rmtree(leaving)
 
 
 def read_events(run: Run, offset: int = 0) -> tuple[list[dict[str, Any]], int]:

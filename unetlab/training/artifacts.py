@@ -14,7 +14,6 @@ from unetlab import files, lr_curve
 from unetlab.config import RunConfig
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
-from unetlab.errors import RunError
 from unetlab.events import Epoch, Event, Progress
 from unetlab.models.weights import ModelCard
 from unetlab.runs.store import Run
@@ -153,7 +152,7 @@ def card_of(config: RunConfig, data: DataSet, epoch: int, *, valid: dict[str, An
         low=manifest.low,
         high=manifest.high,
         classes=[entry.model_dump(mode="json") for entry in manifest.classes],
-        reading=manifest.reading.model_dump(mode="json"),
+        reading=data.reading.model_dump(mode="json"),
         dataset=manifest.name,
         content_hash=manifest.content_hash,
         epoch=epoch,
@@ -164,15 +163,6 @@ def card_of(config: RunConfig, data: DataSet, epoch: int, *, valid: dict[str, An
 def valid_scores(event: Epoch) -> dict[str, Any]:
     """The scores of an epoch event as the card and `--json` show them."""
     return {"loss": event.valid_loss, **{name: getattr(event, name) for name in SCORES}}
-
-
-def check_same_data(card: ModelCard, data: DataSet) -> None:
-    """Raises RunError when the data set changed since the weights were trained: scores would not be comparable."""
-    if card.content_hash != data.manifest.content_hash:
-        raise RunError(
-            f"The data set {data.name!r} has changed since this model was trained, so its scores would not be "
-            "comparable. Train again on the data set as it is now."
-        )
 
 
 def _finite(losses: list[float]) -> list[float | None]:

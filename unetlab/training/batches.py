@@ -3,7 +3,7 @@
 Epoch `e` is a function of (seed, e) alone: its order, crops and augmentations do not depend on what ran before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -71,14 +71,25 @@ class TrainingBatches:
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The `steps_per_epoch` minibatches of epoch `number`."""
-        rng = np.random.default_rng([self.seed, number])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rng, generator = epoch_randomness(self.seed, number)
         order = rng.permutation(self.samples)
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            placed = [place(*self.pictures[int(i)], self.canvas, rng) for i in chosen]
-            images, masks = to_tensors(placed, self.device)
-            yield augment(images, masks, self.augment, generator)
+            yield self.batch([int(index) for index in chosen], rng, generator)
+
+    def batch(
+        self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """One minibatch of pictures `indices`: placed on the canvas by `rng`, augmented by `generator`."""
+        placed = [place(*self.pictures[index], self.canvas, rng) for index in indices]
+        images, masks = to_tensors(placed, self.device)
+        return augment(images, masks, self.augment, generator)
+
+
+def epoch_randomness(seed: int, number: int) -> tuple[np.random.Generator, torch.Generator]:
+    """What decides over epoch `number`: order and crops by the first, augmentations by the second."""
+    rng = np.random.default_rng([seed, number])
+    return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
 def place(

@@ -1,6 +1,6 @@
-"""What each kind of job does: lr_find, train, evaluate. Called by worker.py; everything goes into the run folder.
+"""What each kind of job does that needs torch: lr_find, train, evaluate, preview. Called by worker.py.
 
-A task takes (run, config, device name) and returns whether it was stopped.
+Everything goes into the run folder. A task takes (run, config, device name) and returns whether it was stopped.
 """
 
 import time
@@ -23,7 +23,6 @@ from unetlab.runs.store import Run, open_run
 from unetlab.training import lr_finder, precision
 from unetlab.training.artifacts import (
     card_of,
-    check_same_data,
     valid_scores,
     write_environment,
     write_evaluation,
@@ -34,8 +33,11 @@ from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.evaluation import Evaluation, evaluate
 from unetlab.training.learner import Learner, to_device
 from unetlab.training.losses import Loss, balanced_weights, make_loss
+from unetlab.training.previewing import preview, warm_up
 
 PREVIEWS = 4
+__all__ = ["TASKS", "warm_up"]
+
 OnEvent = Callable[[Event], None]
 ShouldStop = Callable[[], bool]
 
@@ -216,11 +218,10 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     """Scores the parent run's best weights on the validation split, with the parent's own precision and batch."""
     if config.parent is None:
         raise RunError("An evaluation needs the run whose weights it scores: python -m unetlab evaluate RUN.")
-    parent, data = open_run(config.parent), open_dataset(config.dataset)
-    model, card = load_weights(parent.folder / "best.safetensors")
+    model, card = load_weights(open_run(config.parent).folder / "best.safetensors")
+    data = open_dataset(config.dataset, version=card.content_hash)  # as it was when the weights were trained
     torch_device = precision.open_device(device)
     precision_name = precision.resolve(config.train.precision, torch_device)
-    check_same_data(card, data)
     to_device(model, torch_device)
     write_environment(run, data, torch_device, precision_name, config.train.seed)
     evaluate_here = partial(
@@ -241,4 +242,4 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     return should_stop()
 
 
-TASKS: dict[str, Task] = {"lr_find": find_lr, "train": train, "evaluate": evaluate_run}
+TASKS: dict[str, Task] = {"lr_find": find_lr, "train": train, "evaluate": evaluate_run, "preview": preview}

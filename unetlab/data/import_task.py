@@ -1,0 +1,104 @@
+"""The job `import`: copies, examines, and commits where that was asked for. Called by worker.py; no torch."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from unetlab import files
+from unetlab.config import ImportOptions
+from unetlab.data import changes, importing
+from unetlab.data.dataset import datasets_folder
+from unetlab.data.inspection import decide, stored_report
+from unetlab.data.manifest import Choices, Manifest
+from unetlab.errors import DataError
+
+
+class _Cancelled(Exception):
+    """Somebody asked the import to stop. Raised by the progress callable, which importing calls between files."""
+
+
+def run_import(
+    options: ImportOptions, *, on_progress: Callable[[str, int, int], None], should_stop: Callable[[], bool]
+) -> bool:
+    """Fills the folder, writes the report there, and commits a staging folder as `options.name` unless it has errors.
+
+    A folder that has a report already is changed: files are added to it, `options.choices` as `changes.revise`
+    takes them. Returns whether it was cancelled. A staging folder that did not come to a first report is removed,
+    whatever the reason; a report that stands stays as it was. Raises DataError and UnreadableFile.
+    """
+    folder = datasets_folder() / options.folder
+
+    def progress(phase: str, done: int, total: int) -> None:
+        if should_stop():
+            raise _Cancelled
+        on_progress(phase, done, total)
+
+    try:
+        if stored_report(folder) is None:
+            manifest = _first_report(folder, options, progress)
+        else:
+            manifest = _next_report(folder, options, progress)
+    except _Cancelled:
+        return True
+    except MemoryError:
+        raise DataError(
+            "The memory of this machine ran out while the pictures were read. Free some, or import fewer at a time."
+        ) from None
+    finally:
+        if options.removes_sources:
+            _remove_uploads(_sources(options))
+    is_staging = options.folder.startswith(importing.STAGING_PREFIX)
+    if is_staging and options.name is not None and all(found.severity != "error" for found in manifest.findings):
+        with importing.working_on(folder):
+            importing.commit(folder, name=options.name, note=options.note)
+    return False
+
+
+def _first_report(folder: Path, options: ImportOptions, progress: importing.Progress) -> Manifest:
+    with importing.working_on(folder):
+        try:
+            _check_choices(options)
+            sources, masks = _sources(options)
+            importing.stage_into(folder, sources, masks=masks, progress=progress)
+            before = stored_report(folder)  # that of an exported data set
+            choices = decide(before.choices if before else Choices(), options.choices)
+            return importing.examine(folder, choices=choices, reading=options.reading, progress=progress)
+        except BaseException:
+            importing.discard(folder)
+            raise
+
+
+def _next_report(folder: Path, options: ImportOptions, progress: importing.Progress) -> Manifest:
+    _check_choices(options)
+    sources, masks = _sources(options)
+    manifest = changes.add_files(folder, sources, masks=masks, progress=progress) if sources else None
+    if manifest is None or options.choices or options.reading:
+        manifest = changes.revise(folder, options.choices, reading=options.reading, progress=progress)
+    return manifest
+
+
+def _sources(options: ImportOptions) -> tuple[list[Path], Path | None]:
+    return [Path(source) for source in options.sources], Path(options.masks) if options.masks else None
+
+
+def _remove_uploads(given: tuple[list[Path], Path | None]) -> None:
+    """Deletes sources that lie in the workspace, as uploads do: anything else is somebody's own and stays."""
+    sources, masks = given
+    for source in [*sources, masks] if masks else sources:
+        if files.home() not in source.resolve().parents:
+            continue
+        if source.is_dir():
+            shutil.rmtree(source, ignore_errors=True)
+        else:
+            source.unlink(missing_ok=True)
+
+
+def _check_choices(options: ImportOptions) -> None:
+    try:
+        decide(Choices(), options.choices)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise DataError(f"The choice {key} = {problem['input']!r} is not allowed: {problem['msg']}.") from None
