@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests import tiny
-from unetlab import files
+from unetlab.data import changes
 from unetlab.data.dataset import list_datasets
 from unetlab.runs import jobs, store
 from unetlab.runs.store import Run
@@ -80,13 +80,16 @@ def test_a_run_without_weights_is_not_evaluated(tiny_set: Path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_changed_data_set_is_not_compared_with_what_was_trained_on_the_old_one(tiny_set: Path, trained: Run):
-    run = tiny.copy_of(trained)
-    path = tiny_set / "datasets" / tiny.NAME / "manifest.json"
-    files.write_json(path, files.read_json(path) | {"content_hash": "another"})
+def test_an_old_run_is_scored_on_the_version_it_saw_or_says_that_it_is_gone(tiny_set: Path, trained: Run):
+    run, folder = tiny.copy_of(trained), tiny_set / "datasets" / tiny.NAME
+    changes.revise(folder, {"valid_fraction": 0.5})
+    scored = tiny.answer("evaluate", run.id)
+    assert scored["valid"] == trained.read("result.json")["valid"]
+    for path in (folder / "versions").iterdir():
+        path.unlink()
     done = tiny.command("evaluate", run.id)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "has changed since this model was trained" in done.stderr
+    assert "has no version" in done.stderr
 
 
 def test_pictures_without_masks_are_no_data_set(workspace: Path, tmp_path: Path):
@@ -136,14 +139,15 @@ def test_pictures_and_masks_of_differing_sizes_are_named_with_both_sizes(workspa
     nothing_is_left(workspace)
 
 
-def test_three_hundred_mask_values_are_asked_about_and_one_answer_imports_them(workspace: Path, tmp_path: Path):
+def test_three_hundred_mask_values_are_no_classes_and_another_reading_is_one_option(workspace: Path, tmp_path: Path):
     folder = tiny.write_pairs(tmp_path / "pairs", count=4)
     for number in range(4):
         values = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) % 300
         Image.fromarray(values).save(folder / f"{number}_mask.png")
-    done = importing(folder)
-    refused(done, "300", "too many to be classes", "--reading threshold:", "--reading nonzero")
-    nothing_is_left(workspace)
+    proposed = tiny.answer("data", "import", folder, "--name", "proposed")
+    assert len(proposed["classes"]) == 2
+    (told,) = (problem for problem in proposed["problems"] if problem["code"] == "reading")
+    assert "300" in told["message"]
     report = tiny.answer("data", "import", folder, "--name", "cells", "--reading", "threshold:149")
     above = int((np.arange(32 * 32) % 300 > 149).sum()) * 4
     assert [entry["pixels"] for entry in report["classes"]] == [4 * 32 * 32 - above, above]

@@ -19,6 +19,7 @@ from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
 
 POLL_S = 0.2
+KEYS_OF_THEIR_OWN = ("image-without-mask", "mask-without-image", "ignored-files")  # in the JSON beside `problems`
 
 
 def follow(run: Run) -> Status:
@@ -94,7 +95,7 @@ def manifest_value(manifest: Manifest) -> dict[str, Any]:
     """The JSON of `data import` and `data check`. `problems` need a look, `notes` do not."""
 
     def told(severities: tuple[str, ...]) -> list[dict[str, Any]]:
-        found = [finding for finding in manifest.findings if finding.severity in severities]
+        found = [f for f in manifest.findings if f.severity in severities and f.code not in KEYS_OF_THEIR_OWN]
         return [{"file": (finding.files or [""])[0], **finding.model_dump(exclude={"fixes"})} for finding in found]
 
     return {

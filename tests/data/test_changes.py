@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.data.drops import binary, photo, save
 from unetlab.data import changes
-from unetlab.data.dataset import datasets_folder, open_dataset
-from unetlab.data.importing import LOCKS, import_dataset, working_on
+from unetlab.data.dataset import datasets_folder, open_dataset, open_folder
+from unetlab.data.importing import commit, examine, import_dataset, stage_into, staging_folder, working_on
 from unetlab.errors import DataError
 
 
@@ -105,6 +105,36 @@ def test_a_pair_is_left_out_and_brought_back_where_it_was(cells):
     assert len(changes.revise(folder(), back.change).pairs) == 10
 
 
+def test_the_last_word_on_a_picture_counts(cells):
+    names = {pair.image: pair.mask for pair in open_dataset("cells").manifest.pairs}
+
+    def pairs_after(change):
+        return {pair.image: pair.mask for pair in changes.revise(folder(), change).pairs}
+
+    assert pairs_after({"apart": [("images/1.png", "masks/1.png")]}).keys() == names.keys() - {"images/1.png"}
+    swapped = [("images/1.png", "masks/2.png"), ("images/2.png", "masks/1.png")]
+    assert pairs_after({"pairs": swapped}) == names | dict(swapped)
+    assert pairs_after({"pairs": [("images/1.png", "masks/1.png"), ("images/2.png", "masks/2.png")]}) == names
+    assert "images/1.png" not in pairs_after({"apart": [("images/1.png", "masks/1.png")]})
+    excluded = {"excluded": ["images/4.png", "images/5.png"]}
+    assert not pairs_after(excluded).keys() & set(excluded["excluded"])
+    assert "images/5.png" not in pairs_after({"included": ["images/4.png"]})
+
+
+def test_swapped_boxes_are_found_and_swapped_by_one_click_pairs_by_hand_too(cells):
+    staging = staging_folder()
+    stage_into(staging, [cells / "masks"], masks=cells / "images")
+    (told,) = (finding for finding in examine(staging).findings if finding.code == "swapped")
+    assert told.severity == "error"
+    manifest = changes.revise(staging, told.fixes[0].change)
+    assert not [finding for finding in manifest.findings if finding.severity == "error"]
+    by_hand = ("masks/1.png", "images/2.png")  # as they were dropped: pictures in the box for masks
+    manifest = changes.revise(staging, {"pairs": [by_hand]})
+    assert by_hand in {(pair.image, pair.mask) for pair in manifest.pairs}
+    assert np.array_equal(np.round(open_folder(staging).image(0) * 255), photo(0))
+    commit(staging, name="swapped")
+
+
 def test_a_new_split_is_an_explicit_act(cells):
     before = splits()
     assert changes.revise(folder(), {}).version == 1
@@ -145,5 +175,5 @@ def test_a_version_that_is_gone_is_told(cells):
         open_dataset("cells", version="../../manifest")
 
 
-def test_nothing_but_locks_lies_around(cells):
-    assert {path.name for path in datasets_folder().iterdir()} == {"cells", LOCKS}
+def test_nothing_lies_around(cells):
+    assert [path.name for path in datasets_folder().iterdir()] == ["cells"]

@@ -95,8 +95,10 @@ def test_two_pictures_for_one_mask_are_a_question_not_a_guess():
 def test_the_field_of_view_masks_of_drive_are_not_taken_for_its_vessels():
     names = ["images/21_training.tif", "1st_manual/21_manual1.gif", "mask/21_training_mask.gif"]
     pairing = pair_files(names)
-    assert not pairing.pairs
-    assert len(pairing.ambiguous) == 1
+    assert pairs_of(pairing) == {(names[0], names[1])}
+    assert pairing.chosen_kind == "1st_manual"
+    assert pairing.other_masks == [names[2]]
+    assert pairs_of(pair_files(names, mask_kind="mask")) == {(names[0], names[2])}
 
 
 def test_pictures_of_a_folder_without_masks_stay_unmatched():
@@ -110,6 +112,18 @@ def test_pictures_of_a_folder_without_masks_stay_unmatched():
 def test_the_same_name_in_train_and_test_is_never_mixed():
     pairing = pair_files(["train/images/1.png", "test/masks/1.png"])
     assert not pairing.pairs
+
+
+def test_masks_that_fit_no_picture_are_still_told_from_pictures():
+    pairing = pair_files(["images/7.png", "masks/8.png"])
+    assert (pairing.unmatched_images, pairing.unmatched_masks) == (["images/7.png"], ["masks/8.png"])
+
+
+def test_masks_of_one_name_in_two_splits_are_no_choice_for_a_picture_in_none():
+    pairing = pair_files(["x/1.png", "x/2.png"], ["train/1.png", "test/1.png"])
+    assert not pairing.pairs
+    assert not pairing.ambiguous
+    assert not pairing.mask_kinds
 
 
 def test_folders_of_unknown_meaning_are_not_guessed():
@@ -160,15 +174,24 @@ def test_the_order_of_a_drop_does_not_matter(layout, seed):
 
 
 STEMS = st.text("aB1_- .(L", min_size=1, max_size=6).map(lambda stem: f"{stem}.png")
+WORDS = st.sampled_from(["a", "cell", "img", "mask", "label", "gt", "color", "L", "1", "2", "01", "11", "foo", "Mask"])
+FOLDERS = st.sampled_from(["images/", "masks/", "train/", "x/"])
+JOINED = st.lists(st.tuples(WORDS | FOLDERS, st.sampled_from(["_", "-", " ", ""])), min_size=1, max_size=4)
+NAMES = JOINED.map(lambda parts: "".join(word + joint for word, joint in parts) + "z.png")
 
 
-@given(st.lists(STEMS, max_size=8), st.lists(STEMS, max_size=8))
-@settings(max_examples=200, deadline=None)
-def test_every_file_is_accounted_for_once(images, masks):
-    pairing = pair_files(images, masks)
-    hidden = {name for name in images if name.startswith(".")}
+@given(st.lists(STEMS | NAMES, max_size=8), st.lists(STEMS | NAMES, max_size=8), st.sampled_from([None, "mask"]))
+@settings(max_examples=300, deadline=None)
+def test_every_file_is_accounted_for_once(images, masks, kind):
+    pairing = pair_files(images, masks, mask_kind=kind)
+    hidden = {name for name in (*images, *masks) if any(part.startswith(".") for part in name.split("/"))}
     seen = [pair.image for pair in pairing.pairs] + pairing.unmatched_images
     assert len(seen) == len(set(seen))
     assert set(seen) == set(images) - hidden
-    seen_masks = [pair.mask for pair in pairing.pairs] + pairing.unmatched_masks
+    seen_masks = [mask for pair in pairing.pairs for mask in pair.masks]
+    seen_masks += pairing.unmatched_masks + pairing.other_masks
     assert len(seen_masks) == len(set(seen_masks))
+    assert set(seen_masks) == set(masks) - hidden
+    assert {miss.image for miss in pairing.near_misses} <= set(pairing.unmatched_images)
+    assert {miss.mask for miss in pairing.near_misses} <= set(pairing.unmatched_masks)
+    assert len({pair.name for pair in pairing.pairs}) == len(pairing.pairs)

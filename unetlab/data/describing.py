@@ -45,7 +45,8 @@ def describe(
     choices, findings = manifest.choices, list(manifest.findings)
     survey = masks.survey(facts[pair.mask_key] for pair in pairs)  # type: ignore[arg-type]
     image_facts, mask_facts = [facts[pair.image_key] for pair in pairs], [facts[pair.mask_key] for pair in pairs]
-    if not choices.is_swapped and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
+    is_told = any(finding.code == "swapped" for finding in findings)
+    if not is_told and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
         findings.append(_swapped())
     if reading is not None:
         choices = choices.model_copy(update={"reading": readings.read_as(survey, reading, class_file)})
@@ -135,12 +136,16 @@ def _reading(survey: Survey, class_file: ClassFile | None, choices: Choices) -> 
     proposal = readings.propose(survey, class_file)
     others = readings.alternatives(survey, class_file)
     if choices.reading is None:
-        if proposal.is_certain:
+        if proposal.is_certain and proposal.reading.kind == "values":
             return proposal.reading, []
-        fixes = _as_fixes([other for other in others if other.key != proposal.reading.key])
-        effect = "Pixels with a wrong class teach the wrong thing."
-        advice = "Choose another reading if this one is not meant."
-        doubt = Finding(code="reading", message=proposal.doubt, effect=effect, advice=advice, fixes=fixes)
+        message = proposal.doubt or f"The masks are read like this: {proposal.reading.meaning}. {proposal.reasons[0]}"
+        doubt = Finding(
+            code="reading",
+            message=message,
+            effect="Pixels with a wrong class teach the wrong thing.",
+            advice="Choose another reading if this one is not meant.",
+            fixes=_as_fixes([other for other in others if other.key != proposal.reading.key]),
+        )
         return proposal.reading, [doubt]
     chosen = choices.reading
     known = {value for group in [*chosen.groups, chosen.ignored] if group for value in group.values} | {*chosen.strays}

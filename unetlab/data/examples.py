@@ -1,25 +1,89 @@
-"""A few pairs of an inspected import, drawn as a reading would have them: seen before anything is decided."""
+"""What a reading makes of the masks, before anything is decided: of their values, and of a few pictures.
+
+Shape letters: H height, W width, N values.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from unetlab.data import drawing, images, masks
+from unetlab.data import drawing, masks
+from unetlab.data.class_files import ClassFile, is_class_file, read_class_file
 from unetlab.data.classes import choose_background, class_infos
-from unetlab.data.inspection import Inspection
-from unetlab.data.masks import IGNORE, Reading
+from unetlab.data.dataset import DataSet
+from unetlab.data.manifest import ClassInfo, Pair
+from unetlab.data.masks import IGNORE, Part, Reading, Survey
+
+SHOWN_PX = 320
 
 
-def draw_examples(found: Inspection, reading: Reading, *, count: int = 4) -> list[tuple[str, np.ndarray]]:
-    """(name, picture with its mask, uint8 RGB) of up to `count` pairs spread over the set."""
-    originals = found.folder / "originals"
-    chosen = found.pairs[:: max(len(found.pairs) // count, 1)][:count]
-    ids = [masks.apply(reading, masks.read_values(originals / pair.mask, reading.part)) for pair in chosen]
-    pixels = np.sum([np.bincount(mask.ravel(), minlength=256)[:IGNORE] for mask in ids], axis=0)
-    pixels = pixels[: len(reading.groups)].tolist()
+class Example(NamedTuple):
+    """A picture, and the same one tinted by class as it is read now and as it would be; uint8 (h,w,3)."""
+
+    name: str
+    picture: np.ndarray
+    now: np.ndarray
+    then: np.ndarray
+
+
+def fates(reading: Reading, values: Sequence[int], part: Part) -> np.ndarray:
+    """Class id that each mask value becomes, uint8 (N,); IGNORE where it is left out. `part`: what the values are."""
+    numbers = np.array(values, np.int64)[None, :, None]
+    if part == "colour":
+        pixels = np.concatenate([numbers >> shift & 255 for shift in (16, 8, 0)], axis=2).astype(np.uint8)
+    elif part == "alpha":
+        pixels = np.concatenate([np.zeros_like(numbers), numbers], axis=2).astype(np.uint8)
+    else:
+        pixels = numbers.astype(np.uint8 if numbers.max(initial=0) < 256 else np.uint16)
+    if reading.kind == "instances":  # values side by side in a row are not objects that touch
+        reading = reading.model_copy(update={"groups": reading.groups[:2]})
+    return masks.apply(reading, pixels)[0]
+
+
+def classes_of(reading: Reading, survey: Survey) -> list[ClassInfo]:
+    """The classes that a reading would give, with their colours; pixels are estimates where masks hold many values."""
+    counts = np.array(list(survey.pixels.values()), np.float64)
+    ids = fates(reading, list(survey.pixels), survey.part)
+    pixels = np.bincount(ids, counts, IGNORE + 1)[: len(reading.groups)].astype(np.int64).tolist()
     background, _ = choose_background(reading, pixels)
-    colors = [info.color for info in class_infos(reading, pixels, background=background)]
-    drawn = []
-    for pair, mask in zip(chosen, ids, strict=True):
-        pixels_of_picture = images.read_image(originals / pair.image)
-        picture = pixels_of_picture.astype(np.float32) / max(int(pixels_of_picture.max()), 1)
-        drawn.append((pair.name, drawing.overlay(picture, mask, colors, background=background)))
-    return drawn
+    return class_infos(reading, pixels, background=background)
+
+
+def compare(data: DataSet, reading: Reading, classes: Sequence[ClassInfo], *, count: int = 3) -> list[Example]:
+    """Up to `count` pictures as they are read now and as `reading` with its `classes` would read them.
+
+    Those come first whose masks have ignored pixels, then those with many classes.
+    """
+    other = DataSet(data.folder, data.manifest.model_copy(update={"reading": reading, "classes": list(classes)}))
+    pairs = data.manifest.pairs
+    chosen = sorted(range(len(pairs)), key=lambda index: _telling(pairs[index]), reverse=True)[:count]
+    return [
+        Example(
+            pairs[index].name,
+            drawing.thumbnail(drawing.to_rgb(data.image(index)), SHOWN_PX),
+            _tinted(data, index),
+            _tinted(other, index),
+        )
+        for index in sorted(chosen)
+    ]
+
+
+def class_file_of(data: DataSet) -> ClassFile | None:
+    """The class names that lie beside the pictures; None where there are none, or they came with annotations."""
+    paths = sorted(path for path in (data.folder / "originals").rglob("*") if is_class_file(path.name))
+    found = (read_class_file(path) for path in paths)
+    return next((class_file for class_file in found if class_file is not None), None)
+
+
+def _telling(pair: Pair) -> tuple[bool, int, int]:
+    """How much a mask shows of a reading: ignored pixels, classes, and how little the largest class fills."""
+    present = [count for count in pair.class_pixels if count]
+    has_ignored = sum(present) < pair.height * pair.width
+    return has_ignored, len(present), -max(present, default=0)
+
+
+def _tinted(data: DataSet, index: int) -> np.ndarray:
+    colors = [info.color for info in data.manifest.classes]
+    drawn = drawing.overlay(data.image(index), data.mask(index), colors, opacity=0.6, background=data.background)
+    return drawing.thumbnail(drawn, SHOWN_PX)

@@ -16,6 +16,14 @@ from unetlab.errors import UnetlabError
 BOXES = ("images/", "masks/")
 MADE = "../made/"
 MAX_TOLD = 20  # findings of one kind, each with its own click
+SWAPPED_NAMES = Finding(
+    code="swapped",
+    severity="error",
+    message="Files called masks were given as pictures, and the files given as masks are not called so.",
+    effect="The U-Net would learn to draw photographs from masks.",
+    advice="Swap them, if so.",
+    fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
+)
 
 
 @dataclass
@@ -115,8 +123,11 @@ def _paired(
 ) -> Pairing:
     """Pairs by name. Folder words count inside each box, so the boxes' own names are taken off first."""
     there = {*pictures, *drawn.values()}  # a decision may speak of files that are gone, or come from a stranger
-    by_hand = [pair for pair in (*choices.pairs, *drawn.items()) if there.issuperset(pair)]
-    more = {"apart": choices.apart, "table": said.table, "splits": said.splits, "mask_kind": choices.mask_kind}
+    order = -1 if choices.is_swapped else 1  # pairs are made as the files were dropped, and swapped afterwards
+    made_by_hand = [pair[::order] for pair in choices.pairs if there.issuperset(pair)]
+    by_hand = [*made_by_hand, *drawn.items()]
+    apart = [pair[::order] for pair in choices.apart]
+    more = {"apart": apart, "table": said.table, "splits": said.splits, "mask_kind": choices.mask_kind}
     if not is_boxed:
         return pair_files([*pictures, *drawn.values()], by_hand=by_hand, **more)
     boxes = [[name for name in pictures if name.startswith(box)] for box in BOXES]
@@ -160,6 +171,8 @@ def _about_pairing(pairing: Pairing, choices: Choices, excluded: Sequence[Match]
         message = f"{_count(files, 'picture')} left out by you: {_some(files)}."
         bring_back = Fix(label="Bring them back", change={"excluded": None})
         found.append(Finding(code="excluded", severity="info", message=message, files=files, fixes=[bring_back]))
+    if pairing.looks_swapped and not choices.is_swapped:
+        found.append(SWAPPED_NAMES)
     if choices.is_swapped:
         message = "Pictures and masks have changed places: what was dropped as a mask is the picture."
         back = Fix(label="Change them back", change={"is_swapped": False})

@@ -4,6 +4,7 @@ A staging folder has the shape of a data set from the first moment, so that ever
 mended in one can be in the other.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -37,8 +38,8 @@ __all__ = [
 ]
 
 STAGING_PREFIX = ".staging-"
-LOCKS = ".locks"
 FORGOTTEN_S = 24 * 3600  # a report that nobody came back to
+HALF_WAY_S = 60.0  # a folder without a report and without an owner: a worker needs seconds to start and take it
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total); what it raises cancels
 
@@ -136,8 +137,9 @@ def working_on(folder: Path) -> Iterator[None]:
 
     Raises DataError when another process holds it. The system lets go when this process ends, however it ends.
     """
-    (folder.parent / LOCKS).mkdir(exist_ok=True)
-    lock = FileLock(folder.parent / LOCKS / f"{folder.name}.lock")
+    locks = files.home() / "locks"
+    locks.mkdir(exist_ok=True)
+    lock = FileLock(locks / f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -146,6 +148,8 @@ def working_on(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if not folder.exists():  # committed under its name, or discarded: nobody will ask for this lock again
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S) -> int:
@@ -153,19 +157,18 @@ def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S)
     parent = datasets_folder(root)
     leftovers = [path for path in parent.glob(".deleted-*") if path.is_dir()]
     for folder in parent.glob(f"{STAGING_PREFIX}*"):
-        if not folder.is_dir() or time.time() - folder.stat().st_mtime < 1:  # its owner may be about to lock it
+        if not folder.is_dir():
             continue
         try:
             with working_on(folder):
                 has_report = (folder / "manifest.json").exists()
                 age_s = time.time() - folder.stat().st_mtime
-                if not has_report or age_s > forgotten_s:
+                if age_s > (forgotten_s if has_report else HALF_WAY_S):
                     leftovers.append(folder)
         except DataError:
             continue
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
-        (parent / LOCKS / f"{path.name}.lock").unlink(missing_ok=True)
     return len(leftovers)
 
 

@@ -92,14 +92,27 @@ def stored_report(folder: Path) -> Manifest | None:
 
 
 def decide(choices: Choices, change: dict[str, Any]) -> Choices:
-    """The choices after a click: lists grow by what is new (None empties them), everything else is replaced."""
+    """The choices after a click: lists grow by what is new (None empties them), everything else is replaced.
+
+    The last word on a picture counts: a pair made by hand replaces an older one that shares a file with it and
+    joins again what was taken apart, and the other way round. `included` takes pictures out of `excluded`.
+    """
     values = choices.model_dump()
     for key, value in change.items():
-        if isinstance(values.get(key), list):
-            old = [tuple(item) if isinstance(item, list) else item for item in values[key]]
-            new = [tuple(item) if isinstance(item, list) else item for item in value or []]
-            value = [*old, *(item for item in new if item not in old)] if value is not None else []
-        values[key] = value
+        if key == "included":
+            values["excluded"] = [name for name in values["excluded"] if name not in value]
+        elif isinstance(values.get(key), list) and value is not None:
+            new = [tuple(item) if isinstance(item, list) else item for item in value]
+            values[key] = [*(item for item in values[key] if item not in new), *new]
+        else:
+            values[key] = [] if value is None and isinstance(values.get(key), list) else value
+    new = [tuple(pair) for pair in change.get("pairs") or ()]
+    if new:
+        files = {file for pair in new for file in pair}
+        values["pairs"] = [pair for pair in values["pairs"] if pair in new or not files.intersection(pair)]
+        values["apart"] = [pair for pair in values["apart"] if pair not in new]
+    parted = [tuple(pair) for pair in change.get("apart") or ()]
+    values["pairs"] = [pair for pair in values["pairs"] if tuple(pair) not in parted]
     return Choices.model_validate(values)
 
 

@@ -39,8 +39,9 @@ def propose(survey: Survey, class_file: ClassFile | None = None) -> Proposal:
     """
     if len(survey.pixels) == 1:
         label = label_of(next(iter(survey.pixels)), survey.part)
+        who = "The mask has" if survey.num_masks == 1 else f"All {survey.num_masks} masks have"
         raise DataError(
-            f"All {survey.num_masks} masks have only the value {label}, so there is nothing to learn. "
+            f"{who} only the value {label}, so there is nothing to learn. "
             "Check that these are the masks, and that they were saved with their classes."
         )
     reading, reason, doubt = _decide(survey, class_file)
