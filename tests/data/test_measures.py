@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from unetlab.data.facts import Raster
-from unetlab.data.measures import measure_image
+from unetlab.data.measures import MAX_MEASURED, measure_image
 
 
 @given(arrays.arrays(st.sampled_from(["u1", "u2", "f4"]), st.tuples(*[st.integers(1, 20)] * 2, st.integers(1, 5)),
@@ -35,16 +35,30 @@ def thumb_of(pixels):
 def test_thumbs_are_averages_of_areas_stretched_to_the_pictures_own_range(dtype, shape):
     rng = np.random.default_rng(0)
     pixels = (rng.integers(10, 240, (*shape, 3)) // 2).astype(dtype)
-    rows, columns = [np.arange(16) * size // 16 for size in shape]
-    sides = zip((rows, columns), shape, strict=True)
+    lines = pixels[:: -(-shape[0] * shape[1] // MAX_MEASURED)]  # those that are measured of a large picture
+    rows, columns = [np.arange(16) * size // 16 for size in lines.shape[:2]]
+    sides = zip((rows, columns), lines.shape[:2], strict=True)
     ends = [np.maximum(np.append(starts[1:], size), starts + 1) for starts, size in sides]
     wanted = [
-        [pixels[top:bottom, left:right].mean() for left, right in zip(columns, ends[1], strict=True)]
+        [lines[top:bottom, left:right].mean() for left, right in zip(columns, ends[1], strict=True)]
         for top, bottom in zip(rows, ends[0], strict=True)
     ]
-    low, high = float(pixels.min()), float(pixels.max())
+    low, high = float(lines.min()), float(lines.max())
     stretched = (np.array(wanted) - low) * 255 / (high - low)
     assert np.abs(thumb_of(pixels) - stretched).max() <= 0.51
+
+
+def test_of_a_large_picture_every_nth_line_is_measured_but_constant_is_said_only_of_all():
+    pixels = np.full((1024, 512, 1), 7, np.uint8)
+    assert measure_image(Raster(pixels, "L")).high == [7]
+    pixels[1] = 9  # a line that is passed over
+    facts = measure_image(Raster(pixels, "L"))
+    assert (facts.low, facts.high) == ([7], [9])
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (1024, 512, 1), np.uint8)
+    facts = measure_image(Raster(pixels, "L"))
+    assert facts.mean[0] == pytest.approx(pixels.mean(), abs=1)
+    assert facts.std[0] == pytest.approx(pixels.std(), abs=1)
 
 
 def test_bright_areas_of_many_lines_do_not_overflow():

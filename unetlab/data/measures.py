@@ -12,20 +12,22 @@ from PIL import Image
 from unetlab.data.facts import ImageFacts, Raster
 
 THUMB_PX = 16
+MAX_MEASURED = 65536  # pixels; more change mean and deviation of a picture by less than a grey level
 MAX_SAMPLED = 65536  # values of a channel among which levels are counted where there may be more than 256
 DTYPE_BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 
 
 def measure_image(raster: Raster) -> ImageFacts:
-    """The facts of a picture, over its valid pixels: where values were invalid (read as 0), zeros are left out."""
-    pixels = raster.pixels
-    if pixels.dtype == np.uint8:
-        parts = [pixels] if pixels.shape[2] in (1, 3) else [pixels[:, :, [c]] for c in range(pixels.shape[2])]
-        # Pillow counts in C, in a tenth of the time that numpy takes to reduce (H,W,3).
-        stats = _of_counts(np.array([_picture_of(part).histogram() for part in parts]).reshape(-1, 256))
-    else:
-        channels = np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
-        stats = np.array([_of_values(values.ravel(), raster.num_invalid) for values in channels]).T
+    """The facts of a picture, over its valid pixels: where values were invalid (read as 0), zeros are left out.
+
+    Pictures of more than MAX_MEASURED pixels are measured on every n-th row; all rows count where those are constant.
+    """
+    height, width, _ = raster.pixels.shape
+    pixels = raster.pixels[:: -(-height * width // MAX_MEASURED)]
+    stats = _stats(pixels, raster.num_invalid)
+    if (stats[0] == stats[1]).all() and len(pixels) < height:
+        pixels = raster.pixels
+        stats = _stats(pixels, raster.num_invalid)
     low, high, mean, std, num_levels = stats.tolist()
     return ImageFacts(
         mode=raster.mode,
@@ -39,6 +41,16 @@ def measure_image(raster: Raster) -> ImageFacts:
         num_levels=int(max(num_levels)),
         thumb=_thumb(pixels, min(low), max(high)),
     )
+
+
+def _stats(pixels: np.ndarray, num_invalid: int) -> np.ndarray:
+    """low, high, mean, std, number of levels (5,C) of pixels (H,W,C)."""
+    if pixels.dtype == np.uint8:
+        parts = [pixels] if pixels.shape[2] in (1, 3) else [pixels[:, :, [c]] for c in range(pixels.shape[2])]
+        # Pillow counts in C, in a tenth of the time that numpy takes to reduce (H,W,3).
+        return _of_counts(np.array([_picture_of(part).histogram() for part in parts]).reshape(-1, 256))
+    channels = np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
+    return np.array([_of_values(values.ravel(), num_invalid) for values in channels]).T
 
 
 def _picture_of(pixels: np.ndarray) -> Image.Image:

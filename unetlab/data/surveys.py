@@ -67,7 +67,10 @@ class Survey:
         """Pixels above a threshold (of brightness, where part is `colour`); estimated by bins where capped."""
         if self.part != "colour" and (not self.is_capped or threshold == 0):
             return self.num_pixels - sum(count for value, count in self.pixels.items() if value <= threshold)
-        return int(self.histogram[(threshold + 1) // self.bin_width :].sum())
+        place = threshold // self.bin_width
+        kept = {value: count for value, count in self.pixels.items() if value // self.bin_width == place}
+        share = sum(count for value, count in kept.items() if value > threshold) / max(sum(kept.values()), 1)
+        return int(self.histogram[place + 1 :].sum()) + round(share * int(self.histogram[place]))
 
 
 def survey(facts: Iterable[MaskFacts]) -> Survey:
