@@ -1,152 +1,206 @@
-"""Bringing pictures on the Data page: each way in, what is left over, the question, and refusals."""
+"""Bringing pictures on the Data page: each way in, and what is refused."""
 
-import io
-import zipfile
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from tests import tiny
+from tests.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
 from tests.test_pages import open_page, words
 from unetlab import files
-from unetlab.data.dataset import list_datasets, open_dataset
+from unetlab.data import changes, portable
+from unetlab.data.dataset import datasets_folder, list_datasets, open_dataset
+from unetlab.runs import jobs, store
+from unetlab.ui import bringing
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """The picture as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+@pytest.fixture(autouse=True)
+def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports are done when they are started, by the code of a worker."""
+    monkeypatch.setattr(jobs, "start", start_here)
 
 
-def boxes(count: int = 6, values: tuple[int, ...] = (0, 255)) -> dict[str, tuple[bytes, bytes]]:
-    """Pictures and masks by stem; each value of `values` fills a stripe of the mask."""
-    rng, found = np.random.default_rng(0), {}
-    for number in range(count):
-        mask = np.zeros((24, 24), np.uint8)
-        for place, value in enumerate(values):
-            mask[4 * place : 4 * place + 4] = value
-        found[f"cell{number}"] = (png(rng.integers(0, 255, (24, 24), dtype=np.uint8)), png(mask))
-    return found
-
-
-def drop(app: AppTest, box: int, named: dict[str, bytes], kind: str = "image/png") -> AppTest:
-    """Puts files into the page's uploader number `box`."""
-    app.file_uploader[box].set_value([(name, content, kind) for name, content in named.items()]).run()
-    assert not app.exception
-    return app
+# ways in
 
 
 def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
-    assert "Now drop their masks" in words(app)
+    assert "6 pictures are here. Now drop their masks into the second box." in words(app)
     drop(app, 1, {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()})
-    assert "6 pairs found" in words(app)
-    app.text_input(key="new-name").set_value("cells").run()
-    app.button(key="use-data").click().run()
-    assert not app.exception
+    assert "6 pairs, 2 classes" in words(app)
+    given = [run.config.importing.masks for run in store.list_runs(kind="import")]
+    assert sorted(Path(masks).name for masks in given if masks) == ["masks"]  # what the boxes say needs no names
+    (name,) = [field for field in app.text_input if field.label == "Name of the data set"]
+    assert name.value == "pictures"
+    name.set_value("cells").run()
+    press(app, "Use this data set")
     assert len(open_dataset("cells").manifest.pairs) == 6
     assert app.session_state["dataset"] == "cells"
     assert "Find its learning rate" in words(app)
-    assert list((workspace / "incoming").iterdir()) == []  # what was dropped is not kept twice
+    assert dropped() == []  # what was dropped is not kept twice
+    assert staged() == []
+
+
+def test_masks_may_be_dropped_first(workspace):
+    app, pairs = open_page("data"), boxes()
+    drop(app, 1, {f"{stem}.png": mask for stem, (_, mask) in pairs.items()})
+    assert "6 masks are here. Now drop their pictures into the first box." in words(app)
+    drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
+    assert "6 pairs, 2 classes" in words(app)
+
+
+def test_a_name_typed_in_the_moment_of_the_click_counts(workspace):
+    app = drop_both(open_page("data"), boxes())
+    next(field for field in app.text_input if field.label == "Name of the data set").set_value("typed late")
+    press(app, "Use this data set")
+    assert "not a valid name" in words(app)  # said, nothing lost
+    next(field for field in app.text_input if field.label == "Name of the data set").set_value("typed-late")
+    press(app, "Use this data set")
+    assert [manifest.name for manifest in list_datasets()] == ["typed-late"]
 
 
 def test_new_pictures_are_chosen_beside_an_older_set(tiny_set):
-    app, pairs = open_page("data", dataset=tiny.NAME), boxes()
+    app = open_page("data", dataset=tiny.NAME)
     app.segmented_control(key="data-view").set_value("Bring pictures").run()
-    drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
-    drop(app, 1, {f"{stem}.png": mask for stem, (_, mask) in pairs.items()})
-    app.button(key="use-data").click().run()
-    assert not app.exception
+    drop_both(app, boxes())
+    press(app, "Use this data set")
     assert app.session_state["dataset"] == "pictures"
     assert "6 pairs, 2 classes" in words(app)
 
 
 def test_one_box_is_enough_when_names_tell_pictures_from_masks(workspace):
-    app, pairs = open_page("data"), boxes()
+    pairs = boxes()
     both = {f"{stem}.png": image for stem, (image, _) in pairs.items()}
     both |= {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()}
-    drop(app, 0, both)
-    assert "6 pairs found" in words(app)
+    assert "6 pairs, 2 classes" in words(drop(open_page("data"), 0, both))
 
 
-def test_a_zip_is_unpacked_and_orphans_are_listed(workspace):
-    buffer, pairs = io.BytesIO(), boxes()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for stem, (image, mask) in pairs.items():
-            archive.writestr(f"set/images/{stem}.png", image)
-            if stem != "cell3":
-                archive.writestr(f"set/masks/{stem}.png", mask)
+def test_a_later_drop_is_looked_at_together_with_the_earlier_one(workspace):
+    pairs = boxes(8)
+    app = drop_both(open_page("data"), dict(list(pairs.items())[:5]))
+    assert "5 pairs" in words(app)
+    (first,) = staged()
+    drop_both(app, dict(list(pairs.items())[5:]))
+    assert "8 pairs" in words(app)
+    assert first not in staged()
+    assert len(staged()) == 1
+
+
+def test_a_zip_is_unpacked_named_after_and_its_orphans_are_told(workspace):
+    named = {}
+    for stem, (image, mask) in boxes().items():
+        named[f"set/images/{stem}.png"] = image
+        if stem != "cell3":
+            named[f"set/masks/{stem}.png"] = mask
+    app = drop(open_page("data"), 3, {"my cells.zip": zipped(named)}, "application/zip")
+    said = words(app)
+    assert "5 pairs" in said
+    assert "1 picture has no mask" in said
+    assert next(field for field in app.text_input if field.label == "Name of the data set").value == "my-cells"
+
+
+def test_an_exported_set_comes_back_with_its_name_and_decisions(tiny_set, tmp_path):
+    changes.revise(open_dataset(tiny.NAME).folder, {"excluded": ["3.png"]})
+    portable.export_zip(open_dataset(tiny.NAME), tmp_path / "out.zip")
+    shutil.rmtree(datasets_folder() / tiny.NAME)
     app = open_page("data")
-    drop(app, 3, {"set.zip": buffer.getvalue()}, "application/zip")
-    assert "5 pairs found" in words(app)
-    assert "1 pictures without a mask" in words(app)
+    drop(app, 3, {"out.zip": (tmp_path / "out.zip").read_bytes()}, "application/zip")
+    assert "7 pairs" in words(app)
+    press(app, "Use this data set")
+    assert open_dataset(tiny.NAME).manifest.choices.excluded == ["3.png"]
 
 
 def test_a_path_on_the_server_is_taken_where_it_is_allowed(workspace, tmp_path, monkeypatch):
     tiny.write_pairs(tmp_path / "pairs")
-    app = open_page("data")
-    app.text_input(key="path-images").set_value(str(tmp_path / "pairs"))
-    app.button(key="FormSubmitter:path-form-Look at it").click().run()
-    assert not app.exception
-    assert "8 pairs found" in words(app)
+    app = give_path(open_page("data"), tmp_path / "pairs")
+    assert "8 pairs, 2 classes" in words(app)
+    assert next(field for field in app.text_input if field.label == "Name of the data set").value == "pairs"
     monkeypatch.setenv("UNETLAB_ALLOW_PATHS", "0")
     with pytest.raises(KeyError):
         open_page("data").text_input(key="path-images")
 
 
-def test_stray_values_are_asked_about_and_one_answer_is_enough(workspace, tmp_path):
-    folder = tmp_path / "cracks"
-    tiny.write_pairs(folder)
-    mask = np.array(Image.open(folder / "0_mask.png"))
-    mask[0, :3] = 3
-    Image.fromarray(mask).save(folder / "0_mask.png")
-    app = open_page("data")
-    app.text_input(key="path-images").set_value(str(folder))
-    app.button(key="FormSubmitter:path-form-Look at it").click().run()
-    assert "How are these masks to be read?" in words(app)
-    assert len(app.get("vega_lite_chart")) >= 1
-    app.radio(key="reading").set_value("binary").run()
-    app.button(key="use-data").click().run()
-    assert not app.exception
-    (manifest,) = list_datasets()
-    assert [entry.name for entry in manifest.classes] == ["background", "foreground"]
-    assert manifest.reading.key == "binary"
+def test_a_path_takes_the_place_of_what_was_dropped(workspace, tmp_path):
+    tiny.write_pairs(tmp_path / "pairs")
+    app = drop_both(open_page("data"), boxes())
+    give_path(app, tmp_path / "pairs")
+    assert "8 pairs" in words(app)
+    assert dropped() == []
+
+
+def test_a_path_with_subfolders_called_images_and_masks_is_one_source(workspace, tmp_path):
+    tiny.write_pairs(tmp_path / "one" / "images")
+    tiny.write_pairs(tmp_path / "one" / "masks", suffix="_gt")
+    give_path(open_page("data"), tmp_path / "one")
+    (run,) = store.list_runs(kind="import")
+    assert run.config.importing.sources == [str(tmp_path / "one")]
+    assert run.config.importing.masks is None
+
+
+def test_uploaded_bytes_are_let_go(workspace, monkeypatch):
+    freed = []
+    manager = SimpleNamespace(remove_file=lambda session, file: freed.append((session, file)))
+    context = SimpleNamespace(uploaded_file_mgr=manager, session_id="me")
+    monkeypatch.setattr(bringing, "get_script_run_ctx", lambda: context)
+    drop(open_page("data"), 0, {f"{stem}.png": image for stem, (image, _) in boxes(3).items()})
+    assert len(freed) == len(set(freed)) == 3
+    assert {session for session, _ in freed} == {"me"}
+
+
+# what is refused
 
 
 def test_hostile_names_stay_in_the_folder(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 0, {f"../../../{stem}.png": image for stem, (image, _) in pairs.items()})
-    outside = [path for path in workspace.parent.rglob("cell*.png") if files.home() / "incoming" not in path.parents]
+    outside = [
+        path
+        for path in workspace.parent.rglob("cell*.png")
+        if not {files.home() / "incoming", datasets_folder()} & set(path.parents)
+    ]
     assert outside == []
 
 
-def test_two_files_of_one_name_are_refused_with_the_way_out(workspace):
-    app, pairs = open_page("data"), boxes(1)
-    image = pairs["cell0"][0]
+def test_two_files_of_one_name_are_refused_and_leave_nothing_behind(workspace):
+    app, image = open_page("data"), boxes(1)["cell0"][0]
+    drop(app, 0, {"b.png": image})
     app.file_uploader[0].set_value([("a.png", image, "image/png"), ("a.png", image, "image/png")]).run()
     assert not app.exception
     assert any("Two files are called" in error.value for error in app.error)
+    assert [path.name for path in (files.home() / "incoming").rglob("*.png")] == ["b.png"]
 
 
-def test_one_pair_and_text_named_png_are_refused_in_words(workspace):
-    app = open_page("data")
-    drop(app, 0, {"a.png": boxes(1)["cell0"][0], "b.png": b"this is text"})
-    drop(app, 1, {"a.png": boxes(1)["cell0"][1], "b.png": boxes(1)["cell0"][1]})
-    said = words(app)
-    assert "at least 2 are needed" in said
-    assert "b.png" in said
-    app.button(key="start-over-problem").click().run()
-    assert not app.exception
-    assert not Path(workspace / "incoming").exists() or list((workspace / "incoming").iterdir()) == []
+def test_text_named_png_is_explained_and_the_rest_is_used(workspace):
+    pairs = boxes(3)
+    app = drop_both(open_page("data"), pairs | {"x": (b"this is text", pairs["cell0"][1])})
+    said = words(app).replace("\\", "")
+    assert "3 pairs" in said
+    assert "x.png" in said
 
 
-def test_a_data_set_is_deleted_from_its_page(tiny_set):
-    app = open_page("data", dataset=tiny.NAME)
-    app.button(key="delete-data").click().run()
-    assert not app.exception
-    assert list_datasets() == []
+def test_one_pair_is_too_few_and_cannot_be_used_until_there_is_more(workspace):
+    pairs = boxes(4)
+    app = drop_both(open_page("data"), dict(list(pairs.items())[:1]))
+    assert "at least 2 are needed" in words(app)
+    assert "1 thing needs you" in words(app)
+    assert app.button(key="use-data").disabled
+    drop_both(app, dict(list(pairs.items())[1:]))
+    assert not app.button(key="use-data").disabled
+
+
+def test_a_path_that_is_not_there_fails_in_words_and_can_be_tried_again(workspace, tmp_path):
+    app = give_path(open_page("data"), tmp_path / "cells")
+    assert "cells does not exist" in words(app)
+    tiny.write_pairs(tmp_path / "cells")
+    press(app, "Look at it again")
+    assert "8 pairs, 2 classes" in words(app)
+
+
+def test_starting_over_forgets_everything(workspace):
+    app = drop_both(open_page("data"), boxes())
+    press(app, "Start over")
+    assert staged() == dropped() == []
+    assert "pairs" not in words(app)

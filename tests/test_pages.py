@@ -6,14 +6,21 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
-from unetlab.runs import queue
-from unetlab.runs.status import boot_id, write_status
+from unetlab import events
+from unetlab.config import ImportOptions, PreviewOptions, RunConfig
+from unetlab.data import changes
+from unetlab.data.dataset import datasets_folder, open_dataset
+from unetlab.files import write_json
+from unetlab.runs import devices, jobs, queue, store
+from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
+from unetlab.ui import charts, state
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("home", "data", "learning_rate", "train", "results")
@@ -34,6 +41,16 @@ NEXT = {
     "stopped": ("See the results", "Train again with changes"),
     "finished": ("See the results", "Train again with changes"),
 }
+SWEEP_SAYS = {
+    "queued": "It starts by itself",
+    "running": "Stop",
+    "silent": "Wait, or press Stop",
+    "failed": "then start again",
+    "lost": "Start again, with a smaller batch",
+    "stopped": "it can be looked at",
+    "finished": "min gradient",
+}
+PICK = 0.0035
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -58,11 +75,41 @@ def words(app: AppTest) -> str:
     return "\n".join(read)
 
 
+@pytest.fixture(autouse=True)
+def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening the Data page starts no process."""
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
+
+
 @pytest.fixture
 def home_with_run(workspace: Path, trained: Run) -> Run:
     """A workspace of the test's own with the data set and a finished training in it."""
     shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
     return Run(workspace / "runs" / trained.id)
+
+
+@pytest.fixture
+def home_with_sweep(home_with_run: Run) -> Run:
+    """Beside the training a finished sweep, written as its worker writes it."""
+    run = store.create_run(tiny.config("lr_find"))
+    writer = store.EventWriter(run, attempt=1)
+    rates = np.geomspace(1e-7, 10, 30)
+    losses = [1.0 - 0.5 * max(0.0, np.log10(rate) + 4) if rate < 0.1 else 2.0 for rate in rates]
+    for step, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
+        writer.write(events.Batch(step=step, epoch=0, loss=loss, lr=rate, momentum=0.9))
+    writer.close()
+    sweep = {"lrs": rates.tolist(), "losses": losses, "smoothed_losses": losses}
+    pick = {"lr": PICK, "index": 15}
+    curve = {
+        "sweeps": [sweep],
+        "picks": {"min_gradient": pick, "min_loss_tenth": None},
+        "declined": {"min_loss_tenth": "The loss never fell."},
+        "spread": {"min_gradient": [PICK]},
+        "cautions": {},
+    }
+    write_json(run.folder / "lr_curve.json", curve)
+    StatusKeeper(run.folder).end("finished")
+    return run
 
 
 def put_into(run: Run, state: str) -> None:
@@ -90,7 +137,7 @@ def put_into(run: Run, state: str) -> None:
     }[state]
     write_status(run.folder, run.status.model_copy(update=changes))
     if state in ("queued", "running", "silent", "failed", "lost"):
-        (run.folder / "evaluation.json").unlink()
+        (run.folder / "evaluation.json").unlink(missing_ok=True)
     if state == "queued":
         (run.folder / "events.jsonl").unlink()
 
@@ -127,6 +174,88 @@ def test_every_state_has_a_face_on_every_page(page, state, home_with_run):
     else:
         assert "Try it on the sample" in said
         assert {"silent": "running", "queued": "waiting"}.get(state, state) in said
+
+
+@pytest.mark.parametrize("state", NEXT)
+def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
+    put_into(home_with_sweep, state)
+    if state in ("queued", "running", "silent", "failed", "lost"):
+        (home_with_sweep.folder / "lr_curve.json").unlink()
+    app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
+    assert not app.exception
+    said = words(app)
+    is_ready = state in ("finished", "stopped")
+    assert ("Train with 0.0" in said) == is_ready
+    assert SWEEP_SAYS[state] in said
+    if is_ready:
+        app.button(key="train-with").click().run()
+        assert not app.exception
+        assert [title.value for title in app.title] == ["Train"]
+        assert app.number_input(key="train:train.max_lr").value == pytest.approx(PICK)
+
+
+def test_the_rate_of_ones_own_is_marked_only_while_it_is_chosen(home_with_sweep, monkeypatch):
+    drawn = []
+    real = charts.lr_curve_chart
+    monkeypatch.setattr(charts, "lr_curve_chart", lambda *a, **k: drawn.append(a[2]) or real(*a, **k))
+    app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
+    app.segmented_control(key="pick").set_value("own").run()
+    app.number_input(key="own-lr").set_value(0.02).run()
+    app.segmented_control(key="pick").set_value("min_gradient").run()
+    assert not app.exception
+    assert (drawn[0], drawn[-2], drawn[-1]) == (None, 0.02, None)
+
+
+def test_a_run_keeps_the_version_of_the_data_set_that_it_saw(home_with_run):
+    data = open_dataset(tiny.NAME)
+    dropped = next(pair.image for pair in data.manifest.pairs if pair.split == "valid")
+    changes.revise(data.folder, {"excluded": [dropped]})
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    assert not app.exception
+    names = {pair.name for pair in data.manifest.pairs if pair.split == "valid"}
+    shown = {caption.split(" · ")[0].strip("*") for caption in words(app).splitlines() if " · Dice" in caption}
+    assert shown == names
+    assert len([image for image in app.get("image") if "truth" in image.captions]) == len(names)
+
+
+def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_with_run):
+    shutil.rmtree(datasets_folder() / tiny.NAME / "versions")
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    assert not app.exception
+    said = words(app)
+    assert "Its pictures are gone" in said
+    assert "Take away" in said
+    assert not [image for image in app.get("image") if "truth" in image.captions]
+
+
+def test_scores_of_no_class_at_all_are_shown_as_absent(home_with_run):
+    evaluation = home_with_run.read("evaluation.json")
+    for score in ("dice", "iou"):
+        evaluation["valid"][score] = dict.fromkeys(evaluation["valid"][score])
+    write_json(home_with_run.folder / "evaluation.json", evaluation)
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    assert not app.exception
+    assert "Absent from the validation pictures and predictions" in words(app)
+
+
+def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_with_run):
+    for kind, config in (
+        ("import", RunConfig(kind="import", dataset="", importing=ImportOptions(folder=".staging-x"))),
+        ("preview", RunConfig(kind="preview", dataset=tiny.NAME, preview=PreviewOptions(indices=[0]))),
+    ):
+        run = store.create_run(config, name=f"my {kind}", device=devices.LANE)
+        put_into_words = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+        running = {"state": "running", "phase": "decoding", "done": 1240, "total": 10_000, "boot_id": boot_id()}
+        write_status(run.folder, run.status.model_copy(update=put_into_words | running | {"heartbeat": time.time()}))
+    app = open_page("home")
+    assert not app.exception
+    said = words(app)
+    assert "my import" in said
+    assert "my preview" not in said
+    assert [bar.proto.text for bar in app.get("progress")] == ["decoding: 1,240 of 10,000, time left not known yet"]
+    assert [button.label for button in app.button if button.label in ("Stop", "Cancel")] == ["Cancel"]
+    assert app.selectbox(key="run").options == [state.run_title(home_with_run.id)]
+    assert len([button for button in app.button if button.label == "Open"]) == 1
 
 
 def test_a_page_says_what_is_wrong_with_a_hostile_or_stale_link(home_with_run):
@@ -177,14 +306,22 @@ def test_a_card_on_home_opens_its_run(home_with_run):
     assert app.query_params["run"] == home_with_run.id
 
 
-def test_a_problem_of_a_click_is_shown_and_not_raised(home_with_run):
-    app = open_page("train", dataset=tiny.NAME)
-    app.number_input(key="train:train.clip_norm").set_value(0.5).run()
-    (home_with_run.folder.parents[1] / "runs").chmod(0o755)
-    app.session_state["problem"] = "Something the user can mend."
-    app.run()
+def test_a_problem_of_a_click_is_shown_and_not_raised(home_with_run, monkeypatch):
+    ended, stop = home_with_run.status, jobs.stop
+
+    def stop_too_late(run: Run) -> None:
+        write_status(run.folder, ended)  # it ended while the page still showed its button
+        stop(run)
+
+    monkeypatch.setattr(jobs, "stop", stop_too_late)
+    put_into(home_with_run, "running")
+    app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
+    app.button(key=f"stop-{home_with_run.id}").click().run()
     assert not app.exception
-    assert [error.value for error in app.error] == ["Something the user can mend."]
+    (problem,) = app.error
+    assert "has ended already (finished)" in problem.value
+    app.run()
+    assert not app.error
 
 
 def test_notes_written_on_the_page_are_kept(home_with_run):

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from unetlab.config import ImportOptions, RunConfig
 from unetlab.console import exit_for, follow, import_progress, manifest_value, show, show_manifest
-from unetlab.data import changes, importing, portable, readings, samples
+from unetlab.data import changes, importing, portable, samples
 from unetlab.data.dataset import list_datasets, open_dataset
 from unetlab.data.inspection import stored_report
+from unetlab.data.labels import readings
 from unetlab.data.manifest import Choices
 from unetlab.errors import DataError
 from unetlab.runs import jobs

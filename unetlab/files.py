@@ -57,9 +57,13 @@ def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -
         raise
 
 
-def write_json(path: Path, value: Any, *, is_durable: bool = True) -> None:
-    """`value` as readable JSON, written atomically. NaN and infinity are refused: they are not JSON."""
-    write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n", is_durable=is_durable)
+def write_json(path: Path, value: Any, *, is_durable: bool = True, is_compact: bool = False) -> None:
+    """`value` as readable JSON, written atomically. NaN and infinity are refused: they are not JSON.
+
+    is_compact: for large tables that nobody reads; without line breaks Python encodes ten times as fast.
+    """
+    indent = None if is_compact else 1
+    write_atomic(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", is_durable=is_durable)
 
 
 def read_json(path: Path) -> Any:

@@ -33,9 +33,6 @@ with own.container(border=True, height="stretch"):
     )
     st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
-if st.session_state.pop("go-to-sweep", False):
-    st.switch_page("pages/lab/learning_rate.py")
-
 st.subheader("The way")
 data = state.chosen_dataset()
 with st.grid(5, min_column_width=150, gap="small", border=True):

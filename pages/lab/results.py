@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from unetlab.data.dataset import open_dataset
 from unetlab.ui import live, scoring, state, training
 
 st.title("Results")
@@ -23,8 +22,8 @@ if not evaluation:
         "Look at it, or train again",
     )
 
-data = open_dataset(run.config.dataset)
 scoring.headline(evaluation, run)
+data = scoring.dataset_seen(run)
 left, right = st.columns([1, 1.6], gap="large")
 with left:
     scoring.per_class(evaluation, data)

@@ -93,7 +93,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     expect(page.get_by_text("16 files copied").first).to_be_visible()
     expect(page.get_by_text("Now drop their masks into the second box").first).to_be_visible()
     page.locator("input[type=file]").nth(1).set_input_files(masks)
-    expect(page.get_by_role("heading", name="16 pairs found")).to_be_visible()
+    expect(page.get_by_role("heading", name="16 pairs, 2 classes")).to_be_visible()
     page.get_by_label("Name of the data set").fill("cells")
     page.get_by_label("Name of the data set").press("Enter")
     page.wait_for_timeout(500)

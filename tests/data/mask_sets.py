@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from unetlab.data.facts import Raster
-from unetlab.data.masks import Reading, Survey, apply, measure_mask, survey
+from unetlab.data.labels.masks import Reading, Survey, apply, measure_mask, survey
+from unetlab.data.readers.facts import Raster
 
 # fmt: off
 COLOURS = np.array([

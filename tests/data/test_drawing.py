@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from unetlab.data import drawing
-from unetlab.data.classes import BACKGROUND_COLOR, PALETTE
 from unetlab.data.dataset import IGNORE
+from unetlab.data.labels.classes import BACKGROUND_COLOR, PALETTE
 
 IMAGE = np.full((8, 8, 1), 0.5, np.float32)
 COLORS = ["#404040", "#ff0000"]

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from unetlab.data import changes, filling, importing, sources
+from unetlab.data import changes, filling, importing
 from unetlab.data.dataset import IGNORE, datasets_folder, open_dataset
 from unetlab.data.importing import commit, discard, examine, import_dataset, stage_into, staging_folder, sweep_staging
+from unetlab.data.intake import sources
 from unetlab.errors import DataError, NoPairs
 
 

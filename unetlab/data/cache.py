@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from unetlab import files
-from unetlab.data.facts import ImageFacts, MaskFacts
+from unetlab.data.readers.facts import ImageFacts, MaskFacts
 
 Facts = ImageFacts | MaskFacts
 _IMAGE_FACTS = TypeAdapter(dict[str, ImageFacts])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from unetlab.data import cache, filling, masks
+from unetlab.data import cache, filling
 from unetlab.data.dataset import DataSet, open_folder, store_version
 from unetlab.data.importing import (
     Progress,
@@ -21,8 +21,9 @@ from unetlab.data.importing import (
     working_on,
 )
 from unetlab.data.inspection import decide, examine, make_report, read_arrival, write_arrival
+from unetlab.data.labels import masks
+from unetlab.data.labels.masks import Group, Survey
 from unetlab.data.manifest import Manifest
-from unetlab.data.masks import Group, Survey
 from unetlab.errors import DataError
 
 

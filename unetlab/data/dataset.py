@@ -15,10 +15,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from unetlab import files
-from unetlab.data import cache, filling, geometry, masks
+from unetlab.data import cache, filling, geometry
 from unetlab.data.describing import to_channels
+from unetlab.data.labels import masks
+from unetlab.data.labels.masks import IGNORE, Reading
 from unetlab.data.manifest import SCHEMA_VERSION, ClassInfo, Manifest, Pair
-from unetlab.data.masks import IGNORE, Reading
 from unetlab.errors import DataError
 
 __all__ = [
@@ -187,9 +188,9 @@ def delete_dataset(name: str, *, root: Path | None = None) -> None:
 def store_version(folder: Path, manifest: Manifest) -> None:
     """Makes `manifest` the current one of a data set, and keeps it for the runs that will have seen it."""
     (folder / "versions").mkdir(exist_ok=True)
-    value = manifest.model_dump(mode="json")
-    files.write_json(folder / "versions" / f"{manifest.content_hash}.json", value)
-    files.write_json(folder / "manifest.json", value)
+    content = manifest.model_dump_json(indent=1)
+    files.write_atomic(folder / "versions" / f"{manifest.content_hash}.json", content)
+    files.write_atomic(folder / "manifest.json", content)
 
 
 def _not_there(name: str, parent: Path) -> str:

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from unetlab.data import cache, filling
-from unetlab.data.audit import check_sizes
 from unetlab.data.cache import Facts, Store
-from unetlab.data.file_names import natural_key
+from unetlab.data.checks.audit import check_sizes
 from unetlab.data.filling import Wanted
 from unetlab.data.manifest import Choices, Finding, Fix, Pages, Pair
+from unetlab.data.names.file_names import natural_key
 
 MAX_TOLD = 20  # unreadable files that get a finding of their own
 

@@ -7,18 +7,19 @@ from functools import partial
 
 import numpy as np
 
-from unetlab.data import masks, readings, sequences, split
-from unetlab.data.audit import audit, looks_swapped
 from unetlab.data.cache import Facts, Store
-from unetlab.data.class_files import ClassFile
-from unetlab.data.classes import choose_background, class_infos, shown_values
+from unetlab.data.checks import sequences, split
+from unetlab.data.checks.audit import audit, looks_swapped
 from unetlab.data.decoding import Progress
-from unetlab.data.facts import ImageFacts
-from unetlab.data.images import in_order
+from unetlab.data.labels import masks, readings
+from unetlab.data.labels.class_files import ClassFile
+from unetlab.data.labels.classes import choose_background, class_infos, shown_values
+from unetlab.data.labels.masks import Reading
+from unetlab.data.labels.strays import known_names
+from unetlab.data.labels.surveys import Survey
 from unetlab.data.manifest import Choices, Finding, Fix, Manifest, Pair
-from unetlab.data.masks import Reading
-from unetlab.data.strays import known_names
-from unetlab.data.surveys import Survey
+from unetlab.data.readers.facts import ImageFacts
+from unetlab.data.readers.images import in_order
 from unetlab.errors import DataError
 
 SAMPLED_IMAGES, SAMPLED_PIXELS = 256, 16_384  # of deep pictures: percentiles settle long before that

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from unetlab.data.masks import IGNORE
+from unetlab.data.labels.masks import IGNORE
 
 # Okabe and Ito: told apart by all common forms of colour blindness, and both by brightness as well.
 MISSED_COLOR = "#e69f00"

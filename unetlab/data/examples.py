@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unetlab.data import drawing, masks
-from unetlab.data.class_files import ClassFile, is_class_file, read_class_file
-from unetlab.data.classes import choose_background, class_infos
+from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
+from unetlab.data.labels import masks
+from unetlab.data.labels.class_files import ClassFile, is_class_file, read_class_file
+from unetlab.data.labels.classes import choose_background, class_infos
+from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey
 from unetlab.data.manifest import ClassInfo, Pair
-from unetlab.data.masks import IGNORE, Part, Reading, Survey
 
 SHOWN_PX = 320
 

@@ -16,10 +16,10 @@ import numpy as np
 from unetlab import files
 from unetlab.data import cache
 from unetlab.data.cache import Entry, Facts
-from unetlab.data.facts import ImageFacts, MaskFacts, Raster
-from unetlab.data.images import in_order, read_image, read_mask
-from unetlab.data.masks import measure_mask
-from unetlab.data.measures import measure_image
+from unetlab.data.labels.masks import measure_mask
+from unetlab.data.readers.facts import ImageFacts, MaskFacts, Raster
+from unetlab.data.readers.images import in_order, read_image, read_mask
+from unetlab.data.readers.measures import measure_image
 from unetlab.errors import UnreadableFile
 
 ALIGNMENT = 64  # bytes; numpy reads 16- and 32-bit values faster from aligned places
@@ -168,8 +168,8 @@ class _Shard:
     def close(self) -> None:
         os.ftruncate(self._file, self._end)
         os.close(self._file)
-        files.write_json(self.folder / "index.json", self.index)
-        files.write_json(self.folder / "facts.json", self._facts)
+        files.write_json(self.folder / "index.json", self.index, is_compact=True)
+        files.write_json(self.folder / "facts.json", self._facts, is_compact=True)
 
 
 class _Seen:
@@ -193,7 +193,7 @@ class _Seen:
         return found
 
     def save(self) -> None:
-        files.write_json(self.path, self.table)
+        files.write_json(self.path, self.table, is_compact=True)
 
 
 def refill(folder: Path, keys: Sequence[tuple[str, str]]) -> list[str]:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unetlab.data import lists, made
-from unetlab.data.class_files import ClassFile, is_class_file, read_class_file
-from unetlab.data.file_names import Split, folder_words, is_junk, natural_key
-from unetlab.data.given_splits import read_splits
-from unetlab.data.images import is_picture
+from unetlab.data.intake import lists, made
+from unetlab.data.intake.given_splits import read_splits
+from unetlab.data.labels.class_files import ClassFile, is_class_file, read_class_file
 from unetlab.data.manifest import Choices, Finding, Fix, Pair
-from unetlab.data.pairing import Match, Pairing, pair_files
+from unetlab.data.names.file_names import Split, folder_words, is_junk, natural_key
+from unetlab.data.names.pairing import Match, Pairing, pair_files
+from unetlab.data.readers.images import is_picture
 from unetlab.errors import UnetlabError
 
 BOXES = ("images/", "masks/")

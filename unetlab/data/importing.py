@@ -20,8 +20,8 @@ from unetlab import files
 from unetlab.data import portable
 from unetlab.data.dataset import datasets_folder, store_version
 from unetlab.data.inspection import decide, examine, read_arrival, stored_report, write_arrival
+from unetlab.data.intake.sources import stage
 from unetlab.data.manifest import Choices, Manifest
-from unetlab.data.sources import stage
 from unetlab.errors import DataError, NoPairs
 
 __all__ = [

@@ -40,7 +40,7 @@ def examine(
     Raises DataError for an unknown reading; everything else that is wrong becomes a finding.
     """
     manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
-    files.write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+    files.write_atomic(folder / "manifest.json", manifest.model_dump_json(indent=1))
     return manifest
 
 

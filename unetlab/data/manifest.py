@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unetlab.data.file_names import Split
-from unetlab.data.masks import Reading
+from unetlab.data.labels.masks import Reading
+from unetlab.data.names.file_names import Split
 
 SCHEMA_VERSION = 2
 

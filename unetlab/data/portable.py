@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from unetlab import files
 from unetlab.data.dataset import DataSet
 from unetlab.data.inspection import Arrival, write_arrival
+from unetlab.data.intake.sources import extract
 from unetlab.data.manifest import Manifest
-from unetlab.data.sources import extract
 from unetlab.errors import UnreadableFile
 
 MANIFEST, ARRIVAL, ORIGINALS = "manifest.json", "arrival.json", "originals/"
@@ -66,7 +66,7 @@ def unpack(path: Path, folder: Path) -> list[str]:
     _, ignored = extract(path, folder)
     write_arrival(folder, arrival)
     # without a date it counts as not committed: all that can be computed is computed from the files again
-    files.write_json(folder / MANIFEST, manifest.model_copy(update={"created": ""}).model_dump(mode="json"))
+    files.write_atomic(folder / MANIFEST, manifest.model_copy(update={"created": ""}).model_dump_json(indent=1))
     return [name for name in ignored if name not in (MANIFEST, ARRIVAL)]
 
 

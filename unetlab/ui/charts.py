@@ -16,10 +16,10 @@ AXIS_PX = 56  # every chart keeps the same room for its y axis, so that stacked 
 PICK_LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley"}
 
 
-def _x_axis(total: int, title: str = "step") -> alt.X:
+def _x_axis(total: int) -> alt.X:
     return alt.X(
         "step:Q",
-        title=title,
+        title="step",
         scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
         axis=alt.Axis(tickMinStep=1, grid=False),
     )
@@ -102,7 +102,7 @@ def schedule_chart(
     return alt.layer(*layers).properties(height=height)
 
 
-def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 230) -> alt.LayerChart:
+def score_chart(scores: pd.DataFrame, epochs: int) -> alt.LayerChart:
     """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone."""
     names = {"mean_dice": "mean Dice", "mean_iou": "mean IoU"}
     long = scores.melt("epoch", list(names), "score", "value").dropna().replace({"score": names})
@@ -120,7 +120,7 @@ def score_chart(scores: pd.DataFrame, epochs: int, *, height: int = 230) -> alt.
     )
     dash = alt.StrokeDash("score:N", legend=None)
     return alt.layer(base.mark_line().encode(strokeDash=dash), base.mark_point(filled=True, size=40)).properties(
-        height=height
+        height=230
     )
 
 
@@ -174,7 +174,7 @@ def lr_curve_chart(
     if found:
         # labels stay inside: right of the middle they stand to the left of their line
         layers += _marks(pd.DataFrame(found), x, math.sqrt(math.prod(lr_range)))
-    return alt.layer(*[layer for layer in layers if layer is not None]).properties(height=height)
+    return alt.layer(*layers).properties(height=height)
 
 
 def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
@@ -207,7 +207,7 @@ def _marks(found: pd.DataFrame, x: alt.X, middle: float) -> list[alt.Chart]:
     return [base.mark_rule(strokeWidth=1.8).encode(x=x, color=color, strokeDash=dash), *labels]
 
 
-def class_bars(rows: pd.DataFrame, *, height: int | None = None) -> alt.Chart:
+def class_bars(rows: pd.DataFrame) -> alt.Chart:
     """Dice and IoU per class as bars. `rows`: class, score, value, color."""
     names = list(dict.fromkeys(rows["class"]))
     return (
@@ -221,11 +221,11 @@ def class_bars(rows: pd.DataFrame, *, height: int | None = None) -> alt.Chart:
             opacity=alt.Opacity("score:N", scale=alt.Scale(domain=["Dice", "IoU"], range=[1.0, 0.55]), legend=None),
             tooltip=["class", "score", alt.Tooltip("value", format=".4f")],
         )
-        .properties(height=height or 70 + 36 * len(names))
+        .properties(height=70 + 36 * len(names))
     )
 
 
-def share_bar(rows: pd.DataFrame, *, height: int = 26) -> alt.Chart:
+def share_bar(rows: pd.DataFrame) -> alt.Chart:
     """One stacked bar of shares. `rows`: name, share (0..1), color, in order."""
     rows = rows.assign(order=range(len(rows)))
     return (
@@ -237,21 +237,33 @@ def share_bar(rows: pd.DataFrame, *, height: int = 26) -> alt.Chart:
             order="order:Q",
             tooltip=["name", alt.Tooltip("share", format=".1%")],
         )
-        .properties(height=height)
+        .properties(height=26)
     )
 
 
-def value_histogram(rows: pd.DataFrame, *, height: int = 180) -> alt.Chart:
-    """Pixel counts of the values found in the masks, log scale. `rows`: value (text, in order), pixels, files."""
-    log = alt.Scale(type="log", domain=[0.5, ceiling(float(rows["pixels"].max()))], nice=False)
-    return (
-        alt.Chart(rows)
-        .mark_bar(color=TRAIN)
-        .encode(
-            x=alt.X("value:N", sort=None, title="mask value", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("pixels:Q", scale=log, title="pixels (log)", axis=alt.Axis(format="~s", tickCount=4)),
-            y2=alt.datum(0.5),
-            tooltip=["value", alt.Tooltip("pixels", format=","), "files"],
-        )
-        .properties(height=height)
+def value_bars(rows: pd.DataFrame) -> alt.LayerChart:
+    """Pixels of each mask value as bars on a log axis, in the colour of the class it becomes, which stands beside it.
+
+    `rows`, in order: value, becomes, color, pixels, share (0..1), masks.
+    """
+    rows = rows.assign(start=0.5)  # a log axis has no 0
+    top = 3 * ceiling(float(rows["pixels"].max()))  # room for the words beside the longest bar
+    base = alt.Chart(rows).encode(
+        y=alt.Y("value:N", sort=None, title="mask value", axis=alt.Axis(labelLimit=140, minExtent=AXIS_PX)),
+        x=alt.X(
+            "pixels:Q",
+            title="pixels (log)",
+            scale=alt.Scale(type="log", domain=[0.5, top], nice=False),
+            axis=alt.Axis(format="~s", tickCount=4, grid=False),
+        ),
+        tooltip=[
+            "value",
+            "becomes",
+            alt.Tooltip("pixels", format=","),
+            alt.Tooltip("share", format=".3%"),
+            alt.Tooltip("masks", title="in masks"),
+        ],
     )
+    bars = base.mark_bar(stroke="#8899a6", strokeWidth=0.5).encode(x2="start:Q", color=alt.Color("color:N", scale=None))
+    words = base.mark_text(align="left", dx=5, color="#8899a6").encode(text="becomes:N")
+    return alt.layer(bars, words).properties(height=alt.Step(22))

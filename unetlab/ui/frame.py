@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from unetlab.runs import devices, jobs, queue
+from unetlab.runs import devices, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
 from unetlab.ui import charts, state
@@ -55,27 +55,30 @@ def draw() -> None:
 
 def _status_card() -> None:
     live = [(run, run.status) for run in jobs.live_runs()]
-    if not live:
+    shown = [(run, status) for run, status in live if run.config.kind != "preview"]  # over before it is read
+    if not shown:
         st.caption("Nothing is running.")
-    for run, status in live:
-        _job(run, status)
+    for run, status in shown:
+        _job(run, status, live)
     if queue.read_queue().is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
         st.button("Let the queue go on", on_click=state.attempt, args=(jobs.release,), key="release", width="stretch")
-    for memory in devices.read_memory([status.pid for _, status in live if status.pid]):
+    ours = {status.pid for _, status in live if status.pid} | warm.living().keys()
+    for memory in devices.read_memory(list(ours)):
         _memory(memory)
 
 
-def _job(run: Run, status: Status) -> None:
+def _job(run: Run, status: Status, live: list[tuple[Run, Status]]) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
     st.markdown(f"{icon} **{run.kind_word.capitalize()}** {run.notes.name} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"Waiting: {state.waits_for(run, status)}.")
+        st.caption(f"Waiting: {state.waits_for(run, status, live)}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:
         st.progress(state.fraction(status), text=state.progress_text(status))
-    label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
+    is_kept = status.state == "running" and status.device != devices.LANE
+    label = "Stopping" if run.has_stop else "Stop" if is_kept else "Cancel"
     st.button(
         label,
         key=f"stop-{run.id}",
@@ -107,7 +110,7 @@ def _free_button() -> None:
     name = "Free GPU memory" if devices.has_gpu() else "Free memory"
     says = "Ends unetlab's worker processes: only that gives all of their memory back. A training keeps its model."
     if st.button(name, icon=":material/memory:", width="stretch", key="free", help=says):
-        running = [run for run in jobs.live_runs() if run.status.state == "running"]
+        running = [run for run in jobs.live_runs() if run.status.state == "running" and run.config.kind != "preview"]
         if running:
             _ask_first(running)
         else:
@@ -120,7 +123,7 @@ def _free_button() -> None:
 @st.dialog("Free memory", icon=":material/memory:")
 def _ask_first(running: list[Run]) -> None:
     names = ", ".join(run.title for run in running)
-    st.write(f"This ends **{names}**. It stops now, keeps the model it has, and can be looked at in Results.")
+    st.write(f"This ends **{names}**. A training keeps the model it has; an import is cancelled.")
     if st.button("Stop it and free the memory", type="primary", key="free-now"):
         _free()
         st.rerun()

@@ -83,7 +83,8 @@ def measured_pace(config: RunConfig) -> tuple[float, Run] | None:
     for run in list_runs(dataset=config.dataset):
         other = run.config
         same = [(c.data, c.model, c.train.batch_size, c.train.precision, c.train.device) for c in (config, other)]
-        pace = history_of(run).seconds_per_step if same[0] == same[1] and other.kind != "evaluate" else None
+        has_steps = other.kind in ("lr_find", "train")
+        pace = history_of(run).seconds_per_step if same[0] == same[1] and has_steps else None
         if pace:
             return pace, run
     return None

@@ -8,7 +8,7 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.data.samples import create_sample
 from unetlab.runs import jobs
-from unetlab.runs.store import Run, list_runs
+from unetlab.runs.store import Run, list_runs, runs_folder
 from unetlab.ui import state
 from unetlab.ui.history import history_of
 
@@ -29,7 +29,7 @@ def steps(data: DataSet | None) -> list[Step]:
     """The five steps, ticked as far as they are done for the chosen data set."""
     name = data.name if data else None
     sweeps, trainings = state.runs_of(name, "lr_find"), state.runs_of(name, "train")
-    scored = [run for run in trainings if Run(jobs.runs_folder() / run).read("evaluation.json")]
+    scored = [run for run in trainings if Run(runs_folder() / run).has_scores]
     says = (
         f"{len(data.manifest.pairs)} pairs, {data.num_classes} classes" if data else "Bring pictures and masks",
         f"{len(sweeps)} sweep{'s' if len(sweeps) != 1 else ''}" if sweeps else "Sweep it, choose a point",
@@ -53,7 +53,8 @@ def try_sample() -> None:
     """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
     manifest = create_sample()
     run = jobs.start(RunConfig(kind="lr_find", dataset=manifest.name, then_train=True), name="sample")
-    st.session_state.update({"dataset": manifest.name, "sweep": run.id, "go-to-sweep": True})
+    st.session_state.update({"dataset": manifest.name, "sweep": run.id})
+    state.go_to("pages/lab/learning_rate.py")
 
 
 def latest_runs(count: int = 6) -> list[Run]:
@@ -79,14 +80,12 @@ def card(run: Run) -> None:
             newest = run.folder / history.previews[-1]["folder"] / "0.jpg"
             if newest.exists():
                 st.image(str(newest), width="stretch", alt=f"Newest overlay of {run.title}")
-        st.button("Open", key=f"open-{run.id}", on_click=_open, args=(run.id, config.dataset))
-    if st.session_state.get("go-to-results") == run.id:
-        del st.session_state["go-to-results"]
-        st.switch_page("pages/lab/train.py" if status.is_live else "pages/lab/results.py")
+        st.button("Open", key=f"open-{run.id}", on_click=_open, args=(run, config.dataset))
 
 
-def _open(run_id: str, dataset: str) -> None:
-    st.session_state.update({"dataset": dataset, "run": run_id, "go-to-results": run_id})
+def _open(run: Run, dataset: str) -> None:
+    st.session_state.update({"dataset": dataset, "run": run.id})
+    state.go_to("pages/lab/train.py" if run.status.is_live else "pages/lab/results.py")
 
 
 def _thin(losses: list[float], points: int = 40) -> list[float]:

@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from unetlab.data.dataset import DataSet
+from unetlab.errors import DataError
 from unetlab.runs.store import Run, weights_archive
-from unetlab.ui import charts, overlays, training
+from unetlab.ui import charts, overlays, state, training
 from unetlab.ui.history import history_of
 
 SHOWN_AT_ONCE = 3
@@ -46,10 +47,23 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
     )
 
 
-def per_class(evaluation: dict[str, Any], data: DataSet) -> None:
+def dataset_seen(run: Run) -> DataSet | None:
+    """The version of the data set that the run saw; where it is gone that is said, and the rest can still be shown."""
+    try:
+        return state.dataset_of(run)
+    except DataError as error:
+        st.info(
+            f"{error} Scores, curves and the model of this run are all here; only its pictures cannot be shown.",
+            title="Its pictures are gone",
+            icon=":material/hide_image:",
+        )
+        return None
+
+
+def per_class(evaluation: dict[str, Any], data: DataSet | None) -> None:
     """Dice and IoU of every class as bars; absent ones are said to be absent."""
     st.subheader("Per class")
-    colors = {entry.name: entry.color for entry in data.manifest.classes}
+    colors = {entry.name: entry.color for entry in data.manifest.classes} if data else {}
     valid = evaluation["valid"]
     rows = [
         {"class": name, "score": score, "value": valid[key][name], "color": colors.get(name, charts.TRAIN)}
@@ -57,8 +71,9 @@ def per_class(evaluation: dict[str, Any], data: DataSet) -> None:
         for score, key in (("Dice", "dice"), ("IoU", "iou"))
         if valid[key][name] is not None
     ]
-    st.altair_chart(charts.class_bars(pd.DataFrame(rows)), alt="Dice and IoU per class")
-    st.caption("Dice in full colour, IoU paler.")
+    if rows:
+        st.altair_chart(charts.class_bars(pd.DataFrame(rows)), alt="Dice and IoU per class")
+        st.caption("Dice in full colour, IoU paler.")
     absent = [name for name, value in valid["dice"].items() if value is None]
     if absent:
         st.caption(f"Absent from the validation pictures and predictions: {', '.join(absent)}.")
@@ -67,14 +82,14 @@ def per_class(evaluation: dict[str, Any], data: DataSet) -> None:
         st.dataframe(table, alt="Dice and IoU per class")
 
 
-def worst_first(run: Run, data: DataSet, evaluation: dict[str, Any]) -> None:
+def worst_first(run: Run, data: DataSet | None, evaluation: dict[str, Any]) -> None:
     """Validation pictures by their own mean Dice, worst first: truth, prediction, errors."""
     st.subheader("Worst pictures first")
+    if data is None:
+        _worst_as_kept(run)
+        return
     opacity = st.slider("Opacity", 0.0, 1.0, 0.5, 0.05, key="results-opacity", width=260)
     pictures = sorted(evaluation["pictures"], key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
-    if data.manifest.content_hash != (run.read("environment.json") or {}).get("content_hash"):
-        st.warning("The data set has changed since this run: its pictures cannot be shown with these predictions.")
-        return
     count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
     for picture in pictures[:count]:
         st.markdown(f"**{picture['name']}** · Dice {number(picture['mean_dice'])}")
@@ -83,6 +98,13 @@ def worst_first(run: Run, data: DataSet, evaluation: dict[str, Any]) -> None:
     st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: one class for another; hatched: ignored.")
     if len(pictures) > SHOWN_AT_ONCE:
         st.toggle(f"Show all {len(pictures)}", key="show-all")
+
+
+def _worst_as_kept(run: Run) -> None:
+    path = run.folder / "overlay.jpg"
+    if path.exists():
+        st.image(str(path), width="stretch", alt="The worst picture: itself, truth, prediction, errors")
+        st.caption("The worst one, as it was drawn when the run ended: picture, truth, prediction, errors.")
 
 
 def curves(run: Run) -> None:
@@ -112,9 +134,7 @@ def curves(run: Run) -> None:
         charts.loss_chart(batches, scores, len(planned), is_log=is_log, height=300),
         alt="Training and validation loss over steps",
     )
-    left.altair_chart(
-        charts.score_chart(scores, run.config.train.epochs, height=230), alt="Mean Dice and mean IoU per epoch"
-    )
+    left.altair_chart(charts.score_chart(scores, run.config.train.epochs), alt="Mean Dice and mean IoU per epoch")
     right.altair_chart(
         charts.schedule_chart(planned, batches, "lr", is_log=is_log_lr, height=300), alt="Learning rate over steps"
     )

@@ -1,13 +1,16 @@
 """What is chosen: data set and run, kept in the URL; and callbacks whose errors reach the person, not the log."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from unetlab.data.dataset import DataSet, list_datasets, open_dataset
-from unetlab.errors import UnetlabError
-from unetlab.runs import jobs, queue
+from unetlab.data.dataset import DataSet, Manifest, datasets_folder, open_dataset, open_folder
+from unetlab.errors import DataError, UnetlabError
+from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, list_runs, open_run
 
@@ -39,14 +42,44 @@ def choose(key: str, label: str, options: list[str], format_func: Callable[[str]
 
 
 def dataset_names() -> list[str]:
-    """All data sets, newest first."""
-    return [manifest.name for manifest in list_datasets()]
+    """All data sets, newest first; folders without a readable manifest are passed over."""
+    folders = [path.parent for path in datasets_folder().glob("[!.]*/manifest.json")]
+    created = {folder.name: _created(str(folder), _changed_ns(folder)) for folder in folders}
+    return sorted((name for name in created if created[name]), key=lambda name: (created[name], name), reverse=True)
 
 
 def chosen_dataset() -> DataSet | None:
     """The data set chosen in the sidebar."""
     name = st.session_state.get("dataset")
-    return open_dataset(name) if name and name in dataset_names() else None
+    folder = datasets_folder() / name if name else None
+    return DataSet(folder, _manifest(str(folder), _changed_ns(folder))) if folder and _changed_ns(folder) else None
+
+
+def _changed_ns(folder: Path) -> int:
+    """When the manifest last changed; 0 where it is gone."""
+    try:
+        return (folder / "manifest.json").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _created(folder: str, changed_ns: int) -> str:
+    """When the data set was made; empty where that cannot be read."""
+    try:
+        return open_folder(Path(folder)).manifest.created
+    except DataError:
+        return ""
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # nobody changes it, and 10,000 pairs take long to check
+def _manifest(folder: str, changed_ns: int) -> Manifest:
+    return open_folder(Path(folder)).manifest
+
+
+def dataset_of(run: Run) -> DataSet:
+    """The data set as it was when the run saw it; as it is now where the run has not begun. Raises DataError."""
+    return open_dataset(run.config.dataset, version=(run.read("environment.json") or {}).get("content_hash"))
 
 
 def chosen_run() -> Run | None:
@@ -79,6 +112,28 @@ def attempt(action: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return None
 
 
+def in_place(draw: Callable[..., None], *args: Any) -> None:
+    """Draws a part of a page; an error the user can mend stands in its place, and the rest of the page goes on."""
+    try:
+        draw(*args)
+    except UnetlabError as error:
+        st.error(str(error), title="This part cannot be shown", icon=":material/error:")
+
+
+def go_to(page: str) -> None:
+    """Opens a page, given as its file; also from a callback."""
+    # a path alone is known only once app.py has run, and a session's first callback may come before that
+    st.switch_page(st.Page(page))
+
+
+def let_go(uploaded: Sequence[Any]) -> None:
+    """Frees uploaded bytes, which Streamlit would keep until the session ends. Private API, hence so careful."""
+    with contextlib.suppress(AttributeError):
+        context = get_script_run_ctx()
+        for file in uploaded:
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)  # type: ignore[union-attr]
+
+
 def duration(seconds: float | None) -> str:
     """ "45 s", "1 min 10 s", "2 h 5 min"; "time left not known yet" for None."""
     if seconds is None:
@@ -95,10 +150,13 @@ def progress_text(status: Status) -> str:
     """Where a job is: "training: step 140 of 320, 1 min 10 s left"."""
     if not status.total:
         return status.phase or status.state
-    unit = "picture" if "scoring" in status.phase else "step"
-    return f"{status.phase}: {unit} {status.done} of {status.total}, {duration(status.seconds_left)} left".replace(
-        "time left not known yet left", "time left not known yet"
-    )
+    left = duration(status.seconds_left) + ("" if status.seconds_left is None else " left")
+    return f"{status.phase}: {_unit(status.phase)}{status.done:,} of {status.total:,}, {left}"
+
+
+def _unit(phase: str) -> str:
+    units = {"step ": ("training", "sweep"), "picture ": ("scoring", "augmenting")}
+    return next((unit for unit, words in units.items() if any(word in phase for word in words)), "")
 
 
 def fraction(status: Status) -> float:
@@ -106,13 +164,15 @@ def fraction(status: Status) -> float:
     return min(status.done / status.total, 1.0) if status.total else 0.0
 
 
-def waits_for(run: Run, status: Status) -> str:
-    """What a queued run waits for, in words."""
+def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None) -> str:
+    """What a queued run waits for, in words. `live`: queued and running runs, where they are known already."""
     if status.is_parked:
         return "parked until the queue goes on"
+    if status.device == devices.LANE:
+        return "its worker is starting"
     before = queue.position(run)
     if before:
         return f"{before} before it in the queue"
-    running = (other for other in jobs.live_runs() if other.status.state == "running")
-    ahead = next((other.title for other in running if other.status.device == status.device), None)
-    return f"it is next, after {ahead}" if ahead else "it is next; another program or workspace may hold the device"
+    live = [(other, other.status) for other in jobs.live_runs()] if live is None else live
+    ahead = [other.title for other, state in live if state.state == "running" and state.device == status.device]
+    return f"it is next, after {ahead[0]}" if ahead else "it is next; another program or workspace may hold the device"

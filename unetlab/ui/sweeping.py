@@ -36,7 +36,7 @@ FORM = [
 BASIC = [key for key in FORM if is_basic(key)]
 ADVANCED = [key for key in FORM if not is_basic(key)]
 HEIGHT = 360
-OWN = "own"
+OWN, OWN_LR = "own", 1e-3  # a rate of one's own, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
 
 
@@ -48,11 +48,7 @@ def start(base: RunConfig, values: dict[str, Any]) -> None:
 
 def chosen_sweep(dataset: str) -> Run | None:
     """The sweep to look at: the newest, or an older one chosen here."""
-    options = state.runs_of(dataset, "lr_find")
-    if len(options) < 2:
-        st.session_state["sweep"] = options[0] if options else None
-        return open_run(options[0]) if options else None
-    chosen = state.choose("sweep", "Look at sweep", options, state.run_title)
+    chosen = state.choose("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_title)
     return open_run(chosen) if chosen else None
 
 
@@ -88,9 +84,8 @@ def draw(run: Run, status: Status) -> None:
         return
     options = run.config.lr_find
     shown = {name: picks.get(name) for name in ("min_gradient", "min_loss_tenth")}
-    chart = charts.lr_curve_chart(
-        tables, shown, st.session_state.get("own-lr"), (options.start_lr, options.end_lr), height=HEIGHT
-    )
+    own = st.session_state.get("own-lr", OWN_LR) if st.session_state.get("pick") == OWN else None
+    chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
     if status.is_live:
         st.altair_chart(chart, height=HEIGHT, alt=alt)
@@ -114,7 +109,7 @@ def choice(run: Run) -> None:
         st.session_state["pick"] = names[0]
     chosen = st.segmented_control("Train with", names, key="pick", required=True, format_func=LABELS.__getitem__)
     if chosen == OWN:
-        st.session_state.setdefault("own-lr", 1e-3)
+        st.session_state.setdefault("own-lr", OWN_LR)
         st.number_input(
             "Learning rate", 1e-8, 10.0, step=1e-4, format="%.2e", key="own-lr", help="Or click a point of the curve."
         )
@@ -130,8 +125,6 @@ def choice(run: Run) -> None:
             on_click=_carry,
             args=(run, rate, LABELS[chosen or OWN]),
         )
-    if st.session_state.pop("go-to-train", False):
-        st.switch_page("pages/lab/train.py")
 
 
 def rate_of(run: Run) -> float | None:
@@ -167,9 +160,8 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
 def _carry(run: Run, rate: float, label: str) -> None:
     config = run.config.changed({"train.max_lr": rate})
     forms.fill("train", config, training.FORM)
-    st.session_state.update(
-        {"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW, "go-to-train": True}
-    )
+    st.session_state.update({"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW})
+    state.go_to("pages/lab/train.py")
 
 
 def _followed(run: Run) -> None:
@@ -179,6 +171,6 @@ def _followed(run: Run) -> None:
     if st.session_state.get("followed") != run.id:
         st.session_state["followed"] = run.id
         st.session_state["next-run"] = trained
-        st.switch_page("pages/lab/train.py")
+        state.go_to("pages/lab/train.py")
     st.success("Training has started with the first of these picks.", icon=":material/model_training:")
     st.page_link("pages/lab/train.py", label="Watch it learn", icon=":material/arrow_forward:")

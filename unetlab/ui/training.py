@@ -8,7 +8,7 @@ import streamlit as st
 from unetlab import schedules
 from unetlab.config import RunConfig, is_basic
 from unetlab.data import geometry
-from unetlab.data.dataset import DataSet, open_dataset
+from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices, jobs
 from unetlab.runs.status import Status
@@ -128,10 +128,12 @@ def start(config: RunConfig, name: str) -> None:
 
 
 def again(run: Run, is_elsewhere: bool) -> None:
-    """A callback: fills the form from a run, and goes to it from another page."""
+    """A callback: fills the form from a run, and goes to it where it is on another page."""
     forms.fill("train", run.config, FORM)
     source = (run.config.train.max_lr, run.config.lr_source)
-    st.session_state.update({"train-view": NEW, "lr-source": source, "go-to-train": is_elsewhere})
+    st.session_state.update({"train-view": NEW, "lr-source": source})
+    if is_elsewhere:
+        state.go_to("pages/lab/train.py")
 
 
 def draw(run: Run, status: Status) -> None:
@@ -168,9 +170,9 @@ def draw(run: Run, status: Status) -> None:
 
 
 def total_steps(run: Run, batches: pd.DataFrame) -> int:
-    """Steps that the run planned; those it took when its data set is gone."""
+    """Steps that the run planned; those it took when the data set it saw is gone."""
     try:
-        return steps_per_epoch(run.config, open_dataset(run.config.dataset)) * run.config.train.epochs
+        return steps_per_epoch(run.config, state.dataset_of(run)) * run.config.train.epochs
     except UnetlabError:
         return int(batches["step"].to_numpy().max()) + 1
 
@@ -184,12 +186,10 @@ def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
 
 def next_step(run: Run, *, is_results: bool = False) -> None:
     """Where to go once the run has ended."""
-    if st.session_state.pop("go-to-train", False):
-        st.switch_page("pages/lab/train.py")
     if run.status.is_live:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        if run.read("evaluation.json") and not is_results:
+        if run.has_scores and not is_results:
             st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
         st.button(
             "Train again with changes",

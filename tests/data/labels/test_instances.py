@@ -1,0 +1,100 @@
+"""Oracles: masks whose numbers or colours count objects, beside masks whose ids only look like it."""
+
+import numpy as np
+import pytest
+
+from tests.data.mask_sets import COLOURS, decoded, raster, squares, surveyed
+from unetlab.data.labels.masks import IGNORE
+from unetlab.data.labels.palettes import voc_colour
+from unetlab.data.labels.readings import alternatives, propose, read_as
+
+VOC_COLOURS = [voc_colour(index) for index in range(256)]
+
+
+def in_random_colours(ids):
+    rng = np.random.default_rng(int(ids.sum()))
+    return raster(np.vstack([[0, 0, 0], rng.integers(1, 256, (ids.max(), 3))]).astype(np.uint8)[ids])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "encode"),
+    [
+        ((3, 9, 14, 20), lambda ids: raster(ids.astype(np.uint8))),
+        ((2, 3, 5, 4, 1, 8), lambda ids: raster(ids.astype(np.uint8))),
+        ((30, 50, 80, 200), lambda ids: raster(ids.astype(np.uint8))),
+        ((3, 9, 14, 20), raster),
+        ((300, 420, 500), raster),
+        ((40, 55), raster),
+        ((2, 3, 5, 4, 1, 8), in_random_colours),
+        ((30, 50, 80, 200), in_random_colours),
+        ((300, 420, 500), in_random_colours),
+    ],
+)
+def test_instance_ids_are_one_class(numbers, encode):
+    maps = [squares(number, size=160) for number in numbers]
+    rasters = [encode(ids) for ids in maps]
+    found = surveyed(rasters)
+    proposal = propose(found)
+    assert proposal.reading.key == "instances"
+    assert proposal.is_certain == (len(found.pixels) > 32)
+    assert np.array_equal(decoded(proposal.reading, rasters), [ids > 0 for ids in maps])
+    assert "instances+boundary" in [reading.key for reading in alternatives(found)]
+
+
+def test_objects_that_touch_get_a_boundary_two_pixels_wide():
+    ids = np.zeros((6, 8), np.uint8)
+    ids[1:5, 1:4] = 1
+    ids[1:5, 4:7] = 2
+    other = np.zeros((6, 8), np.uint8)
+    other[:2, :2] = 3
+    rasters = [raster(ids), raster(other)]
+    boundary = decoded(read_as(surveyed(rasters), "instances+boundary"), rasters)
+    expected = (ids > 0).astype(np.uint8)
+    expected[1:5, 3:5] = 2
+    assert np.array_equal(boundary[0], expected)
+    assert np.array_equal(boundary[1], other > 0)  # nothing touches: the background is no instance
+
+
+@pytest.mark.parametrize("num_masks", [2, 5, 30])
+def test_semantic_ids_that_are_in_most_masks_are_no_instances(num_masks):
+    rng = np.random.default_rng(0)
+    maps = [rng.integers(0, 21, (40, 40), np.uint8) for _ in range(num_masks)]
+    for number, labels in enumerate(maps):
+        labels[labels == 20 - number % 4] = 0
+    proposal = propose(surveyed([raster(labels) for labels in maps]))
+    assert proposal.reading.key == "values"
+    assert len(proposal.reading.groups) == 21
+
+
+def test_more_classes_than_can_be_learnt_keep_the_commonest():
+    rng = np.random.default_rng(0)
+    maps = [rng.choice(150, 8, replace=False).astype(np.uint8)[rng.integers(0, 8, (40, 40))] for _ in range(20)]
+    found = surveyed([raster(labels) for labels in maps])
+    proposal = propose(found)
+    assert proposal.reading.key == "commonest:32"
+    assert len(proposal.reading.groups) == 32
+    assert "more than the 32 that can be learnt" in proposal.doubt
+    assert {group.values[0] for group in proposal.reading.groups} == set(found.common[:32])
+
+
+def test_the_line_around_instances_of_voc_is_left_out():
+    maps = [np.pad(squares(number, size=60).astype(np.uint8), 2, constant_values=255) for number in (2, 7, 3, 9, 12)]
+    rasters = [raster(labels, palette=VOC_COLOURS) for labels in maps]
+    reading = propose(surveyed(rasters)).reading
+    assert reading.key == "instances"
+    for labels, ids in zip(maps, decoded(reading, rasters), strict=True):
+        assert np.array_equal(ids == IGNORE, labels == 255)
+        assert np.array_equal(ids == 1, (labels > 0) & (labels < 255))
+
+
+def test_ids_of_which_the_last_are_rare_are_no_instances():
+    maps = [np.resize(np.arange(count, dtype=np.uint8), (12, 12)) for count in (10, 11, 12, 12)]
+    assert propose(surveyed([raster(labels) for labels in maps])).reading.key == "values"
+
+
+def test_a_few_colours_are_classes_though_each_is_in_one_mask():
+    maps = [np.array([[0, 0, 2 * number + 1, 2 * number + 2]] * 9, np.uint8) for number in range(2)]
+    maps.append(np.array([[0, 0, 0, 5]] * 9, np.uint8))
+    reading = propose(surveyed([raster(COLOURS[labels]) for labels in maps])).reading
+    assert reading.key == "values"
+    assert len(reading.groups) == 6

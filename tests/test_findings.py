@@ -1,0 +1,193 @@
+"""Findings on the page: what is said, how much of it at once, and that each click does what it says."""
+
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+from streamlit.testing.v1 import AppTest
+
+from tests.test_pages import words
+from unetlab.data import changes
+from unetlab.data.dataset import DataSet
+from unetlab.data.manifest import ClassInfo, Finding, Fix, Manifest, Pair
+from unetlab.errors import DataError
+from unetlab.ui import findings
+
+PAIRS = [Pair(name=n, image=f"{n}.png", mask=f"{n}_mask.png", matched_by="same name") for n in "ab"]
+CLASSES = [ClassInfo(id=i, name=name, color="#000000", pixels=1) for i, name in enumerate(["background", "cell"])]
+SWAPPED = Finding(
+    code="swapped",
+    severity="error",
+    message="Pictures look like masks.",
+    effect="It would learn nonsense.",
+    advice="Swap them.",
+    fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
+)
+READING = Finding(
+    code="reading", message="3 may be a stray.", fixes=[Fix(label="Each value", change={"reading": None})]
+)
+IGNORED = Finding(code="ignored-files", severity="info", message="1 file is not used: Thumbs.db.")
+
+
+def near_misses(count: int) -> list[Finding]:
+    pairs = [(f"cell_{n}.png", f"cel_{n}_mask.png") for n in range(count)]
+    take_all = Fix(label=f"Pair all {count}", change={"pairs": pairs})
+    every = Finding(
+        code="near-misses", message=f"{count} pictures have a mask with nearly the same name.", fixes=[take_all]
+    )
+    single = [
+        Finding(
+            code="near-miss",
+            message=f"{image} and {mask} are probably a pair: one letter differs.",
+            effect="Neither is used as it stands.",
+            files=[image, mask],
+            fixes=[Fix(label="Pair them", change={"pairs": [(image, mask)]})],
+        )
+        for image, mask in pairs
+    ]
+    return [every, *single]
+
+
+def manifest(*found: Finding, **more) -> Manifest:
+    return Manifest(name="cells", created="", pairs=PAIRS, classes=CLASSES, findings=list(found), **more)
+
+
+@pytest.fixture
+def show(tmp_path, monkeypatch):
+    """Draws headline and findings of a manifest; `show.clicked` holds the changes that clicks asked for."""
+    clicked = []
+
+    def show(*found: Finding, **more) -> AppTest:
+        drawn[:] = [DataSet(tmp_path, manifest(*found, **more))]
+        app = AppTest.from_function(draw_page).run()
+        assert not app.exception
+        return app
+
+    show.clicked = clicked
+    monkeypatch.setattr(changes, "revise", lambda folder, change: clicked.append((folder, change)))
+    return show
+
+
+drawn: list[DataSet] = []
+
+
+def draw_page() -> None:
+    from tests.test_findings import drawn
+    from unetlab.ui import findings
+
+    findings.headline(drawn[0])
+    findings.draw(drawn[0])
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in app.button if button.label == label]
+    return button.click().run()
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([], "2 pairs, 2 classes, nothing wrong was found"),
+        ([IGNORED], "2 pairs, 2 classes, nothing wrong was found"),
+        ([READING], "2 pairs, 2 classes, 1 thing to look at"),
+        ([SWAPPED, READING], "2 pairs, 2 classes, 1 thing needs you, 1 thing to look at"),
+        (near_misses(20), "2 pairs, 2 classes, 1 thing to look at"),
+    ],
+)
+def test_the_headline_counts_what_needs_a_person(show, found, says):
+    assert [header.value for header in show(*found).subheader] == [says]
+
+
+def test_errors_stand_first_and_small_things_are_folded_away(show):
+    app = show(IGNORED, READING, SWAPPED)
+    said = words(app)
+    assert said.index("Needs you") < said.index("Pictures look like masks") < said.index("Worth a look")
+    assert said.index("Worth a look") < said.index("3 may be a stray")
+    assert [fold.label for fold in app.expander] == ["Good to know (1)"]
+    assert "Thumbs.db" in app.expander[0].markdown[0].value
+    assert "It would learn nonsense. Swap them." in [caption.value for caption in app.caption]
+
+
+def test_a_click_asks_for_its_change_and_nothing_else(show, tmp_path):
+    press(show(SWAPPED, *near_misses(2)), "Swap pictures and masks")
+    assert show.clicked == [(tmp_path, {"is_swapped": True})]
+
+
+def test_twenty_near_misses_are_three_rows_with_pair_all_first(show):
+    app = show(*near_misses(20))
+    (more,) = [fold for fold in app.expander if "more of this kind" in fold.label]
+    assert more.label == "18 more of this kind"
+    open_rows = [b.label for b in app.button if b.key not in {inner.key for inner in more.button}]
+    assert open_rows == ["Pair all 20", "Pair them", "Pair them"]
+    assert [caption.value for caption in app.caption].count("Neither is used as it stands.") == 1
+    press(app, "Pair all 20")
+    ((_, change),) = show.clicked
+    assert len(change["pairs"]) == 20
+
+
+def test_each_of_many_equal_labels_does_its_own(show):
+    app = show(*near_misses(20))
+    every = [button for button in app.button if button.label == "Pair them"]
+    every[13].click().run()
+    assert show.clicked[0][1] == {"pairs": [("cell_13.png", "cel_13_mask.png")]}
+
+
+def test_many_or_long_ways_out_are_a_list_and_the_chosen_one_is_applied(show):
+    fixes = [Fix(label=f"'kind {n}' is the mask", change={"mask_kind": f"kind {n}"}) for n in range(4)]
+    app = show(Finding(code="which-mask", severity="error", message="Several files.", fixes=fixes))
+    assert [button.label for button in app.button] == ["Apply"]
+    app.selectbox[0].set_value(2).run()
+    press(app, "Apply")
+    assert show.clicked[0][1] == {"mask_kind": "kind 2"}
+
+
+def test_the_question_of_the_reading_points_to_its_panel_and_offers_no_second_way(show):
+    app = show(READING)
+    assert "(#how-the-masks-are-read)" in words(app)
+    assert not app.button
+
+
+def test_more_files_than_a_message_names_are_listed_on_request(show):
+    files = [f"{n}.png" for n in range(12)]
+    app = show(Finding(code="image-without-mask", message="12 pictures have no mask.", files=files))
+    (fold,) = app.get("popover")
+    assert fold.proto.popover.label == "12 files"
+    assert list(app.dataframe[0].value["file"]) == files
+
+
+def test_what_cannot_be_done_is_said_and_not_raised(show, monkeypatch):
+    def refuse(folder, change):
+        raise DataError("This would leave no pair.")
+
+    app = show(SWAPPED)
+    monkeypatch.setattr(changes, "revise", refuse)
+    press(app, "Swap pictures and masks")
+    assert not app.exception
+    assert app.session_state["problem"] == "This would leave no pair."
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_a_.png",
+        "a*b*.png",
+        "[x](y).png",
+        "$1$ and $2$.png",
+        "a:red[x].png",
+        "`a`.png",
+        "<b>.png",
+        "#1.png",
+        "~~a~~",
+        "a\\b",
+    ],
+)
+def test_file_names_are_shown_letter_by_letter(name):
+    html = MarkdownIt().render(findings.plain(name))
+    text = re.sub(r"</?p>\n?", "", html).replace("&lt;", "<").replace("&gt;", ">")
+    assert text.strip() == name
+    assert not re.search(r"(?<!\\):\w", findings.plain(name))  # Streamlit's own directives
+    assert not re.search(r"(?<!\\)\$", findings.plain(name))  # and its formulas
+
+
+def test_lines_of_a_message_stay_lines():
+    assert findings.plain("One\n  two") == "One  \n  two"

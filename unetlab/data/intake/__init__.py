@@ -1,0 +1,1 @@
+"""What a person hands over becomes a folder of plain files: archives, lists, annotations."""

@@ -1,0 +1,1 @@
+"""Mask values to classes: surveys, proposals, readings, palettes, names."""

@@ -1,0 +1,129 @@
+"""Kinds of file in a heap whose names use words we do not know: `0001_rgb_v2` beside `0001_annot_final`.
+
+Each name is cut in a key and a rest. Two rests that come with the same keys are two kinds of file.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from unetlab.data.names.file_names import fold, has_image_word, has_strong_mask_word, natural_key
+from unetlab.data.names.mask_kinds import Candidate, Family
+from unetlab.data.names.matches import MaskKind
+from unetlab.data.names.matching import MIN_PAIRS
+from unetlab.data.names.name_words import SPLIT_FOLDERS
+from unetlab.data.names.named_files import NamedFile, Tie
+
+MAX_PARTS = 7  # longer names are cut at their ends only
+MAX_KINDS = 6
+MAX_ASKED = 3  # kinds of which none is known by its words or its format
+MAX_TRIED = 50  # rests with most keys
+SHARED_KEYS = 0.8  # of the keys of two kinds are the same; a few files may be missing
+
+_Rest = tuple[str, str]  # what stands before and behind the key
+_Members = dict[str, NamedFile]  # by key
+
+
+@dataclass(frozen=True)
+class HeapKinds:
+    """All kinds of a heap. Where it is clear which are the pictures: families; else all files are ambiguous."""
+
+    kinds: list[MaskKind]
+    images: list[NamedFile]
+    masks: list[NamedFile]
+    families: list[Family]
+    ambiguous: list[Tie]
+
+
+def find_kinds(files: Sequence[NamedFile], wanted: str | None, apart: Collection[tuple[str, str]]) -> HeapKinds:
+    """Kinds in a heap where no other rule found a mask. wanted: the kind that a person calls the mask."""
+    members = _kinds_by_name(files)
+    names = sorted(members, key=natural_key)
+    kinds = [MaskKind(name, members[name][min(members[name])].path, len(members[name])) for name in names]
+    picture, masks = _roles(members, wanted)
+    keys = sorted({key for found in members.values() for key in found}, key=natural_key)
+    if picture is None and len(kinds) > MAX_ASKED:  # rather many series than many kinds
+        return HeapKinds([], [], [], [], [])
+    if picture is None:
+        together = [[members[name][key] for name in names if key in members[name]] for key in keys]
+        ambiguous = [(alike[:1], alike[1:]) for alike in together if len(alike) > 1]
+        return HeapKinds(kinds, list(files), [], [], ambiguous)
+    families = []
+    for key, image in members[picture].items():
+        candidates = [
+            Candidate(mask, name, f"same name but for '{picture}' and '{name}'")
+            for name in masks
+            if (mask := members[name].get(key)) and (image.path, mask.path) not in apart
+        ]
+        if candidates:
+            families.append(Family(image, tuple(candidates)))
+    mask_files = [file for name in masks for file in members[name].values()]
+    taken = set(mask_files)
+    return HeapKinds(kinds, [file for file in files if file not in taken], mask_files, families, [])
+
+
+def _roles(kinds: dict[str, _Members], wanted: str | None) -> tuple[str | None, list[str]]:
+    """The kind that holds the pictures, if that is clear, and those that can be masks."""
+    chosen = [name for name in kinds if wanted is not None and fold(name) == fold(wanted)]
+    masks = chosen or [name for name in kinds if has_strong_mask_word(name)]
+    others = [name for name in kinds if name not in masks]
+    with_image_word = [name for name in others if has_image_word(name)]
+    photographs = [name for name in others if all(file.is_jpeg for file in kinds[name].values())]
+    for certain in (others, with_image_word, photographs):
+        if len(certain) == 1 and (masks or certain is not others):
+            picture = certain[0]
+            return picture, masks or [name for name in kinds if name != picture]
+    return (min(others, key=natural_key), chosen) if chosen else (None, [])
+
+
+def _kinds_by_name(files: Sequence[NamedFile]) -> dict[str, _Members]:
+    members: dict[_Rest, _Members] = defaultdict(dict)
+    doubled: set[_Rest] = set()
+    for file in files:
+        for rest, key in _cuts(file):
+            if members[rest].setdefault(key, file) is not file:
+                doubled.add(rest)
+    usable = {
+        rest: found
+        for rest, found in members.items()
+        if len(found) >= MIN_PAIRS and rest not in doubled and _can_name_a_kind(rest)
+    }
+    best: list[_Rest] = []
+    best_score = (0, 0)
+    for first in sorted(usable, key=lambda rest: (-len(usable[rest]), rest))[:MAX_TRIED]:
+        group = [rest for rest in usable if _shares_keys(usable[first], usable[rest])]
+        paths = [file.path for rest in group for file in usable[rest].values()]
+        score = (len(paths), -sum(len("".join(rest)) for rest in group))
+        if 2 <= len(group) <= MAX_KINDS and len(paths) == len(set(paths)) and score > best_score:
+            best, best_score = group, score
+    return {_name(rest): usable[rest] for rest in best}
+
+
+def _cuts(file: NamedFile) -> Iterator[tuple[_Rest, str]]:
+    parts = re.split(r"([_\-. /]+)", "/".join([*map(fold, file.folders), file.stem]))
+    last = len(parts)
+    for start in range(0, last, 2):
+        for end in range(start + 1, last + 1, 2):
+            key = "".join(parts[start:end])
+            if (last <= 2 * MAX_PARTS or start == 0 or end == last) and key not in parts[:start]:
+                # In PH2 the key comes again: im01/im01_lesion/im01_lesion.
+                rest = ["*" if part == key else part for part in parts]
+                yield ("".join(rest[:start]), "".join(rest[end:])), key
+    for depth in range(1, len(file.folders)):  # train/a/1 beside train/b/1
+        around = [*file.folders[:depth], "*", *file.folders[depth + 1 :], file.stem]
+        yield (f"{fold(file.folders[depth])}/", ""), "/".join(map(fold, around))
+
+
+def _can_name_a_kind(rest: _Rest) -> bool:
+    text = "".join(rest)
+    is_split = any(part in SPLIT_FOLDERS for part in re.split(r"[\W_]+", text))
+    return not is_split and (not text or re.search(r"[^\W0-9_]", text) is not None)
+
+
+def _shares_keys(one: _Members, other: _Members) -> bool:
+    return len(one.keys() & other.keys()) >= SHARED_KEYS * max(len(one), len(other))
+
+
+def _name(rest: _Rest) -> str:
+    return " ... ".join(part.strip("_-. /*") for part in rest if part) or "nothing added"

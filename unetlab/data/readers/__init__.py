@@ -1,0 +1,1 @@
+"""Picture files to arrays, and what is measured of them."""

@@ -1,0 +1,242 @@
+"""What was brought and is no data set yet: dropped files on disk, the import that looks at them, its report.
+
+The session holds the token of its folder of dropped files and the import it follows; both lie on disk, so that
+another session can go on with them. Nothing is drawn here.
+"""
+
+import contextlib
+import re
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from unetlab import files
+from unetlab.config import ImportOptions, RunConfig
+from unetlab.data import importing
+from unetlab.data.dataset import DataSet, datasets_folder, list_datasets, open_folder
+from unetlab.errors import RunError, UnetlabError
+from unetlab.runs import jobs
+from unetlab.runs.store import Run, list_runs, open_run
+
+Box = Literal["images", "masks", "all"]
+LOOK, BRING = "Look at it", "Bring pictures"
+FORGOTTEN_S = 24 * 3600
+NAMELESS = "pictures"
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that was begun: its run, and the name of the staging folder that it fills."""
+
+    run_id: str
+    folder: str
+
+    @property
+    def path(self) -> Path:
+        """The staging folder."""
+        return datasets_folder() / self.folder
+
+    @property
+    def run(self) -> Run | None:
+        """Its run; None once it was cleared away, an hour after its end."""
+        try:
+            return open_run(self.run_id) if self.run_id else None
+        except RunError:
+            return None
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether its worker is still at it."""
+        run = self.run
+        return run is not None and run.status.is_live
+
+    @property
+    def has_report(self) -> bool:
+        """Whether a report waits for a decision."""
+        return not self.is_looking and (self.path / "manifest.json").exists()
+
+    @property
+    def given(self) -> ImportOptions | None:
+        """What it was given; None where its run is gone."""
+        run = self.run
+        return run.config.importing if run else None
+
+
+def dropped_folder() -> Path:
+    """This session's folder for dropped files; those forgotten by others for a day are swept."""
+    parent = _dropped_home()
+    for old in parent.iterdir():
+        if time.time() - old.stat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / st.session_state.setdefault("incoming", secrets.token_hex(8))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def brought() -> Counter[str]:
+    """How many dropped files lie in each box: images, masks, all."""
+    counts: Counter[str] = Counter()
+    if "incoming" in st.session_state:
+        folder = _dropped_home() / st.session_state["incoming"]
+        for path in folder.rglob("*"):
+            if path.is_file():
+                box, *rest = path.relative_to(folder).parts
+                counts[box if rest and box in ("images", "masks") else "all"] += 1
+    return counts
+
+
+@contextlib.contextmanager
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """Removes what was written below `folder` meanwhile when the body fails: the next drop starts from the same."""
+    before = set(folder.rglob("*"))
+    try:
+        yield
+    except UnetlabError:
+        for path in set(folder.rglob("*")) - before:
+            if path.is_file():
+                path.unlink()
+        raise
+
+
+def begin_with_dropped() -> None:
+    """Starts an import of everything that was dropped so far.
+
+    Pictures and masks in boxes of their own are kept apart. A lone folder or zip is the source itself: the zip of an
+    exported data set is known only so.
+    """
+    folder, boxes = dropped_folder(), brought().keys()
+    if boxes == {"images", "masks"}:
+        begin([folder / "images"], folder / "masks")
+        return
+    entries = list(folder.iterdir())
+    begin([folder / box for box in boxes] if "all" not in boxes else entries if len(entries) == 1 else [folder], None)
+
+
+def begin_with_path(where: str, masks: str) -> None:
+    """Starts an import of a folder, archive or file of this machine instead of what was brought before."""
+    start_over()
+    begin([Path(where).expanduser()], Path(masks).expanduser() if masks else None)
+
+
+def begin(sources: Sequence[Path], masks: Path | None) -> None:
+    """Starts an import and follows it; an older one of this session is given up."""
+    if older := current():
+        give_up(older)
+    folder = importing.staging_folder()
+    options = ImportOptions(
+        sources=[str(source) for source in sources],
+        masks=str(masks) if masks else None,
+        folder=folder.name,
+        name=None,  # stops after the report
+        choices={},
+        reading=None,
+        removes_sources=False,  # a later drop is looked at together with this one
+    )
+    run = jobs.start(RunConfig(kind="import", dataset="", importing=options), name=_stem_of(options))
+    st.session_state["import"] = Import(run.id, folder.name)
+
+
+def begin_again(found: Import) -> None:
+    """Starts an import that failed or was cancelled once more."""
+    given = found.given
+    if given is not None:
+        begin([Path(source) for source in given.sources], Path(given.masks) if given.masks else None)
+
+
+def current() -> Import | None:
+    """The import that this session follows."""
+    return st.session_state.get("import")
+
+
+def report() -> DataSet | None:
+    """The report that waits for a decision, as a data set that is still being put together."""
+    found = current()
+    return open_folder(found.path) if found and found.has_report else None
+
+
+def waiting() -> list[Import]:
+    """Imports that run or whose report waits, newest first: those of an earlier session, or of another tab."""
+    runs = {run.config.importing.folder: run for run in list_runs(kind="import") if run.config.importing}
+    folders = sorted(datasets_folder().glob(f"{importing.STAGING_PREFIX}*"), key=_age_s)
+    found = [Import(runs[path.name].id if path.name in runs else "", path.name) for path in folders]
+    return [one for one in found if one.has_report or (one.is_looking and one.given and one.given.name is None)]
+
+
+def adopt(found: Import) -> None:
+    """Goes on with an import, and with the dropped files that it was given."""
+    given = found.given
+    if given and given.sources and _dropped_home() in Path(given.sources[0]).parents:
+        st.session_state["incoming"] = Path(given.sources[0]).relative_to(_dropped_home()).parts[0]
+    st.session_state.update({"import": found, "data-view": BRING})
+
+
+def give_up(found: Import) -> None:
+    """Ends an import and removes what it staged; a running one removes it by itself."""
+    run = found.run
+    if run is not None and found.is_looking:
+        with contextlib.suppress(RunError):  # ended in this moment
+            jobs.stop(run)
+            return
+    importing.discard(found.path)
+
+
+def start_over() -> None:
+    """Forgets what was brought: the import, its report and the dropped files."""
+    if found := current():
+        give_up(found)
+    _forget()
+
+
+def keep(found: Import, name: str) -> None:
+    """Makes the report's files the data set `name` and chooses it. Raises DataError when that cannot be."""
+    manifest = importing.commit(found.path, name=name)
+    _forget()
+    st.session_state.update({"next-dataset": manifest.name, "data-view": LOOK})
+
+
+def free_name(data: DataSet) -> str:
+    """A name nobody has used yet: that of an exported set, else of the folder or zip that was brought."""
+    found = current()
+    given = found.given if found else None
+    stem = data.name if not data.name.startswith(".") else _stem_of(given) if given else NAMELESS
+    taken = {manifest.name for manifest in list_datasets()}
+    return next(name for n in range(1, 10_000) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
+
+
+@st.cache_resource(show_spinner=False)
+def sweep(home: str) -> int:
+    """Removes what killed imports left below the workspace `home`, once in this process; the number removed."""
+    return importing.sweep_staging(root=Path(home) / "datasets")
+
+
+def _stem_of(given: ImportOptions) -> str:
+    source = Path(given.sources[0])
+    is_token = source.parent == _dropped_home()
+    is_box = source.parent.parent == _dropped_home() and source.name in ("images", "masks")
+    if is_token or is_box:
+        return NAMELESS
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem).strip("-._")[:60] or NAMELESS
+
+
+def _dropped_home() -> Path:
+    folder = files.home() / "incoming"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
+def _forget() -> None:
+    token = st.session_state.pop("incoming", None)
+    if token:
+        shutil.rmtree(_dropped_home() / token, ignore_errors=True)
+    st.session_state.pop("import", None)
