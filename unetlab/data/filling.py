@@ -17,13 +17,12 @@ from unetlab import files
 from unetlab.data import cache
 from unetlab.data.cache import Entry, Facts
 from unetlab.data.labels.masks import measure_mask
+from unetlab.data.raster_file import RasterFile
 from unetlab.data.readers.facts import ImageFacts, MaskFacts, Raster
 from unetlab.data.readers.images import in_order, read_image, read_mask
 from unetlab.data.readers.measures import measure_image
 from unetlab.errors import UnreadableFile
 
-ALIGNMENT = 64  # bytes; numpy reads 16- and 32-bit values faster from aligned places
-GROWTH = 256 * 2**20  # bytes reserved at once: a file that grows write by write costs ext4 six times as much (measured)
 REPLACED = "replaced"  # folder of files that gave way to newer ones of the same name, by their digest
 
 Role = Literal["image", "mask"]
@@ -137,8 +136,7 @@ class _Shard:
         self.index: dict[str, list[Any]] = {}
         self._facts: dict[str, dict[str, Any]] = {"images": {}, "masks": {}}
         self._lock = threading.Lock()
-        self._file = os.open(folder / "pixels.bin", os.O_RDWR | os.O_CREAT)
-        self._end = self._reserved = 0
+        self._pixels = RasterFile(folder / "pixels.bin")
 
     def add(self, key: str, raster: Raster, facts: Facts) -> None:
         pixels = np.ascontiguousarray(raster.pixels)
@@ -146,28 +144,13 @@ class _Shard:
         with self._lock:
             if key in self.index:  # two files of one content
                 return
-            offset = -(-self._end // ALIGNMENT) * ALIGNMENT
-            self._end = offset + pixels.nbytes
-            self._reserve()
-            self.index[key] = [offset, *pixels.shape, pixels.dtype.str, palette]
-            group = self._facts["images" if isinstance(facts, ImageFacts) else "masks"]
-            group[key] = facts.model_dump(mode="json")
-        data, written = pixels.reshape(-1).view(np.uint8).data, 0
-        while written < len(data):  # one call writes at most 2 GiB
-            written += os.pwrite(self._file, data[written:], offset + written)
-
-    def _reserve(self) -> None:
-        if self._end > self._reserved:
-            size = max(GROWTH, self._end - self._reserved)
-            if self._reserved == 0:
-                size = self._end  # small sets stay small on the disk
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._file, self._reserved, size)
-            self._reserved += size
+            self.index[key] = []
+        offset = self._pixels.append(pixels.reshape(-1).view(np.uint8).data)
+        self.index[key] = [offset, *pixels.shape, pixels.dtype.str, palette]
+        self._facts["images" if isinstance(facts, ImageFacts) else "masks"][key] = facts.model_dump(mode="json")
 
     def close(self) -> None:
-        os.ftruncate(self._file, self._end)
-        os.close(self._file)
+        self._pixels.close()
         files.write_json(self.folder / "index.json", self.index, is_compact=True)
         files.write_json(self.folder / "facts.json", self._facts, is_compact=True)
 
