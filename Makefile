@@ -1,10 +1,10 @@
-# One door: make run, make test, make check, make fix, make acceptance. CI calls the same.
+# One door: make run, make test, make check, make fix, make bench, make acceptance. CI calls the same.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test check fix acceptance clean
+.PHONY: run test check fix acceptance bench clean
 
 run: $(VENV)/.run
 	@echo "unetlab: http://127.0.0.1:$(PORT)   (Ctrl-C ends the page, not a running training)"
@@ -25,6 +25,10 @@ fix: $(VENV)/.dev
 # Long trainings on real pictures; UNETLAB_TEST_DATA names their folder, by default ../shared/data
 acceptance: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m acceptance
+
+# Ratios to peers, measured side by side in one run: an import beside a bare decode loop
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/import.py
 
 clean:
 	rm -rf $(VENV) artifacts .pytest_cache .ruff_cache .hypothesis

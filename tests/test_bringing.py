@@ -13,13 +13,14 @@ from unetlab import files
 from unetlab.data import changes, portable
 from unetlab.data.dataset import datasets_folder, list_datasets, open_dataset
 from unetlab.runs import jobs, store
-from unetlab.ui import bringing
+from unetlab.ui import state
 
 
 @pytest.fixture(autouse=True)
 def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Imports are done when they are started, by the code of a worker."""
+    """Imports are done when they are started, by the code of a worker; no page starts a warm one."""
     monkeypatch.setattr(jobs, "start", start_here)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
 
 
 # ways in
@@ -144,7 +145,7 @@ def test_uploaded_bytes_are_let_go(workspace, monkeypatch):
     freed = []
     manager = SimpleNamespace(remove_file=lambda session, file: freed.append((session, file)))
     context = SimpleNamespace(uploaded_file_mgr=manager, session_id="me")
-    monkeypatch.setattr(bringing, "get_script_run_ctx", lambda: context)
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda: context)
     drop(open_page("data"), 0, {f"{stem}.png": image for stem, (image, _) in boxes(3).items()})
     assert len(freed) == len(set(freed)) == 3
     assert {session for session, _ in freed} == {"me"}

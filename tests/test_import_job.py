@@ -254,18 +254,6 @@ def test_a_choice_that_is_none_is_refused_before_anything_is_copied(workspace: P
     assert not (workspace / "datasets" / given["folder"]).exists()
 
 
-@pytest.mark.parametrize("is_stopped", [False, True])
-def test_uploads_are_deleted_once_they_are_copied_or_refused(workspace: Path, tmp_path: Path, is_stopped: bool):
-    upload = tiny.write_pairs(workspace / "incoming" / "session")
-    own = tiny.write_pairs(tmp_path / "pairs")
-    for source in (upload, own):
-        given = options([source], removes_sources=True)
-        assert run_here(given, should_stop=lambda: is_stopped) is is_stopped
-    assert not upload.exists()
-    assert (workspace / "incoming").exists()
-    assert len(list(own.iterdir())) == 16, "only what lies in the workspace is ours to delete"
-
-
 def test_progress_tells_phases_with_their_counts(workspace: Path, tmp_path: Path):
     told: list[tuple[str, int, int]] = []
     run_here(options([tiny.write_pairs(tmp_path / "pairs")]), on_progress=lambda *step: told.append(step))

@@ -113,7 +113,8 @@ def data_check(name: str, json: Json = False) -> None:
     data = open_dataset(name)
     value = manifest_value(data.manifest)
     value["readings"] = [
-        {"key": other.key, "meaning": other.meaning} for other in readings.alternatives(changes.survey_of(data))
+        {"key": other.key, "meaning": other.meaning}
+        for other in readings.alternatives(changes.survey_of(data), data.manifest.class_file)
     ]
     value["changed_files"] = changes.changed_files(data)
     show_manifest(data.manifest, as_json=json, value=value)

@@ -152,7 +152,6 @@ class ImportOptions(_Options):
         {}, description="Fields of data.manifest.Choices that change, as changes.revise takes."
     )
     reading: str | None = Field(None, description="Key of a reading of the masks, where the proposal is not wanted.")
-    removes_sources: bool = Field(False, description="Uploads: copied, the sources below the workspace are deleted.")
 
 
 class PreviewOptions(_Options):

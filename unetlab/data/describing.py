@@ -18,6 +18,7 @@ from unetlab.data.labels.masks import Reading
 from unetlab.data.labels.strays import known_names
 from unetlab.data.labels.surveys import Survey
 from unetlab.data.manifest import Choices, Finding, Fix, Manifest, Pair
+from unetlab.data.names.name_words import Split
 from unetlab.data.readers.facts import ImageFacts
 from unetlab.data.readers.images import in_order
 from unetlab.errors import DataError
@@ -95,6 +96,7 @@ def describe(
             "choices": choices,
             "classes": classes,
             "reading": chosen,
+            "class_file": class_file,
             "ignored_pixels": num_ignored,
             "ignored_values": shown_values(chosen, ignored),
             "pairs": described,
@@ -194,12 +196,15 @@ def _class_pixels(
 def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) -> tuple[list, str]:
     """The split of each pair; those of the report before stay unless the choices about the split changed."""
     names = [pair.name for pair in pairs]
-    given = [pair.given_split for pair in pairs]
+    given: list[Split | None] = [pair.given_split for pair in pairs]
     groups = sequences.group_by_sequence(names) if choices.grouping == "sequence" else None
     kept = ("valid_fraction", "seed", "grouping")
     is_kept = before is not None and all(getattr(before.choices, key) == getattr(choices, key) for key in kept)
-    sides = {(pair.image, pair.page): pair.split for pair in before.pairs} if before is not None and is_kept else {}
-    existing = {pair.name: sides[pair.image, pair.page] for pair in pairs if (pair.image, pair.page) in sides}
+    stored = before.pairs if before is not None and is_kept else []
+    sides: dict[tuple[str, int], Split] = {(pair.image, pair.page): pair.split for pair in stored}
+    existing: dict[str, Split] = {
+        pair.name: sides[pair.image, pair.page] for pair in pairs if (pair.image, pair.page) in sides
+    }
     try:
         found = split.assign(
             names,

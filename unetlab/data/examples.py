@@ -11,7 +11,6 @@ import numpy as np
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.data.labels import masks
-from unetlab.data.labels.class_files import ClassFile, is_class_file, read_class_file
 from unetlab.data.labels.classes import choose_background, class_infos
 from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey
 from unetlab.data.manifest import ClassInfo, Pair
@@ -68,13 +67,6 @@ def compare(data: DataSet, reading: Reading, classes: Sequence[ClassInfo], *, co
         )
         for index in sorted(chosen)
     ]
-
-
-def class_file_of(data: DataSet) -> ClassFile | None:
-    """The class names that lie beside the pictures; None where there are none, or they came with annotations."""
-    paths = sorted(path for path in (data.folder / "originals").rglob("*") if is_class_file(path.name))
-    found = (read_class_file(path) for path in paths)
-    return next((class_file for class_file in found if class_file is not None), None)
 
 
 def _telling(pair: Pair) -> tuple[bool, int, int]:

@@ -1,12 +1,10 @@
 """The job `import`: copies, examines, and commits where that was asked for. Called by worker.py; no torch."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from unetlab import files
 from unetlab.config import ImportOptions
 from unetlab.data import changes, importing
 from unetlab.data.dataset import datasets_folder
@@ -46,9 +44,6 @@ def run_import(
         raise DataError(
             "The memory of this machine ran out while the pictures were read. Free some, or import fewer at a time."
         ) from None
-    finally:
-        if options.removes_sources:
-            _remove_uploads(_sources(options))
     is_staging = options.folder.startswith(importing.STAGING_PREFIX)
     if is_staging and options.name is not None and all(found.severity != "error" for found in manifest.findings):
         with importing.working_on(folder):
@@ -81,18 +76,6 @@ def _next_report(folder: Path, options: ImportOptions, progress: importing.Progr
 
 def _sources(options: ImportOptions) -> tuple[list[Path], Path | None]:
     return [Path(source) for source in options.sources], Path(options.masks) if options.masks else None
-
-
-def _remove_uploads(given: tuple[list[Path], Path | None]) -> None:
-    """Deletes sources that lie in the workspace, as uploads do: anything else is somebody's own and stays."""
-    sources, masks = given
-    for source in [*sources, masks] if masks else sources:
-        if files.home() not in source.resolve().parents:
-            continue
-        if source.is_dir():
-            shutil.rmtree(source, ignore_errors=True)
-        else:
-            source.unlink(missing_ok=True)
 
 
 def _check_choices(options: ImportOptions) -> None:

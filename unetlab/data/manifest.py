@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.masks import Reading
 from unetlab.data.names.file_names import Split
 
@@ -113,6 +114,7 @@ class Manifest(BaseModel):
     std: list[float] = []
     classes: list[ClassInfo] = []
     reading: Reading | None = None
+    class_file: ClassFile | None = None  # names that came with the files
     ignored_pixels: int = 0
     ignored_values: list[int | str] = []
     pairs: list[Pair] = []

@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unetlab.data.dataset import DataSet, open_folder
 from unetlab.data.intake import sources
@@ -149,18 +148,8 @@ def _take_upload(key: str, box: Box) -> None:
     except UnetlabError as error:
         st.session_state["problem"] = str(error)
     finally:
-        _let_go(dropped)
+        state.let_go(dropped)
         st.session_state["upload-turn"] += 1
-
-
-def _let_go(dropped: list[Any]) -> None:
-    """Frees uploaded bytes, which Streamlit would keep until the session ends. Private API, hence so careful."""
-    try:
-        context = get_script_run_ctx()
-        for file in dropped:
-            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)  # type: ignore[union-attr]
-    except AttributeError:
-        pass
 
 
 def _take_path() -> None:

@@ -137,7 +137,6 @@ def begin(sources: Sequence[Path], masks: Path | None) -> None:
         name=None,  # stops after the report
         choices={},
         reading=None,
-        removes_sources=False,  # a later drop is looked at together with this one
     )
     run = jobs.start(RunConfig(kind="import", dataset="", importing=options), name=_stem_of(options))
     st.session_state["import"] = Import(run.id, folder.name)

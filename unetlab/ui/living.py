@@ -122,15 +122,8 @@ def _left_out(data: DataSet) -> None:
             icon=":material/undo:",
             key="bring-back",
             on_click=state.attempt,
-            args=(_bring_back, data, returning or excluded),
+            args=(changes.revise, data.folder, {"included": returning or excluded}),
         )
-
-
-def _bring_back(data: DataSet, returning: Sequence[str]) -> None:
-    staying = [file for file in data.manifest.choices.excluded if file not in returning]
-    changes.revise(data.folder, {"excluded": None})  # a list of choices can be added to, or emptied
-    if staying:
-        changes.revise(data.folder, {"excluded": staying})
 
 
 def _export(data: DataSet) -> None:

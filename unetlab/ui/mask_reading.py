@@ -119,7 +119,7 @@ def _choice(data: DataSet) -> None:
 
 @st.cache_data(max_entries=4, show_spinner="Counting mask values")
 def _survey(version: tuple, _data: DataSet) -> tuple[Survey, ClassFile | None]:
-    return changes.survey_of(_data), examples.class_file_of(_data)
+    return changes.survey_of(_data), _data.manifest.class_file
 
 
 def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None, data: DataSet) -> Reading | None:

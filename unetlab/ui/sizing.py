@@ -95,7 +95,7 @@ def _effect(version: tuple, image_size: int, size_mode: Any, _data: DataSet) -> 
     places = np.unique(np.linspace(0, len(_data.manifest.pairs) - 1, MAX_MASKS).round().astype(int)).tolist()
     masks = [_data.mask(index) for index in places]
     found = shrinking.effect(
-        masks, image_size=image_size, size_mode=size_mode, ignore=IGNORE, background=_data.background
+        masks, image_size=image_size, size_mode=size_mode, ignore=IGNORE, background=_data.background, neighbours=8
     )
     objects = [(mask != IGNORE) & (mask != _data.background) for mask in masks]
     if size_mode != "resize":

@@ -199,14 +199,14 @@ def test_huge_text_files_are_left_out_and_said(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_read_is_left_out_and_said(tmp_path, monkeypatch):
     drop = dropped(tmp_path / "drop", "1.png", "2.png")
-    copyfile = shutil.copyfile
+    copy_content = sources.copy_content
 
     def refuse(source, target):
-        copyfile(source, target)
+        copy_content(source, target)
         if source.name == "2.png":
             raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(shutil, "copyfile", refuse)
+    monkeypatch.setattr(sources, "copy_content", refuse)
     staged = stage([drop], into=tmp_path / "staged")
     assert (staged.images, staged.ignored) == (["1.png"], ["2.png"])
     assert files_below(tmp_path / "staged") == ["1.png"]
@@ -244,7 +244,7 @@ def test_a_disk_that_fills_up_is_said(tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(sources, "copy_content", full)
     with pytest.raises(DataError, match="is full"):
         stage([dropped(tmp_path / "drop", "1.png")], into=tmp_path / "staged")
 

@@ -5,6 +5,7 @@ Nothing hostile gets through: names never leave the folder, archives are capped,
 
 import errno
 import io
+import os
 import re
 import shutil
 import zipfile
@@ -190,13 +191,27 @@ def _copy(into: Path, copy: Copy) -> bool:
     """True when the file is there; False when it cannot be read, and then nothing is left of it."""
     target = into / copy.name
     try:
-        shutil.copyfile(copy.path, target)
+        copy_content(copy.path, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_is_full(into) from error
         target.unlink(missing_ok=True)
         return False
     return True
+
+
+def copy_content(source: Path, target: Path) -> None:
+    """As shutil.copyfile, which takes up to twice as long on ext4: there the file grows write by write."""
+    if not (hasattr(os, "posix_fallocate") and hasattr(os, "sendfile")):
+        shutil.copyfile(source, target)
+        return
+    with open(source, "rb") as read, open(target, "wb") as written:
+        size, done = os.fstat(read.fileno()).st_size, 0
+        if size:
+            os.posix_fallocate(written.fileno(), 0, size)
+        while sent := os.sendfile(written.fileno(), read.fileno(), done, CHUNK):
+            done += sent
+        written.truncate(done)  # it may have shrunk meanwhile
 
 
 def _size(num_bytes: float) -> str:
