@@ -56,6 +56,29 @@ def test_a_damaged_manifest_is_refused_readably(binary_set, home):
         open_dataset("cells")
 
 
+def test_a_set_of_the_first_schema_is_read_with_its_splits_and_decisions(three_classes, home):
+    folder = home / "datasets" / "cells"
+    update_classes("cells", names={1: "rim"}, ignored=2)
+    changes.revise(folder, {"seed": 5})
+    before = open_dataset("cells").manifest
+    old = before.model_dump(mode="json")
+    for key in ("choices", "findings", "layout", "version", "class_file"):
+        old.pop(key)
+    for pair in old["pairs"]:
+        for key in ("image_key", "mask_key", "class_pixels", "given_split", "page", "mask_page"):
+            pair.pop(key)
+    for pair in old["pairs"]:  # as no seed would have it
+        pair["split"] = "valid" if pair["name"] in "02" else "train"
+    old |= {"schema_version": 1, "valid_fraction": 0.2, "seed": 5, "problems": [], "pixels_hash": "x"}
+    (folder / "manifest.json").write_text(json.dumps(old))
+    shutil.rmtree(folder / "cache")
+    after = open_dataset("cells").manifest
+    assert [pair.split for pair in after.pairs] == ["valid", "train", "valid", "train", "train"]
+    same = {"classes", "low", "high", "mean", "std", "created"}
+    assert after.model_dump(include=same) == before.model_dump(include=same)
+    assert open_dataset("cells").manifest == after
+
+
 def test_opening_reads_the_manifest_only(binary_set, home):
     import_dataset([binary_set], name="cells")
     shutil.rmtree(home / "datasets" / "cells" / "cache")

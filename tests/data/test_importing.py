@@ -144,9 +144,10 @@ def test_an_import_that_is_killed_leaves_no_half_set(binary_set, home):
     assert done.returncode == -signal.SIGKILL
     (left,) = leftovers()
     assert left.startswith(importing.STAGING_PREFIX)
-    assert sweep_staging() == 0  # its owner might be about to start
-    os.utime(datasets_folder() / left, (time.time() - 100,) * 2)
+    starting = staging_folder()  # its worker has not begun yet
     assert sweep_staging() == 1
+    assert leftovers() == [starting.name]
+    discard(starting)
     assert leftovers() == []
 
 

@@ -57,7 +57,8 @@ def add_files(
     """
     arriving = staging_folder(root=folder.parent)
     try:
-        stage_into(arriving, sources, masks=masks, progress=progress)
+        with working_on(arriving):
+            stage_into(arriving, sources, masks=masks, progress=progress)
         with working_on(folder):
             merged = _merge(arriving, folder)
         try:

@@ -10,6 +10,7 @@ import shutil
 import uuid
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,9 +18,10 @@ from pydantic import ValidationError
 from unetlab import files
 from unetlab.data import cache, filling, geometry
 from unetlab.data.describing import to_channels
+from unetlab.data.inspection import make_report
 from unetlab.data.labels import masks
 from unetlab.data.labels.masks import IGNORE, Reading
-from unetlab.data.manifest import SCHEMA_VERSION, ClassInfo, Manifest, Pair
+from unetlab.data.manifest import SCHEMA_VERSION, Choices, ClassInfo, Manifest, Pair
 from unetlab.errors import DataError
 
 __all__ = [
@@ -152,7 +154,8 @@ def open_folder(folder: Path, *, version: str | None = None) -> DataSet:
                 f"Data set '{folder.name}' was written by a newer unetlab (schema {number}; this one reads up to "
                 f"{SCHEMA_VERSION}). Update unetlab."
             )
-        return DataSet(folder, Manifest.model_validate(stored))
+        manifest = Manifest.model_validate(stored)
+        return DataSet(folder, manifest if number == SCHEMA_VERSION else _upgraded(folder, manifest, stored))
     except FileNotFoundError:
         raise DataError(
             f"Data set '{folder.name}' has no version {version}: it was deleted and imported again since then."
@@ -183,6 +186,16 @@ def delete_dataset(name: str, *, root: Path | None = None) -> None:
     leaving = parent / f".deleted-{uuid.uuid4().hex}"
     os.rename(folder, leaving)  # gone at once, also when removing its files takes long or fails
     shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _upgraded(folder: Path, manifest: Manifest, stored: dict[str, Any]) -> Manifest:
+    """A set of schema 1 examined again, with the decisions it holds; splits and intensities stay."""
+    kept = {key: stored[key] for key in ("valid_fraction", "seed")}
+    manifest.choices = Choices(reading=manifest.reading, **kept)
+    files.write_atomic(folder / "manifest.json", manifest.model_dump_json(indent=1))
+    upgraded = make_report(folder)
+    store_version(folder, upgraded)
+    return upgraded
 
 
 def store_version(folder: Path, manifest: Manifest) -> None:

@@ -39,7 +39,7 @@ __all__ = [
 
 STAGING_PREFIX = ".staging-"
 FORGOTTEN_S = 24 * 3600  # a report that nobody came back to
-HALF_WAY_S = 60.0  # a folder without a report and without an owner: a worker needs seconds to start and take it
+NOT_BEGUN_S = 60.0  # an empty folder waits for its worker, which needs seconds to start and take it
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total); what it raises cancels
 
@@ -161,9 +161,9 @@ def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S)
             continue
         try:
             with working_on(folder):
-                has_report = (folder / "manifest.json").exists()
                 age_s = time.time() - folder.stat().st_mtime
-                if age_s > (forgotten_s if has_report else HALF_WAY_S):
+                has_report, is_begun = (folder / "manifest.json").exists(), (folder / "originals").exists()
+                if age_s > (forgotten_s if has_report else 0 if is_begun else NOT_BEGUN_S):
                     leftovers.append(folder)
         except DataError:
             continue
