@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -344,23 +345,24 @@ def test_void_becomes_ignored_pixels(make_set):
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(make_set, monkeypatch):
-    """At any time a handful of decoded pictures exist, whatever the number of pairs."""
-    alive, most = 0, 0
-    real = filling._decode_file
+    """At any time a thread holds one decoded picture, whatever the number of pairs; what it returns are keys."""
+    alive, most, lock = 0, 0, threading.Lock()
+    real = filling._decode_page
 
-    def counting(item, **more):
+    def counting(*arguments):
         nonlocal alive, most
-        alive += 1
-        most = max(most, alive)
-        return real(item, **more)
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        try:
+            outcome = real(*arguments)
+            assert all(isinstance(part, str | bool) for part in outcome)
+            return outcome
+        finally:
+            with lock:
+                alive -= 1
 
-    monkeypatch.setattr(filling, "_decode_file", counting)
-
-    def progress(phase, done, total):
-        nonlocal alive
-        if phase == "decoding":
-            alive -= 1
-
-    masks = {f"{number}.png": np.array([[0, 255]], np.uint8) for number in range(60)}
-    import_dataset([make_set(masks)], name="cells", progress=progress)
-    assert most <= 10
+    monkeypatch.setattr(filling, "_decode_page", counting)
+    masks = {f"{number}.png": np.array([[0, 255 - number]], np.uint8) for number in range(60)}
+    import_dataset([make_set(masks)], name="cells")
+    assert 0 < most <= 2

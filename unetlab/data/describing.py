@@ -11,6 +11,7 @@ from unetlab.data.cache import Facts, Store
 from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
 from unetlab.data.decoding import Progress
+from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
 from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.classes import choose_background, class_infos, shown_values
@@ -20,7 +21,6 @@ from unetlab.data.labels.surveys import Survey
 from unetlab.data.manifest import Choices, Finding, Fix, Manifest, Pair
 from unetlab.data.names.name_words import Split
 from unetlab.data.readers.facts import ImageFacts
-from unetlab.data.readers.images import in_order
 from unetlab.errors import DataError
 
 SAMPLED_IMAGES, SAMPLED_PIXELS = 256, 16_384  # of deep pictures: percentiles settle long before that
@@ -187,7 +187,7 @@ def _class_pixels(
         return np.bincount(ids.ravel(), minlength=256)[: len(reading.groups)].tolist()
 
     found = []
-    for done, counts in enumerate(in_order(count, pairs), start=1):
+    for done, counts in enumerate(in_order(count, pairs, chunk=32), start=1):
         found.append(counts)
         progress("counting classes", done, len(pairs))
     return found

@@ -16,14 +16,17 @@ import numpy as np
 from unetlab import files
 from unetlab.data import cache
 from unetlab.data.cache import Entry, Facts
+from unetlab.data.in_threads import in_order
 from unetlab.data.labels.masks import measure_mask
 from unetlab.data.raster_file import RasterFile
 from unetlab.data.readers.facts import ImageFacts, MaskFacts, Raster
-from unetlab.data.readers.images import in_order, read_image, read_mask
+from unetlab.data.readers.images import read_image, read_mask
 from unetlab.data.readers.measures import measure_image
 from unetlab.errors import UnreadableFile
 
 REPLACED = "replaced"  # folder of files that gave way to newer ones of the same name, by their digest
+
+CHUNK = 8  # files that a thread decodes in one go
 
 Role = Literal["image", "mask"]
 
@@ -65,7 +68,9 @@ def fill(folder: Path, wanted: Iterable[Wanted], *, progress: Callable[[int, int
     try:
         with closing(_Shard(building)) as shard:
             decode = partial(_decode_file, folder=folder, seen=seen, known=known, shard=shard)
-            with closing(in_order(decode, pages.items())) as results:  # its threads end before the shard closes
+            with closing(
+                in_order(decode, pages.items(), chunk=CHUNK)
+            ) as results:  # its threads end before the shard closes
                 for done, ((file, role), found) in enumerate(results, start=1):
                     for page, outcome in found.items():
                         target = filled.keys if outcome.is_key else filled.failures

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+from unetlab.data.in_threads import in_order
 from unetlab.data.readers import images
-from unetlab.data.readers.images import in_order, read_header, read_image, read_mask
+from unetlab.data.readers.images import read_header, read_image, read_mask
 from unetlab.errors import UnreadableFile
 
 GREY = np.arange(60, dtype=np.uint8).reshape(6, 10)

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from unetlab.data.in_threads import in_order
 from unetlab.data.intake.lists import MAX_LIST_BYTES, is_list
 from unetlab.data.labels.class_files import is_class_file
 from unetlab.data.names.file_names import is_junk
-from unetlab.data.readers.images import in_order, is_picture
+from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError, UnetlabError, UnreadableFile
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")

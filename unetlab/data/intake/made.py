@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from unetlab import files
+from unetlab.data.in_threads import in_order
 from unetlab.data.intake.annotations import (
     Coco,
     Outlined,
@@ -35,7 +36,7 @@ from unetlab.data.intake.annotations import (
 from unetlab.data.names.file_names import natural_key
 from unetlab.data.names.picture_names import PictureNames, some_of
 from unetlab.data.readers.facts import Raster
-from unetlab.data.readers.images import in_order, read_header, read_mask
+from unetlab.data.readers.images import read_header, read_mask
 from unetlab.errors import DataError, UnetlabError, UnreadableFile
 
 __all__ = ["Coco", "Made", "Outlined", "draw_coco", "make_masks", "read_coco", "read_labelme", "union", "unite"]

@@ -17,11 +17,12 @@ from typing import IO, Literal
 
 from PIL import Image
 
+from unetlab.data.in_threads import in_order
 from unetlab.data.intake.archives import CHUNK, disk_is_full, extract, safe_part, unpack
 from unetlab.data.intake.copy_plan import UNREADABLE, Copy, Plan, plan_copies
 from unetlab.data.intake.lists import is_list
 from unetlab.data.labels.class_files import is_class_file
-from unetlab.data.readers.images import FORMATS, in_order, is_picture
+from unetlab.data.readers.images import FORMATS, is_picture
 from unetlab.errors import DataError
 
 __all__ = ["Needed", "Staged", "extract", "measure", "need_space", "safe_name", "save_upload", "stage"]
@@ -179,7 +180,7 @@ def _head(archive: Path, entry: zipfile.ZipInfo) -> IO[bytes]:
 
 def _written(plan: Plan, into: Path) -> Iterator[str]:
     """Names of files as they are written, in the plan's order, on two cores."""
-    for copy, is_copied in zip(plan.copies, in_order(partial(_copy, into), plan.copies), strict=True):
+    for copy, is_copied in zip(plan.copies, in_order(partial(_copy, into), plan.copies, chunk=16), strict=True):
         if not is_copied:
             plan.leave_out(copy.name, UNREADABLE)
         yield copy.name

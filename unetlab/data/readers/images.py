@@ -7,14 +7,12 @@ import logging
 import os
 import re
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal
 
 import imagecodecs
 import numpy as np
@@ -39,8 +37,6 @@ GREY_MODES = frozenset({"1", "L", "LA", "La"})
 DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 
 Use = Literal["picture", "mask"]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -99,27 +95,6 @@ def read_header(path: Path) -> Header:
                 height, width = width, height
             bits = 32 if picture.mode == "F" else 16 if picture.mode in DEEP_MODES or _deep_png_mode(picture) else 8
             return Header(height, width, _num_channels(picture), bits, 1)
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 2
-) -> Generator[Result, None, None]:
-    """`function` of each item, in the items' order, computed in threads (Pillow decodes outside the GIL).
-
-    At most four results a worker wait in memory, however many items there are.
-    """
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _read(path: Path, content: bytes | None, page: int, use: Use) -> Raster:
