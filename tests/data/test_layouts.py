@@ -23,6 +23,7 @@ from tests.data.drops import (
     save,
     write,
 )
+from unetlab.data import changes
 from unetlab.data.dataset import IGNORE, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.errors import DataError
@@ -262,6 +263,46 @@ CASES = [
     Drop("no masks", pairs_named("a/{n}.png", "b/x{n}.png", label=photo, count=3), refused="No picture has a mask"),
     Drop("one pair", pairs_named("images/{n}.png", "masks/{n}.png", count=1), refused="at least 2"),
 ]
+
+
+def exif_turned(folder: Path, orientation: int, undo: Image.Transpose, *, is_mask_raw: bool) -> None:
+    """Photographs stored turned, with the tag that turns them back; masks as shown, or as stored."""
+    for number in range(6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        (folder / "images").mkdir(exist_ok=True)
+        Image.fromarray(photo(number)).transpose(undo).save(folder / "images" / f"{number}.jpg", exif=exif)
+        mask = Image.fromarray(binary(number))
+        save(folder / "masks" / f"{number}.png", np.asarray(mask.transpose(undo) if is_mask_raw else mask))
+
+
+def test_masks_drawn_on_pictures_as_stored_are_turned_with_them(tmp_path: Path):
+    exif_turned(tmp_path, 6, Image.Transpose.ROTATE_90, is_mask_raw=True)
+    manifest = import_dataset([tmp_path], name="set")
+    assert "mask-turned-too" in {finding.code for finding in manifest.findings}
+    data = open_dataset("set")
+    assert all(np.array_equal(data.mask(index), plain(index)) for index in range(6))
+
+
+@pytest.mark.parametrize("is_mask_raw", [False, True])
+def test_where_sizes_cannot_tell_one_click_turns_the_masks(tmp_path: Path, is_mask_raw: bool):
+    exif_turned(tmp_path, 3, Image.Transpose.ROTATE_180, is_mask_raw=is_mask_raw)
+    manifest = import_dataset([tmp_path], name="set")
+    (told,) = (finding for finding in manifest.findings if finding.code == "exif-rotation")
+    if is_mask_raw:
+        before = manifest.content_hash
+        assert changes.revise(open_dataset("set").folder, told.fixes[0].change).content_hash != before
+    data = open_dataset("set")
+    assert all(np.array_equal(data.mask(index), plain(index)) for index in range(6))
+
+
+def test_validation_pictures_alone_are_divided(tmp_path: Path):
+    for number in range(10):
+        save(tmp_path / "images" / "val" / f"{number}.png", photo(number))
+        save(tmp_path / "masks" / "val" / f"{number}.png", binary(number))
+    manifest = import_dataset([tmp_path], name="set")
+    assert [pair.split for pair in manifest.pairs].count("valid") == 2
+    assert not manifest.is_given_split
 
 
 def test_there_are_forty_layouts_and_more_each_of_its_own_name():

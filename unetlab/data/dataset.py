@@ -22,6 +22,7 @@ from unetlab.data.inspection import make_report
 from unetlab.data.labels import masks
 from unetlab.data.labels.masks import IGNORE, Reading
 from unetlab.data.manifest import SCHEMA_VERSION, Choices, ClassInfo, Manifest, Pair
+from unetlab.data.readers.pixels import upright
 from unetlab.errors import DataError
 
 __all__ = [
@@ -91,6 +92,7 @@ class DataSet:
         pair = self.manifest.pairs[index]
         palette = self._store.entries[pair.mask_key].palette
         ids = masks.apply(self.reading, self._store.pixels(pair.mask_key), palette)
+        ids = upright(ids[:, :, None], pair.mask_orientation)[:, :, 0]
         return geometry.resize_mask(ids, (pair.height, pair.width))
 
     def class_pixels(self, split: str) -> np.ndarray:

@@ -42,7 +42,9 @@ def decode_pairs(
             entry = store.entries[image_key]
             keys = {"image_key": image_key, "mask_key": mask_key}
             usable.append(pair.model_copy(update=keys | {"height": entry.height, "width": entry.width}))
-    return _that_go_together(usable, store, findings), store, store.facts()
+    facts = store.facts()
+    usable = _turned(usable, store, facts, choices, findings)
+    return _that_go_together(usable, store, findings), store, facts
 
 
 def _wanted(pairs: Sequence[Pair]) -> list[Wanted]:
@@ -112,12 +114,52 @@ def _unreadable(failed: dict[str, str]) -> list[Finding]:
     return found
 
 
+def _turned(
+    pairs: Sequence[Pair], store: Store, facts: dict[str, Facts], choices: Choices, findings: list[Finding]
+) -> list[Pair]:
+    """Pairs whose pictures carry an EXIF rotation: their masks may have been drawn on the picture as stored.
+
+    Where the sizes tell, the mask is turned with its picture; where they cannot, a person is asked.
+    """
+    found, turned, doubtful = [], [], []
+    for pair in pairs:
+        orientation, mask = facts[pair.image_key].orientation, store.entries[pair.mask_key]  # type: ignore[union-attr]
+        size, mask_size = (pair.height, pair.width), (mask.height, mask.width)
+        is_as_stored = orientation > 4 and size != mask_size == size[::-1]
+        if orientation > 1 and (is_as_stored or choices.turns_masks):
+            pair = pair.model_copy(update={"mask_orientation": orientation})
+            turned.append(pair.image)
+        elif orientation > 1 and (orientation < 5 or pair.height == pair.width):
+            doubtful.append(pair.image)
+        found.append(pair)
+    if turned:
+        back = (
+            [Fix(label="Leave those masks as they are", change={"turns_masks": False})] if choices.turns_masks else []
+        )
+        message = f"{len(turned)} pictures carry an EXIF rotation, and their masks were drawn before it: turned alike."
+        findings.append(Finding(code="mask-turned-too", severity="info", message=message, files=turned, fixes=back))
+    if doubtful:
+        message = f"{len(doubtful)} pictures carry an EXIF rotation, and are shown upright ({doubtful[0]}, ...)."
+        findings.append(
+            Finding(
+                code="exif-rotation",
+                message=message,
+                effect="Masks that were drawn on the pictures as stored would lie the wrong way round.",
+                advice="Look at the overlays; if they do, turn the masks too.",
+                files=doubtful,
+                fixes=[Fix(label="Turn the masks too", change={"turns_masks": True})],
+            )
+        )
+    return found
+
+
 def _that_go_together(pairs: list[Pair], store: Store, findings: list[Finding]) -> list[Pair]:
     """Pairs of fitting sizes and of one number of channels; grey and RGB go together."""
     sizes = []
     for pair in pairs:
         mask = store.entries[pair.mask_key]
-        sizes.append((pair.image, pair.mask, (pair.height, pair.width), (mask.height, mask.width)))
+        mask_size = (mask.width, mask.height) if pair.mask_orientation > 4 else (mask.height, mask.width)
+        sizes.append((pair.image, pair.mask, (pair.height, pair.width), mask_size))
     fitting, found = check_sizes(sizes)
     findings += found
     pairs = [pairs[place] for place in fitting]

@@ -78,7 +78,7 @@ def describe(
         pair.model_copy(update={"split": side, "class_pixels": count})
         for pair, side, count in zip(pairs, splits, counts, strict=True)
     ]
-    is_given = any(pair.given_split in ("valid", "test") for pair in pairs)
+    is_given = any(side in ("valid", "test") for side in split.to_keep([pair.given_split for pair in pairs]))
     known = {finding.code for finding in findings}
     audited = audit(
         described,
@@ -112,7 +112,7 @@ def content_hash(pairs: Sequence[Pair], reading: Reading) -> str:
     """One hash over all pixels, their classes and the split: equal hashes mean scores that can be compared."""
     words = {"key": True, "meaning": True, "reasons": True, "palette_name": True}  # they change no score, nor do names
     classes = reading.model_dump(exclude={**words, "groups": {"__all__": {"name"}}, "ignored": {"name"}})
-    rows = [(pair.image_key, pair.mask_key, pair.split) for pair in pairs]
+    rows = [(pair.image_key, pair.mask_key, pair.mask_orientation, pair.split) for pair in pairs]
     return hashlib.sha256(json.dumps([rows, classes], sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -196,7 +196,7 @@ def _class_pixels(
 def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) -> tuple[list, str]:
     """The split of each pair; those of the report before stay unless the choices about the split changed."""
     names = [pair.name for pair in pairs]
-    given: list[Split | None] = [pair.given_split for pair in pairs]
+    given = split.to_keep([pair.given_split for pair in pairs])
     groups = sequences.group_by_sequence(names) if choices.grouping == "sequence" else None
     kept = ("valid_fraction", "seed", "grouping")
     is_kept = before is not None and all(getattr(before.choices, key) == getattr(choices, key) for key in kept)

@@ -44,6 +44,7 @@ class Pair(BaseModel):
     mask_key: str = ""
     page: int = 0
     mask_page: int = 0
+    mask_orientation: int = 1  # EXIF orientation of the picture that its mask needs too
     class_pixels: list[int] = []  # pixels of class 0 to K-1 in the mask
 
     @property
@@ -84,6 +85,7 @@ class Choices(BaseModel):
     apart: list[tuple[str, str]] = []  # pairs that were made by name and are none
     excluded: list[str] = []  # pictures that are left out
     is_swapped: bool = False  # pictures were dropped as masks, masks as pictures
+    turns_masks: bool = False  # masks were drawn on pictures as stored, before their EXIF rotation
     mask_kind: str | None = None  # which file is the mask, where several belong to a picture
     pages: Pages | None = None  # what to do with files of several pages
     grouping: Literal["none", "sequence"] = "none"  # keep neighbouring frames on one side of the split

@@ -65,6 +65,16 @@ def assign(
     return [splits[name] for name in names]
 
 
+def to_keep(given: Sequence[Split | None]) -> list[Split | None]:
+    """The splits that folders or lists give, as far as they can be kept.
+
+    Where there are only validation pictures (one part of a large set was downloaded), they are divided anew.
+    """
+    if "train" in given or None in given:
+        return list(given)
+    return [None if side == "valid" else side for side in given]
+
+
 def _sides(splits: Mapping[str, Split], groups: Mapping[str, str]) -> dict[str, Split]:
     """The side of each group that has settled names: that of most of them."""
     counts: dict[str, Counter[Split]] = defaultdict(Counter)

@@ -26,6 +26,7 @@ class Raster(NamedTuple):
     is_lossy: bool = False
     palette: tuple[int, ...] = ()  # masks of mode P: colour 0xRRGGBB of each index
     num_invalid: int = 0  # NaN or infinite values, read as 0
+    orientation: int = 1  # the EXIF orientation that was applied to make it upright
 
 
 class ImageFacts(BaseModel):
@@ -40,6 +41,7 @@ class ImageFacts(BaseModel):
     mean: list[float]
     std: list[float]
     num_invalid: int = 0  # NaN or infinite values, read as 0
+    orientation: int = 1  # EXIF; applied already
     num_levels: int  # distinct intensities, the largest count over channels (of a sample where bits > 8)
     thumb: str  # base64 of 16x16 uint8: grey, area-averaged, stretched to the picture's own range
 

@@ -150,7 +150,7 @@ def _raster(picture: Image.Image, source: BinaryIO, name: str, use: Use) -> Rast
     else:
         samples = samples[:, :, :-1] if samples.shape[2] in (2, 4) else samples
         values, num_invalid = picture_values(samples)
-    return Raster(values, mode, palette=palette, num_invalid=num_invalid)
+    return Raster(values, mode, palette=palette, num_invalid=num_invalid, orientation=orientation)
 
 
 def _wanted_mode(picture: Image.Image, use: Use) -> str:

@@ -38,6 +38,7 @@ def measure_image(raster: Raster) -> ImageFacts:
         mean=mean,
         std=std,
         num_invalid=raster.num_invalid,
+        orientation=raster.orientation,
         num_levels=int(max(num_levels)),
         thumb=_thumb(pixels, min(low), max(high)),
     )
