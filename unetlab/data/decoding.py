@@ -8,6 +8,7 @@ from pathlib import Path
 from unetlab.data import cache, filling
 from unetlab.data.cache import Facts, Store
 from unetlab.data.checks.audit import check_sizes
+from unetlab.data.checks.findings import listed
 from unetlab.data.filling import Wanted
 from unetlab.data.manifest import Choices, Finding, Fix, Pages, Pair
 from unetlab.data.names.file_names import natural_key
@@ -133,17 +134,21 @@ def _turned(
             doubtful.append(pair.image)
         found.append(pair)
     if turned:
-        back = (
-            [Fix(label="Leave those masks as they are", change={"turns_masks": False})] if choices.turns_masks else []
+        back = Fix(label="Leave those masks as they are", change={"turns_masks": False})
+        findings.append(
+            Finding(
+                code="mask-turned-too",
+                severity="info",
+                message=f"{_rotated(turned)}; their masks were drawn before it and are turned alike.",
+                files=turned,
+                fixes=[back] if choices.turns_masks else [],
+            )
         )
-        message = f"{len(turned)} pictures carry an EXIF rotation, and their masks were drawn before it: turned alike."
-        findings.append(Finding(code="mask-turned-too", severity="info", message=message, files=turned, fixes=back))
     if doubtful:
-        message = f"{len(doubtful)} pictures carry an EXIF rotation, and are shown upright ({doubtful[0]}, ...)."
         findings.append(
             Finding(
                 code="exif-rotation",
-                message=message,
+                message=f"{_rotated(doubtful)}, and are shown upright.",
                 effect="Masks that were drawn on the pictures as stored would lie the wrong way round.",
                 advice="Look at the overlays; if they do, turn the masks too.",
                 files=doubtful,
@@ -151,6 +156,10 @@ def _turned(
             )
         )
     return found
+
+
+def _rotated(names: Sequence[str]) -> str:
+    return f"Pictures carry an EXIF rotation ({len(names)}: {listed(names, 3)})"
 
 
 def _that_go_together(pairs: list[Pair], store: Store, findings: list[Finding]) -> list[Pair]:
