@@ -46,6 +46,7 @@ def data_import(
 ) -> None:
     """Import image/mask pairs; all of them or nothing. What was proposed and decided is in the answer."""
     importing.free_folder(name)  # before a worker is started
+    importing.sweep_staging()
     values = {"valid_fraction": valid_fraction, "pages": pages, "mask_kind": mask_kind, "is_swapped": swap or None}
     choices = checked(values)
     folder = importing.staging_folder()

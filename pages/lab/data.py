@@ -2,11 +2,9 @@
 
 import streamlit as st
 
-from unetlab import files
 from unetlab.ui import bringing, incoming, report, state
 
 st.title("Data")
-incoming.sweep(str(files.home()))
 stored, found = state.chosen_dataset(), incoming.current()
 view = incoming.BRING
 if stored is not None:

@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from unetlab import files
 from unetlab.runs import devices, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, state
+from unetlab.ui import charts, incoming, state
 
 POLL_S = 5
 GB = 1e9
@@ -36,6 +37,7 @@ def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
 
 def draw() -> None:
     """The sidebar, and a problem from the last click at the top of the page."""
+    incoming.sweep(str(files.home()))
     # a page cannot change a choice that stands above it, so it leaves a word and the choice is changed here
     for word, key in (("next-dataset", "dataset"), ("next-run", "run")):
         if word in st.session_state:
