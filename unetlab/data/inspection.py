@@ -5,6 +5,7 @@ again after every decision; nothing is decoded twice.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,16 @@ from unetlab import files
 from unetlab.data.decoding import Progress, decode_pairs
 from unetlab.data.describing import describe
 from unetlab.data.gathering import Gathered, gather
+from unetlab.data.intake.archives import is_archive, is_unknown_archive
 from unetlab.data.manifest import Choices, Finding, Manifest
+from unetlab.data.names.file_names import is_junk
+from unetlab.data.readers.images import is_picture
 
 SEVERITIES = ("error", "warning", "info")
 MAX_REASONS = 3
+MAX_ENDINGS = 2
+NO_PICTURES = (".md", ".pdf", ".html", ".py", ".ipynb", ".yaml", ".yml")
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # scan.nii.gz ends in .nii.gz
 
 
 class Arrival(BaseModel):
@@ -160,8 +167,26 @@ def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Fin
     return Finding(
         code="no-pairs",
         severity="error",
-        message=f"No picture has a mask. Pictures: {images}. Masks: {masks}.",
+        message=f"No picture has a mask. Pictures: {images}. Masks: {masks}.{_unread(pairing.ignored_files)}",
         advice="Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same "
         "name with a word such as mask, label, gt or seg before or after it (1.png and 1_mask.png). Other pairs can be "
         "made by hand.",
     )
+
+
+def _unread(ignored: Sequence[str]) -> str:
+    """A sentence on the commonest endings of files that may be pictures but are not read; "" without any."""
+    known = (is_junk, is_picture, is_archive, is_unknown_archive)
+    suffixes = [Path(name.lower()).suffixes for name in ignored if not any(is_known(name) for is_known in known)]
+    endings = Counter("".join(each[-2:] if each[-1] in PACKED else each[-1:]) for each in suffixes if each)
+    for ending in NO_PICTURES:
+        endings.pop(ending, None)
+    if endings[".txt"] == 1:  # a list or a note: outlines come in one text a picture
+        endings.pop(".txt")
+    told = [
+        f"{count} file{'s' if count > 1 else ''} ending in {ending}"
+        for ending, count in endings.most_common(MAX_ENDINGS)
+    ]
+    is_one = len(told) == 1 and endings.total() == 1
+    what = "is not read: export it" if is_one else "are not read: export them"
+    return f" {' and '.join(told)} {what} as PNG or TIFF." if told else ""

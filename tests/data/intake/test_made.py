@@ -119,6 +119,17 @@ def test_a_union_is_written_once_for_each_choice_of_files(tmp_path, monkeypatch)
     assert unite(paths, tmp_path / "made", "train/cell.jpg") == name
 
 
+@pytest.mark.parametrize("stem", ["x" * 245, "\u4e16" * 80], ids=["Latin", "Chinese"])
+def test_a_union_for_a_picture_with_a_long_name_is_written(stem, tmp_path):
+    path = tmp_path / "1.png"
+    grey(0, 255)(discs()[0]).save(path)
+    name = unite([path], tmp_path / "made", f"train/{stem}.jpg")
+    assert (tmp_path / "made" / name).exists()
+    assert name.startswith(f"train/{stem[:20]}")
+    short = unite([path], tmp_path / "made", f"train/{'x' * 150}.jpg")
+    assert short.startswith(f"train/{'x' * 150}-")  # sets that are there keep their files
+
+
 # Outlines to pixels
 
 
@@ -251,6 +262,28 @@ def test_crowds_are_left_out_and_lie_below_the_objects(tmp_path):
     assert set(drawn(tmp_path, small_crowd, {"segmentation": [box(0, 0, 9, 9)]}).flat) == {0, 1}
 
 
+BRUSH = {"segmentation": {"size": [10, 12], "counts": [60, 60]}, "iscrowd": 1}
+
+
+def test_a_class_that_has_nothing_but_crowds_is_a_class_as_brushes_of_cvat_are(tmp_path):
+    square = {"segmentation": [box(7, 0, 4, 10)]}
+    mask = drawn(tmp_path, BRUSH | {"category_id": 20}, square)
+    assert mask[0].tolist() == [0] * 6 + [2] + [1] * 4 + [2]
+    elsewhere = square | {"image_id": 2, "category_id": 20}
+    mask = drawn(tmp_path, BRUSH | {"category_id": 20}, square, elsewhere, names=("1.png", "2.png"))
+    assert mask[0].tolist() == [0] * 6 + [255] + [1] * 4 + [255]
+    only_a_box = {"bbox": [1, 2, 3, 4], "category_id": 20}
+    assert 255 not in drawn(tmp_path, BRUSH | {"category_id": 20}, only_a_box)
+
+
+def test_what_crowds_leave_out_is_counted(tmp_path):
+    written(tmp_path, coco_json([BRUSH, BRUSH, {"segmentation": [box(0, 0, 3, 2)]}]))
+    found = made_of(tmp_path, ["coco.json"], ["1.png"])
+    assert found.notes == [f"coco.json: shapes left out because they {annotations.CROWD}: 2."]
+    written(tmp_path, coco_json([BRUSH, BRUSH]))
+    assert made_of(tmp_path, ["coco.json"], ["1.png"]).notes == []
+
+
 def test_run_lengths_draw_the_same_as_the_polygon(tmp_path):
     by_polygon = drawn(tmp_path, {"segmentation": [box(1, 2, 2, 3)]})
     for counts in ([12, 3, 7, 3, 95], "<370h2"):
@@ -325,6 +358,7 @@ def test_a_coco_file_becomes_masks_beside_the_pictures(tmp_path):
     assert mask_of(tmp_path, found, "train/2.png").sum() == 0
     assert found.class_names == {0: "background", 1: "cell", 2: "nucleus"}
     assert found.used == ["coco.json"]
+    assert found.outlined_in == {"train/1.png": "coco.json", "train/2.png": "coco.json"}
     assert found.notes == ["coco.json names pictures that are not there, 1 in all: gone.png."]
 
 
@@ -413,6 +447,16 @@ def test_pictures_that_differ_in_their_extension_get_masks_of_their_own(tmp_path
     written(tmp_path, coco_json(entries, names=("1.png", "1.jpg")))
     found = made_of(tmp_path, ["coco.json"], ["1.png", "1.jpg"])
     assert [mask_of(tmp_path, found, image).sum() for image in ("1.png", "1.jpg")] == [1, 4]
+
+
+@pytest.mark.parametrize("stem", ["x" * 248, "\u4e16" * 82], ids=["Latin", "Chinese"])
+def test_pictures_with_long_names_that_end_differently_get_masks_of_their_own(stem, tmp_path):
+    names = (f"{stem}1.png", f"{stem}2.png")
+    entries = [{"segmentation": [box(0, 0, 1, 1)]}, {"image_id": 2, "segmentation": [box(0, 0, 2, 2)]}]
+    written(tmp_path, coco_json(entries, names=names))
+    found = made_of(tmp_path, ["coco.json"], names)
+    assert [mask_of(tmp_path, found, image).sum() for image in names] == [1, 4]
+    assert made_of(tmp_path, ["coco.json"], names) == found
 
 
 def labelme_json(*shapes, image="1.png", **more):

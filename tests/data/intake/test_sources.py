@@ -132,7 +132,7 @@ def test_an_exception_from_progress_ends_the_copying_for_good(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         stage([tmp_path / "drop"], into=tmp_path / "staged", progress=cancel)
     copied = len(files_below(tmp_path / "staged"))
-    assert copied < 50
+    assert copied <= 8 * 16  # eight chunks of 16 files may have begun
     time.sleep(0.1)
     assert len(files_below(tmp_path / "staged")) == copied
 

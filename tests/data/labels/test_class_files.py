@@ -28,6 +28,37 @@ RED_BLUE = {0xFF0000: "cat", 0x0000FF: "dog"}
         ("labels.csv", "label,name\n3,cat\n7,dog", {3: "cat", 7: "dog"}, {}),
         ("classes.csv", "label,value\ncat,3\ndog,7", {3: "cat", 7: "dog"}, {}),
         ("label_names.csv", "0,cat\n1,dog", CAT_DOG, {}),
+        ("_classes.csv", "Pixel Value, Class\n0, cat\n1, dog", CAT_DOG, {}),
+        ("classes.csv", "Class-ID;Class Name\n3;cat\n7;dog", {3: "cat", 7: "dog"}, {}),
+        ("class_dict_seg.csv", "name, r, g, b\ncat, 255, 0, 0\ndog, 0, 0, 255", CAT_DOG, RED_BLUE),
+        ("label_class_dict.csv", "name,r,g,b\ncat,255,0,0\ndog,0,0,255", CAT_DOG, RED_BLUE),
+        ("category_id.txt", "0\tcat\n1\tegg tart", {0: "cat", 1: "egg tart"}, {}),
+        (
+            "objectInfo150.txt",
+            "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t0.15\t11664\t1172\t1\twall\n2\t0.1\t60\t6\t1\tbuilding, edifice",
+            {1: "wall", 2: "building, edifice"},
+            {},
+        ),
+        ("dataset.json", '{"name": "x", "labels": {"cat": 0, "dog": 1}, "numTraining": 9}', CAT_DOG, {}),
+        ("dataset.json", '{"modality": {"0": "CT"}, "labels": {"0": "cat", "1": "dog"}, "training": []}', CAT_DOG, {}),
+        ("dataset.json", '{"labels": {"cat": 0, "whole": [1, 2, 3], "dog": 1}}', CAT_DOG, {}),
+        (
+            "config.json",
+            '{"labels": [{"name": "animal--cat", "readable": "cat", "color": [255, 0, 0], "evaluate": true},'
+            '{"name": "animal--dog", "readable": "dog", "color": [0, 0, 255], "evaluate": true}], "version": 1.1}',
+            CAT_DOG,
+            RED_BLUE,
+        ),
+        ("obj_class_to_machine_color.json", '{"cat": [255, 0, 0], "dog": [0, 0, 255]}', CAT_DOG, RED_BLUE),
+        (
+            "obj_class_to_machine_color.json",
+            '{"cat": [3, 3, 3], "dog": [7, 7, 7]}',
+            {3: "cat", 7: "dog"},
+            {0x030303: "cat", 0x070707: "dog"},
+        ),
+        ("data.yaml", "nc: 2\nnames: ['cat', \"dog\"]\n", CAT_DOG, {}),
+        ("data.yaml", "names:\n- cat\n- dog\nnc: 2\n", CAT_DOG, {}),
+        ("data.yaml", "path: x\nnames:\n  3: cat\n  7: dog\n", {3: "cat", 7: "dog"}, {}),
         (
             "label_map.pbtxt",
             "item {\n  id: 1\n  name: 'cat'\n}\nitem { name: \"dog\" id: 2 }",
@@ -66,6 +97,14 @@ def test_it_is_known_whether_the_file_gives_values_itself(tmp_path):
     assert read_class_file(tmp_path / "classes.csv") == ClassFile("classes.csv", CAT_DOG, has_ids=True)
 
 
+def test_two_files_that_say_the_same_are_equal(tmp_path):
+    for folder, text in (("train", "cat\ndog\n"), ("valid", "cat\ndog"), ("test", "dog\ncat")):
+        (tmp_path / f"{folder}.txt").write_text(text)
+    train, valid, test = (read_class_file(tmp_path / f"{folder}.txt") for folder in ("train", "valid", "test"))
+    assert train == valid
+    assert train != test
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -80,6 +119,14 @@ def test_it_is_known_whether_the_file_gives_values_itself(tmp_path):
         ("classes.json", b"17"),
         ("classes.json", b'{"cat": ' + b"9" * 5000 + b"}"),
         ("label_map.pbtxt", b"item { id: 1 }"),
+        ("_classes.csv", b"filename, cat, dog\na.jpg, 0, 1"),
+        ("dataset.json", b'{"training": [{"image": "a.png", "label": "b.png"}], "numTraining": 1}'),
+        ("dataset.json", b'{"labels": [["a.png", 0], ["b.png", 1]]}'),
+        ("dataset.json", b'["a.png", "b.png"]'),
+        ("config.json", b'{"model": "unet", "depth": 4}'),
+        ("config.json", b'{"labels": {"size": 3}}'),
+        ("data.yaml", b"train: images\nval: images\n"),
+        ("labels.json", b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}'),
     ],
 )
 def test_a_file_without_names_is_none(name, content, tmp_path):
@@ -87,7 +134,7 @@ def test_a_file_without_names_is_none(name, content, tmp_path):
     assert read_class_file(tmp_path / name) is None
 
 
-@pytest.mark.parametrize("name", ["photo.txt", "classes.png", "obj.names", "readme.csv"])
+@pytest.mark.parametrize("name", ["photo.txt", "classes.png", "obj.names", "readme.csv", "train.csv", "pairs.csv"])
 def test_other_files_are_no_class_files(name):
     assert not is_class_file(name)
 

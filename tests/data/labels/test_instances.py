@@ -7,8 +7,10 @@ from tests.data.mask_sets import COLOURS, decoded, raster, squares, surveyed
 from unetlab.data.labels.masks import IGNORE
 from unetlab.data.labels.palettes import voc_colour
 from unetlab.data.labels.readings import alternatives, propose, read_as
+from unetlab.data.labels.surveys import channels_of
 
 VOC_COLOURS = [voc_colour(index) for index in range(256)]
+CHANNELS = np.array([channels_of(colour) for colour in VOC_COLOURS], np.uint8)
 
 
 def in_random_colours(ids):
@@ -75,6 +77,36 @@ def test_more_classes_than_can_be_learnt_keep_the_commonest():
     assert len(proposal.reading.groups) == 32
     assert "more than the 32 that can be learnt" in proposal.doubt
     assert {group.values[0] for group in proposal.reading.groups} == set(found.common[:32])
+
+
+@pytest.mark.parametrize("encode", [raster, lambda ids: raster(CHANNELS[ids])])
+@pytest.mark.parametrize(("num_masks", "power"), [(150, 0), (150, 1), (30, 1.2)])
+def test_a_hundred_classes_on_a_background_are_no_instances(num_masks, power, encode):
+    """ADE20K and FoodSeg103: a few of 103 to 150 classes in each, some much commoner than others."""
+    rng = np.random.default_rng(0)
+    chances = np.arange(1, 151) ** -float(power)
+    maps = []
+    for _ in range(num_masks):
+        classes = np.concatenate([[0], 1 + rng.choice(150, 8, replace=False, p=chances / chances.sum())])
+        maps.append(np.kron(rng.permutation(classes).reshape(3, 3), np.ones((8, 8), int)).astype(np.uint8))
+    found = surveyed([encode(labels) for labels in maps])
+    proposal = propose(found)
+    assert proposal.reading.key == "commonest:32"
+    assert proposal.doubt
+    assert {group.values[0] for group in proposal.reading.groups} == set(found.common[:32])
+
+
+@pytest.mark.parametrize("kind", ["random numbers", "one list of colours"])
+def test_numbers_or_colours_of_objects_may_come_back_by_chance(kind):
+    rng = np.random.default_rng(0)
+    colours = np.vstack([[0, 0, 0], rng.integers(1, 256, (100, 3))]).astype(np.uint8)
+    rasters = []
+    for place in range(40):
+        is_random = kind == "random numbers"
+        ids = squares(int(rng.integers(10, 60)) if is_random or place % 10 == 0 else 3, size=64).astype(np.uint8)
+        numbers = np.concatenate([[0], rng.permutation(254) + 1]).astype(np.uint8)
+        rasters.append(raster(numbers[ids] if is_random else colours[ids]))
+    assert propose(surveyed(rasters)).reading.key == "instances"
 
 
 def test_the_line_around_instances_of_voc_is_left_out():

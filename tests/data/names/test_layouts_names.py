@@ -152,6 +152,34 @@ HEAPS = {
     "a numbered mask beside one of another kind": Layout("a#.png + a#_gt.png", "a#_mask_1.png"),
     "a project called masks": Layout("my_masks/#.png + my_masks/#_mask.png", "stray.png"),
     "results beside": Layout("images/#.png + masks/#.png", "results/#.png"),
+    "IDRiD": Layout(
+        "", "1. Images/a. Training Set/I_0#.jpg | 2. Groundtruths/a. Training Set/1. Microaneurysms/I_0#_MA.tif | "
+        "2. Groundtruths/a. Training Set/2. Haemorrhages/I_0#_HE.tif", kinds="? MA HE"),
+    "a volume is not surely the picture": Layout("raw/#.tif + volume/#.tif", kinds="volume raw"),
+    "all masks named after the stain, too": Layout("train/images/#.png + masks/#_HE.png"),
+    "Label Studio without pictures": Layout(
+        "", "task-#-annotation-7-by-1-tag-Cat-0.png | task-#-annotation-7-by-1-tag-Dog-0.png"),
+    "CelebAMask-HQ without pictures": Layout(
+        "", "CelebAMask-HQ-mask-anno/0/0000#_hair.png | CelebAMask-HQ-mask-anno/0/0000#_skin.png"),
+    "MVTec AD without pictures": Layout("", "ground_truth/broken/00#_mask.png | ground_truth/bent/00#_mask.png"),
+    "CVAT without pictures": Layout("", "SegmentationClass/#.png | SegmentationObject/#.png"),
+    "a project called masks, unknown folders": Layout("", "my_masks/a/#.png | my_masks/b/#.png", kinds="? a b"),
+    "GlaS": Layout("train_#.bmp + train_#_anno.bmp | testA_#.bmp + testA_#_anno.bmp"),
+    "QuPath": Layout("c#.png + c#-labelled.png", how="same name without 'labelled'"),
+    "ISBI 2012": Layout("train-volume.tif + train-labels.tif", "test-volume.tif"),
+    "EPFL mitochondria": Layout("training_mito_images.tif + training_mito_masks.tif"),
+    "single stacks": Layout("sandstone_images.tif + sandstone_masks.tif"),
+    "DeepCrack": Layout("train_img/#.jpg + train_lab/#.png | test_img/#.jpg + test_lab/#.png"),
+    "a laboratory": Layout("lab/#.png + lab/#_mask.png | ward/#.png + ward/#_mask.png"),
+    "FloodNet": Layout("train/train-org-img/1#.jpg + train/train-label-img/1#_lab.png | "
+                       "val/val-org-img/2#.jpg + val/val-label-img/2#_lab.png"),
+    "CamVid as published": Layout("701_StillsRaw_full/0TP_#.png + LabeledApproved_full/0TP_#_L.png"),
+    "MVTec AD": Layout("b/test/broken/00#.png + b/ground_truth/broken/00#_mask.png | "
+                       "b/test/bent/00#.png + b/ground_truth/bent/00#_mask.png",
+                       "b/test/good/00#.png | b/train/good/00#.png"),
+    "splits on one side, and a name in two of them": Layout("", "train/#.png | test/#.png | masks/#_mask.png"),
+    "a TIFF and a PNG of one name": Layout("", "a#.tif | a#.png", kinds="? .tif .png"),
+    "a BMP and a PNG of one name in a folder": Layout("", "s/a#.bmp | s/a#.png", kinds="? .bmp .png"),
 }
 # Boxes for pictures and for masks.
 BOXES = {

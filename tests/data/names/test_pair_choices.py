@@ -108,6 +108,36 @@ def test_the_kind_that_a_person_chose_is_the_mask_for_all_pictures():
     assert not told.ambiguous
 
 
+def test_a_word_we_do_not_know_behind_the_name_pairs_a_jpeg_and_asks_otherwise():
+    names = [f"wound{n}{end}" for n in range(4) for end in (".jpg", "_lesion.png")]
+    assert pairs_of(pair_files(names)) == {(f"wound{n}.jpg", f"wound{n}_lesion.png") for n in range(4)}
+    names = [f"wound_00{n}{end}" for n in range(4) for end in (".png", "_zones.png")]
+    asked = pair_files([*names, "wound_009.png", "stray.png"])
+    assert not asked.pairs
+    assert {(kind.name, kind.count) for kind in asked.mask_kinds} == {("nothing added", 6), ("zones", 4)}
+    told = pair_files(names, mask_kind="zones")
+    assert pairs_of(told) == {(f"wound_00{n}.png", f"wound_00{n}_zones.png") for n in range(4)}
+
+
+def test_the_ending_that_a_person_chose_is_the_mask():
+    told = pair_files(["a.tif", "a.png", "b.tif", "b.png"], mask_kind=".png")
+    assert pairs_of(told) == {("a.tif", "a.png"), ("b.tif", "b.png")}
+
+
+@pytest.mark.parametrize("kind", ["MA", "HE"])
+def test_of_masks_called_by_unknown_words_the_chosen_one_is_taken(kind):
+    names = [f"images/r{n}.jpg" for n in range(3)] + [f"masks/{k}/r{n}_{k}.tif" for n in range(3) for k in ("MA", "HE")]
+    assert pairs_of(pair_files(names)) == set()
+    told = pair_files(names, mask_kind=kind)
+    assert pairs_of(told) == {(f"images/r{n}.jpg", f"masks/{kind}/r{n}_{kind}.tif") for n in range(3)}
+
+
+def test_no_choice_turns_a_kind_of_mask_into_pictures():
+    names = [f"Segmentation{kind}/{n}.png" for kind in ("Class", "Object") for n in range(3)]
+    told = pair_files(names, mask_kind="SegmentationClass")
+    assert (told.pairs, told.mask_kinds) == ([], [])
+
+
 def test_an_unknown_kind_counts_as_not_chosen():
     names = ["a.jpg", "a_mask.png", "a_label.png"]
     assert pair_files(names, mask_kind="gone") == pair_files(names)

@@ -5,8 +5,8 @@ Both kinds become `Outlined` pictures with shapes. Label maps are uint8 (H,W): 0
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,15 @@ NO_OUTLINE = "have no outline, only a box, a line or a point"
 FAULTY = "have an outline that is damaged or does not fit the size of the picture"
 OUTSIDE = "lie outside of the picture or cover no pixel"
 UNKNOWN_CATEGORY = "belong to a category that the file does not list"
+CROWD = "are crowds (iscrowd), whose pixels are ignored; set iscrowd to 0 if they are objects"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One annotated object as its file has it. label: the class's name, None where the category is not listed."""
+    """One annotated object as its file has it. label: the class's name, None where the category is not listed.
+
+    is_crowd: to be ignored, as the file says; never so where it outlines nothing but crowds of a class.
+    """
 
     label: str | None
     polygons: list[Any] = field(default_factory=list)
@@ -72,8 +76,8 @@ def read_labelme(path: Path) -> Outlined | None:
 def draw_coco(coco: Coco, image_id: int | str) -> np.ndarray:
     """The label map uint8 (H,W) of one picture: 1 + index of the category in the order of ids.
 
-    Crowds (iscrowd) become 255; smaller objects lie on larger ones. Raises DataError without a size, or with more
-    than 254 categories.
+    Crowds (`Shape.is_crowd`) become 255; smaller objects lie on larger ones. Raises DataError without a size, or
+    with more than 254 categories.
     """
     return draw(coco.images[image_id], values_of(list(coco.categories.values())))[0]
 
@@ -110,7 +114,19 @@ def as_coco(file: str, content: Any) -> Coco | None:
                 polygons = [polygons]  # some exporters leave out the outer list
             runs = outline if isinstance(outline, dict) else None
             image.shapes.append(Shape(label, polygons, runs, is_crowd))
+    _settle_crowds(images.values())
     return Coco(file, images, categories)
+
+
+def _settle_crowds(images: Collection[Outlined]) -> None:
+    """Crowds of a class without any other outline are its objects: CVAT and datumaro mark every brush mask so."""
+    shapes = [shape for image in images for shape in image.shapes]
+    single = {shape.label for shape in shapes if not shape.is_crowd and (shape.polygons or shape.runs)}
+    for image in images:
+        image.shapes[:] = [
+            replace(shape, is_crowd=shape.is_crowd and (shape.label is None or shape.label in single))
+            for shape in image.shapes
+        ]
 
 
 def as_labelme(file: str, content: Any) -> Outlined | None:
@@ -173,6 +189,7 @@ def draw(outlined: Outlined, values: Mapping[str, int]) -> tuple[np.ndarray, Cou
                 left_out[FAULTY] += 1
                 continue
             left_out[OUTSIDE] += not area.num_pixels
+            left_out[CROWD] += shape.is_crowd and area.num_pixels > 0
             areas.append((area, IGNORE if shape.is_crowd else values[shape.label or ""], shape.is_crowd))
     # Crowds lie at the bottom and small objects on large ones, so that all stay visible.
     areas.sort(key=lambda item: (not item[2], -item[0].num_pixels))

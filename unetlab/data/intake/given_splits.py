@@ -62,8 +62,8 @@ def read_splits(folder: Path, names: Sequence[str]) -> GivenSplits:
             used.append(list_name)
             if missing:
                 notes.append(f"{list_name} names files that are not there: {some_of(missing)}.")
-    if set(by_name.values()) <= {"train"}:
-        return GivenSplits({}, used, notes)
+    if set(by_name.values()) <= {"train"}:  # a table was made for what stands beside the names, as HuBMAP's outlines
+        return GivenSplits({}, [name for name in used if fold(name).endswith(".txt")], notes)
     if "train" not in by_name.values() and "valid" in by_name.values():
         by_name |= dict.fromkeys([name for name in names if name not in by_name and _is_free(name)], "train")
     if twice:

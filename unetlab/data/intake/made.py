@@ -44,6 +44,7 @@ __all__ = ["Coco", "Made", "Outlined", "draw_coco", "make_masks", "read_coco", "
 MAX_OBJECTS = 65_535  # of one picture: the label map has 16 bits
 RECORD = "made.json"
 MAX_TOLD = 3
+MAX_NAME_BYTES, CUT_NAME_BYTES = 220, 100  # file systems allow 255, and digest, ending and a temporary name follow
 
 Pictures = dict[str, tuple[str, Outlined]]  # picture -> (annotation file, what it outlines)
 
@@ -51,10 +52,12 @@ Pictures = dict[str, tuple[str, Outlined]]  # picture -> (annotation file, what 
 class Made(BaseModel):
     """Masks drawn from annotations. masks: picture -> mask, relative to the folder for made masks.
 
-    class_names: by mask value. used: the annotation files. notes: sentences on what could not be drawn.
+    outlined_in: picture -> annotation file; empty in records of older versions. class_names: by mask value.
+    used: the annotation files. notes: sentences on what could not be drawn.
     """
 
     masks: dict[str, str] = {}
+    outlined_in: dict[str, str] = {}
     class_names: dict[int, str] = {}
     used: list[str] = []
     notes: list[str] = []
@@ -103,7 +106,8 @@ def union(paths: Sequence[Path]) -> np.ndarray:
 
 def unite(paths: Sequence[Path], made: Path, image: str) -> str:
     """Writes the `union` of masks of the picture `image` below `made`; the file's name there. Errors as `union`."""
-    name = f"{os.path.splitext(image)[0]}-{_digest(os.path.relpath(path, made).encode() for path in paths)}.png"
+    digest = _digest(os.path.relpath(path, made).encode() for path in paths)
+    name = f"{_shortened(os.path.splitext(image)[0])}-{digest}.png"
     if not (made / name).exists():
         _write_png(made / name, union(paths))
     return name
@@ -147,6 +151,7 @@ def make_masks(
             failed.append(drawn)
         else:
             found.masks[image] = f"{folder}/{name}"
+            found.outlined_in[image] = pictures[image][0]
             left_out.update({(pictures[image][0], reason): count for reason, count in drawn.items()})
         if progress:
             progress(done, len(jobs))
@@ -210,10 +215,18 @@ def _file_names(pictures: Iterable[str]) -> dict[str, str]:
     """A name for each picture's mask: its own with .png, unless two pictures differ in nothing but the extension."""
     stems = Counter(os.path.splitext(picture)[0] for picture in pictures)
     return {
-        picture: f"{stem if stems[stem] == 1 else picture}.png"
+        picture: f"{_shortened(stem if stems[stem] == 1 else picture)}.png"
         for picture in pictures
         for stem in [os.path.splitext(picture)[0]]
     }
+
+
+def _shortened(path: str) -> str:
+    """The path; a last part that leaves no room for an ending is cut, and a digest keeps it apart from others."""
+    folder, slash, name = path.rpartition("/")
+    if len(name.encode()) <= MAX_NAME_BYTES:
+        return path
+    return f"{folder}{slash}{name.encode()[:CUT_NAME_BYTES].decode(errors='ignore')}-{_digest([path.encode()])}"
 
 
 def _draw_one(

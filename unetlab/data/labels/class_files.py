@@ -1,4 +1,4 @@
-"""Class names that come with the masks: tables, lists, CVAT label maps, protobuf text and JSON.
+"""Class names that come with the masks: tables, lists, CVAT label maps, protobuf text, JSON and YOLO's data.yaml.
 
 FILE_NAMES lists the names under which such files are known.
 """
@@ -7,7 +7,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ FILE_NAMES = (
     "classes.csv", "class_dict.csv", "label_names.csv", "labels.csv", "codes.txt", "class_names.txt", "classes.txt",
     "labels.txt", "label_names.txt", "labelmap.txt", "label_map.txt", "label_colors.txt", "labelmap.pbtxt",
     "label_map.pbtxt", "classes.json", "label_map.json", "labelmap.json", "labels.json",
+    "_classes.csv",  # Roboflow
+    "class_dict_seg.csv", "label_class_dict.csv",  # Semantic Drone, Massachusetts
+    "category_id.txt", "objectinfo150.txt",  # FoodSeg103, ADE20K
+    "obj_class_to_machine_color.json",  # Supervisely
+    "dataset.json", "config.json",  # nnU-Net, Mapillary Vistas
+    "data.yaml",  # YOLO
 )
 # fmt: on
 BACKGROUND_NAMES = frozenset(["background", "bg", "_background_", "__background__"])
@@ -27,8 +33,8 @@ IGNORED_NAMES = frozenset([
     "dontcare",
 ])
 # fmt: on
-NAME_COLUMNS = ("name", "class_name", "label_name", "class", "label", "category", "title", "display_name")
-ID_COLUMNS = ("id", "class_id", "label_id", "index", "value", "pixel_value", "pixel", "code", "label", "class")
+NAME_COLUMNS = ("readable", "name", "class_name", "label_name", "class", "label", "category", "title", "display_name")
+ID_COLUMNS = ("id", "class_id", "label_id", "index", "idx", "value", "pixel_value", "pixel", "code", "label", "class")
 COLOUR_COLUMNS = ("color", "colour", "hex", "rgb")
 # No list of classes is longer than this, while a list of files may be called labels.txt, too.
 MAX_BYTES, MAX_LINE = 1_000_000, 500
@@ -43,9 +49,10 @@ class ClassFile:
     """Class names by mask value and by colour (0xRRGGBB), in the file's order. `colours` may be empty.
 
     has_ids: the file says the values itself; otherwise its classes were counted from 0.
+    Two are equal when they say the same, whatever the file is called.
     """
 
-    file: str
+    file: str = field(compare=False)
     names: dict[int, str] = field(default_factory=dict)
     colours: dict[int, str] = field(default_factory=dict)
     has_ids: bool = False
@@ -71,10 +78,10 @@ def is_ignored_name(name: str) -> bool:
 
 
 def read_class_file(path: Path) -> ClassFile | None:
-    """The classes in `path`: a table, a list with one class a line, a CVAT label map, pbtxt or JSON.
+    """The classes in `path`: a table, a list with one class a line, a CVAT label map, pbtxt, JSON or data.yaml.
 
     A line is a name, with its value (`3 road`, `3: road`) or colour (`128 64 128 road`, `road:128,64,128::`) if
-    need be; without values the classes count from 0. Returns None when the file holds no names.
+    need be; without values the classes count from 0. Returns None when the file holds no names, and for COCO.
     """
     with open(path, "rb") as file:
         text = file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
@@ -83,13 +90,17 @@ def read_class_file(path: Path) -> ClassFile | None:
         return None
     suffix = path.suffix.lower()
     if suffix == ".json":
-        entries = _from_json(text)
+        entries = _from_json(text, fold(path.name))
     elif suffix == ".pbtxt":
         entries = _from_pbtxt(text)
+    elif suffix == ".yaml":
+        entries = _from_yaml(text)
     elif any(len(line) > MAX_LINE for line in lines):
         return None
-    else:
-        entries = _from_table(lines) if suffix == ".csv" and _has_header(lines) else _from_lines(lines)
+    elif _has_header(lines, suffix):
+        entries = _from_table(lines)
+    else:  # without its header, Roboflow's table is one of pictures
+        entries = [] if fold(path.name) == "_classes.csv" else _from_lines(lines)
     return _class_file(path.name, [entry for entry in entries if entry.name])
 
 
@@ -105,16 +116,30 @@ def _class_file(file: str, entries: list[Entry]) -> ClassFile | None:
     return ClassFile(file, names, colours, has_ids=all(entry.value is not None for entry in entries))
 
 
-def _has_header(lines: list[str]) -> bool:
-    header = next(csv.reader(lines[:1], skipinitialspace=True), [])
-    return any(fold(cell).strip() in NAME_COLUMNS for cell in header)
+def _has_header(lines: list[str], suffix: str) -> bool:
+    """True where the first line names columns: one of names, and in a text file, split by tabs, one of ids as well."""
+    header = [
+        _column(cell) for cell in next(csv.reader(lines[:1], delimiter=_delimiter(lines), skipinitialspace=True), [])
+    ]
+    has_names = any(cell in NAME_COLUMNS for cell in header)
+    has_ids = len(header) > 1 and _delimiter(lines) == "\t" and any(cell in ID_COLUMNS for cell in header)
+    return has_names and (suffix == ".csv" or has_ids)
+
+
+def _delimiter(lines: list[str]) -> str:
+    return next((delimiter for delimiter in "\t;" if delimiter in lines[0]), ",") if lines else ","
+
+
+def _column(header: str) -> str:
+    """The name of a column as it stands in the lists above: `Pixel Value` is `pixel_value`."""
+    return re.sub(r"[\s-]+", "_", fold(header).strip())
 
 
 def _from_table(lines: list[str]) -> list[Entry]:
     """Rows of a table whose first line names its columns."""
     entries = []
-    for row in csv.DictReader(lines, skipinitialspace=True):
-        cells = {fold(key).strip(): cell.strip() for key, cell in row.items() if isinstance(cell, str) and key}
+    for row in csv.DictReader(lines, delimiter=_delimiter(lines), skipinitialspace=True):
+        cells = {_column(key): cell.strip() for key, cell in row.items() if isinstance(cell, str) and key}
         name = next((cells[key] for key in NAME_COLUMNS if key in cells and not cells[key].isdecimal()), "")
         value = next((cells[key] for key in ID_COLUMNS if cells.get(key, "").isdecimal()), "")
         channels = [
@@ -159,12 +184,34 @@ def _from_pbtxt(text: str) -> list[Entry]:
     return entries
 
 
-def _from_json(text: str) -> list[Entry]:
+def _from_yaml(text: str) -> list[Entry]:
+    """`names: [cat, dog]`, or below `names:` one `- cat` or `0: cat` a line."""
+    listed = re.search(r"^names:\s*\[([^\]]*)\]", text, re.MULTILINE)
+    if listed:
+        return [Entry(name.strip(" \t\r\n'\"")) for name in listed[1].split(",")]
+    below = re.search(r"^names:[ \t]*\r?\n((?:[ \t]*(?:-|[0-9]+:)[ \t]+.*(?:\n|$))+)", text, re.MULTILINE)
+    rows = re.findall(r"^[ \t]*(?:-|([0-9]{1,5}):)[ \t]+(.*)$", below[1], re.MULTILINE) if below else []
+    return [Entry(name.strip(" \t\r'\""), int(value) if value else None) for value, name in rows]
+
+
+def _from_json(text: str, file: str) -> list[Entry]:
     """A list of names or objects, {name: value or colour}, {value or colour: name}, or one of these within."""
     try:
-        return list(_entries(json.loads(text)))
+        content = json.loads(text)
+        if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+            return []  # COCO: its categories come along when its outlines are drawn
+        if file in ("dataset.json", "config.json"):  # common names: only what nnU-Net and Mapillary write
+            content = content.get("labels") if isinstance(content, dict) else None
+            if file == "dataset.json" and isinstance(content, dict):  # a list is a region made of several classes
+                content = {name: value for name, value in content.items() if isinstance(value, int | str)}
+            elif file == "dataset.json" or not isinstance(content, list):
+                return []
+        entries = list(_entries(content))
     except (ValueError, RecursionError):
         return []
+    if file == "obj_class_to_machine_color.json" and all(_is_grey(entry.colour) for entry in entries):
+        return [replace(entry, value=(entry.colour or 0) & 255) for entry in entries]
+    return entries
 
 
 def _entries(content: Any) -> Iterator[Entry]:
@@ -212,3 +259,7 @@ def _colour(written: Any) -> int | None:
     if not channels or max(channels) > 255:
         return None
     return channels[0] << 16 | channels[1] << 8 | channels[2]
+
+
+def _is_grey(colour: int | None) -> bool:
+    return colour is not None and colour % 0x010101 == 0

@@ -12,6 +12,12 @@ from unetlab.data.labels.surveys import Survey
 
 Evidence = Literal["none", "some", "strong"]
 
+# Classes come back mask after mask: a typical one in more than two, or a common one in a fifth of all.
+MAX_TYPICAL_FILES, MIN_COMMON_FILES, COMMON_SHARE, COMMON_TO_TYPICAL = 2, 5, 0.2, 3
+MAX_CLASS_ID = 240  # ids drawn at random in 8 bits reach 254; COCO-Stuff, the longest list of classes, ends at 182
+# Ids that are shown in the colours of one list begin anew in each mask: of the colours up to its rarest
+# a mask holds most.
+MIN_FILLED = 0.4
 MIN_AREA = 8  # px of a typical object; colours of softened edges fill one to three
 GAPLESS_SHARE = 0.9  # of the masks count their ids without gaps
 # Highest ids differ from mask to mask: 9, 10 and 11 are classes of which the last is rare, 4, 9 and 15 are cells.
@@ -76,4 +82,24 @@ def _of_colours(survey: Survey, *, is_many: bool) -> Evidence:
 def _are_used_once(survey: Survey, *, limit: float) -> bool:
     """True when a typical value is large where it occurs, and occurs in few of the masks."""
     typical_files = median(survey.files[value] for value in survey.pixels if value != 0)
-    return has_areas(survey) and typical_files <= max(1, limit * survey.num_masks) < survey.num_masks
+    is_in_few = typical_files <= max(1, limit * survey.num_masks) < survey.num_masks
+    return has_areas(survey) and is_in_few and not _come_back(survey)
+
+
+def _come_back(survey: Survey) -> bool:
+    """True when colours, or numbers as small as those of classes, are in many masks, each time beside others."""
+    if survey.is_capped or (survey.part != "colour" and max(survey.pixels.keys() - {255}) > MAX_CLASS_ID):
+        return False
+    files = {value: number for value, number in survey.files.items() if value != 0}
+    typical = median(files.values())
+    is_common = max(files.values()) >= max(
+        MIN_COMMON_FILES, COMMON_SHARE * survey.num_masks, COMMON_TO_TYPICAL * typical
+    )
+    if typical <= MAX_TYPICAL_FILES and not is_common:
+        return False
+    ranks = {value: rank for rank, value in enumerate(sorted(files, key=lambda value: -files[value]), start=1)}
+    filled = []
+    for values, number in survey.sets.items():
+        own = [ranks[value] for value in values if value != 0]
+        filled += [len(own) / max(own)] * number if own else []
+    return 2 * len(filled) > survey.num_masks and median(filled) < MIN_FILLED

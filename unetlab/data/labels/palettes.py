@@ -41,6 +41,8 @@ VOC = Palette(
     {voc_colour(index): name.strip() for index, name in enumerate(_VOC.split(","))} | {0xE0E0C0: "void"},
 )
 
+TRIMAP = Palette("the trimaps of Oxford-IIIT Pet", {1: "foreground", 2: "background", 3: "border"})
+
 _CAMVID = """
 808080 Sky, 800000 Building, c0c080 Column_Pole, 804080 Road, 0000c0 Sidewalk, 3c28de Pavement, 808000 Tree,
 c08080 SignSymbol, 404080 Fence, 400080 Car, 404000 Pedestrian, 0080c0 Bicyclist, 408040 Animal, c00080 Archway,

@@ -6,7 +6,7 @@ from typing import Literal
 from unetlab.data.labels.class_files import ClassFile, is_ignored_name
 from unetlab.data.labels.heaps import snapped
 from unetlab.data.labels.masks import MAX_VALUES, Group, Part, Reading, Survey, label_of
-from unetlab.data.labels.palettes import CITYSCAPES_LABELS, NUM_CITYSCAPES_VOID, PALETTES, Palette, palette_of
+from unetlab.data.labels.palettes import CITYSCAPES_LABELS, NUM_CITYSCAPES_VOID, PALETTES, TRIMAP, Palette, palette_of
 from unetlab.data.labels.reading_words import MAX_LISTED, joined, key_of
 from unetlab.data.labels.strays import IGNORE_VALUES, known_names
 
@@ -246,13 +246,20 @@ def _palette(survey: Survey) -> Palette | None:
     if survey.part == "colour":
         return palette_of(survey.pixels, is_palette_image=False) if len(survey.pixels) <= MAX_VALUES else None
     if not survey.is_palette:
-        return None
+        return TRIMAP if _is_trimap(survey) else None
     colours = [colour for index, colour in survey.palette.items() if index not in IGNORE_VALUES]
     return palette_of(colours, is_palette_image=True)
 
 
+def _is_trimap(survey: Survey) -> bool:
+    """True where nearly all masks hold 1, 2 and 3, and 3, the border between the two, fills least."""
+    is_everywhere = all(number >= 0.9 * survey.num_masks for number in survey.files.values())
+    is_known = survey.part == "value" and survey.pixels.keys() == TRIMAP.names.keys()
+    return is_known and is_everywhere and survey.common[-1] == 3
+
+
 def _by_palette(survey: Survey, palette: Palette) -> dict[int, str]:
-    if survey.part == "colour":
+    if survey.part == "colour" or palette is TRIMAP:
         return palette.names
     return {value: palette.names[colour] for value, colour in survey.palette.items() if colour in palette.names}
 

@@ -6,7 +6,7 @@ from unetlab.data.labels import heaps, reading_kinds
 from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.instances import background_of, evidence, has_areas
 from unetlab.data.labels.masks import MAX_VALUES, Reading, Survey, label_of
-from unetlab.data.labels.palettes import NUM_TRAIN_IDS, are_cityscapes_ids
+from unetlab.data.labels.palettes import NUM_TRAIN_IDS, TRIMAP, are_cityscapes_ids
 from unetlab.data.labels.reading_keys import with_values
 from unetlab.data.labels.reading_words import joined, percent, values_of
 from unetlab.data.labels.strays import ignore_value, known_names, softened_ends, strays_of, two_foregrounds
@@ -17,7 +17,6 @@ __all__ = ["Proposal", "alternatives", "known_names", "propose", "read_as"]
 # Softened pixels between two heaps, as part of all: a person's drawing has few of them, a probability map many.
 THIN_MIDDLE = 0.03
 COVERED = 0.95  # of the pixels lie near one of the colours that were found
-TRIMAP = {1, 2, 3}  # object, background, border: Oxford-IIIT Pet
 
 
 class Proposal(NamedTuple):
@@ -73,7 +72,7 @@ def alternatives(survey: Survey, class_file: ClassFile | None = None) -> list[Re
             found.append(reading_kinds.by_value(survey, class_file, key=f"ignore-{ignored}", strays=[ignored]))
         if two_foregrounds(survey):
             found.append(reading_kinds.foreground(survey, two_foregrounds(survey)))
-        if survey.pixels.keys() == TRIMAP and first.kind == "values":
+        if survey.pixels.keys() == TRIMAP.names.keys() and first.kind == "values":
             found.append(reading_kinds.ignoring(first, 3))
     if are_cityscapes_ids(survey.pixels) and survey.part == "value":
         found += [reading_kinds.cityscapes(survey, ids) for ids in ("labels", "evaluated")]

@@ -8,6 +8,7 @@ from unetlab.data.labels.class_files import BACKGROUND_NAMES, ClassFile
 from unetlab.data.labels.heaps import THIN_EDGE, is_blend
 from unetlab.data.labels.masks import MAX_VALUES, Survey
 from unetlab.data.labels.palettes import voc_colour
+from unetlab.data.labels.surveys import red_ids
 from unetlab.data.names.file_names import fold
 
 # A value in fewer than half of the masks and in less than this share of their pixels is a stray, not a class.
@@ -48,7 +49,7 @@ def strays_of(survey: Survey, class_file: ClassFile | None) -> list[int]:
 def softened_ends(survey: Survey) -> list[int]:
     """The values that were drawn, where the others are thin blends of them in most masks; empty where not so."""
     is_colour = survey.part == "colour"
-    if survey.is_palette or (is_colour and set(survey.pixels) <= FIRST_VOC_COLOURS):
+    if survey.is_palette or red_ids(survey) or (is_colour and set(survey.pixels) <= FIRST_VOC_COLOURS):
         return []
     if not is_colour and (survey.bin_width > 1 or max(survey.pixels) < MAX_VALUES):
         return []
@@ -102,7 +103,10 @@ def known_names(survey: Survey, class_file: ClassFile | None) -> dict[int, str]:
         return {}
     values = set(survey.pixels)
     if survey.part == "colour":
-        return _if_fitting(_with_background(class_file.colours, survey), survey)
+        red = red_ids(survey)
+        by_id = {colour: class_file.names[value] for colour, value in red.items() if value in class_file.names}
+        found = _if_fitting(_with_background(class_file.colours, survey), survey)
+        return found or _if_fitting(_with_background(by_id, survey), survey)
     if survey.palette and class_file.colours:
         by_colour = {value: class_file.colours.get(colour, "") for value, colour in survey.palette.items()}
         fitting = _if_fitting({value: name for value, name in by_colour.items() if name}, survey)

@@ -154,6 +154,12 @@ def label_of(value: int, part: Part) -> str:
     return f"#{value:06x}" if part == "colour" else str(value)
 
 
+def red_ids(survey: Survey) -> dict[int, int]:
+    """Colour -> red, where ids are saved in the red channel alone, as CARLA and Lyft do; else empty."""
+    is_red = survey.part == "colour" and all(colour & 0xFFFF == 0 for colour in survey.pixels)
+    return {colour: colour >> 16 for colour in survey.pixels} if is_red and max(survey.pixels) >> 16 < 64 else {}
+
+
 def _part_of(masks: Sequence[MaskFacts]) -> Part:
     """Which part of the pixels carries the classes; known only when all masks were seen."""
     alphas = {value for mask in masks for value in (mask.alpha or {})}

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from unetlab.data.names.name_words import (
+    FORM_WORDS,
     FORMAT_WORDS,
     IMAGE_AFFIXES,
     IMAGE_FOLDERS,
@@ -88,7 +89,8 @@ class FolderWords:
 
 def is_junk(path: str) -> bool:
     """True for what operating systems leave behind: Thumbs.db, .DS_Store, __MACOSX, any hidden file."""
-    return any(part.startswith(".") or fold(part) in JUNK_NAMES for part in path.split("/"))
+    parts = [part for part in path.split("/") if part != ".."]  # masks that were made lie in `../made/`
+    return any(part.startswith(".") or fold(part) in JUNK_NAMES for part in parts)
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -166,7 +168,7 @@ def has_strong_mask_word(text: str) -> bool:
 
 def has_image_word(text: str) -> bool:
     """True when one of the words of a name speaks of pictures."""
-    return any(word in IMAGE_AFFIXES | IMAGE_FOLDERS for word in words_of(text))
+    return any(word in (IMAGE_AFFIXES - FORM_WORDS) | IMAGE_FOLDERS for word in words_of(text))
 
 
 def is_strong(affix: str) -> bool:
@@ -226,6 +228,8 @@ def folder_words(folder: str) -> FolderWords:
     if ("ground", "truth") in pairwise(words):
         place = words.index("ground")
         words[place : place + 2] = ["groundtruth"]
+    if any(word in SPLIT_FOLDERS for word in words):  # DeepCrack's `train_lab`; a `lab` alone may be a laboratory
+        words = ["label" if word == "lab" else word for word in words]
     has_image = any(word in IMAGE_FOLDERS for word in words)
     has_mask = any(word in MASK_FOLDERS for word in words)
     is_without = has_mask and any(word in ("no", "without") for word in words)

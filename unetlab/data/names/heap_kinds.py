@@ -7,8 +7,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from unetlab.data.names.file_names import fold, has_image_word, has_strong_mask_word, natural_key
+from unetlab.data.names.file_names import fold, folder_words, has_image_word, has_strong_mask_word, natural_key
 from unetlab.data.names.mask_kinds import Candidate, Family
 from unetlab.data.names.matches import MaskKind
 from unetlab.data.names.matching import MIN_PAIRS
@@ -20,8 +21,12 @@ MAX_KINDS = 6
 MAX_ASKED = 3  # kinds of which none is known by its words or its format
 MAX_TRIED = 50  # rests with most keys
 SHARED_KEYS = 0.8  # of the keys of two kinds are the same; a few files may be missing
+SHARED_WITH_BARE = 0.5  # any stray has a bare name, and a picture without a mask, too
 
 _Rest = tuple[str, str]  # what stands before and behind the key
+BARE: _Rest = ("", "")
+# task-7-annotation-3-by-1-tag-Cat-0.png, as its brush export has them.
+_LABEL_STUDIO = re.compile(r"task-[0-9]+-annotation-[0-9]+-by-[0-9]+-tag-")
 _Members = dict[str, NamedFile]  # by key
 
 
@@ -38,12 +43,13 @@ class HeapKinds:
 
 def find_kinds(files: Sequence[NamedFile], wanted: str | None, apart: Collection[tuple[str, str]]) -> HeapKinds:
     """Kinds in a heap where no other rule found a mask. wanted: the kind that a person calls the mask."""
-    members = _kinds_by_name(files)
+    members = _kinds_by_name(files) or _kinds_by_ending(files)
     names = sorted(members, key=natural_key)
     kinds = [MaskKind(name, members[name][min(members[name])].path, len(members[name])) for name in names]
     picture, masks = _roles(members, wanted)
     keys = sorted({key for found in members.values() for key in found}, key=natural_key)
-    if picture is None and len(kinds) > MAX_ASKED:  # rather many series than many kinds
+    is_all_masks = all(_are_masks(found) or has_strong_mask_word(name) for name, found in members.items())
+    if is_all_masks or (picture is None and len(kinds) > MAX_ASKED):  # rather many series than many kinds
         return HeapKinds([], [], [], [], [])
     if picture is None:
         together = [[members[name][key] for name in names if key in members[name]] for key in keys]
@@ -64,10 +70,16 @@ def find_kinds(files: Sequence[NamedFile], wanted: str | None, apart: Collection
 
 
 def _roles(kinds: dict[str, _Members], wanted: str | None) -> tuple[str | None, list[str]]:
-    """The kind that holds the pictures, if that is clear, and those that can be masks."""
+    """The kind that holds the pictures, if that is clear, and those that can be masks.
+
+    A choice that leaves no kind for the pictures counts as not made.
+    """
     chosen = [name for name in kinds if wanted is not None and fold(name) == fold(wanted)]
-    masks = chosen or [name for name in kinds if has_strong_mask_word(name)]
-    others = [name for name in kinds if name not in masks]
+    sure = [name for name in kinds if _are_masks(kinds[name])]
+    masks = chosen or [name for name in kinds if name in sure or has_strong_mask_word(name)]
+    others = [name for name in kinds if name not in masks and name not in sure]
+    if chosen and not others:
+        return _roles(kinds, None)
     with_image_word = [name for name in others if has_image_word(name)]
     photographs = [name for name in others if all(file.is_jpeg for file in kinds[name].values())]
     for certain in (others, with_image_word, photographs):
@@ -77,6 +89,32 @@ def _roles(kinds: dict[str, _Members], wanted: str | None) -> tuple[str | None, 
     return (min(others, key=natural_key), chosen) if chosen else (None, [])
 
 
+def _are_masks(kind: _Members) -> bool:
+    """True when all files of a kind are masks by their folders, or by the name that Label Studio gives to masks."""
+    return all(
+        file.role == "mask" or _is_in_folder_of_masks(file) or _LABEL_STUDIO.match(file.stem) for file in kind.values()
+    )
+
+
+def _is_in_folder_of_masks(file: NamedFile) -> bool:
+    """Of the folders that all files share: `ground_truth` or `mask-anno`; `cell_masks` may be a whole project."""
+    shared = file.path.split("/")[: -1 - len(file.folders)]
+    return any(
+        (words := folder_words(folder)).role == "mask" and (not words.rest or "mask-anno" in fold(folder))
+        for folder in shared
+    )
+
+
+def _kinds_by_ending(files: Sequence[NamedFile]) -> dict[str, _Members]:
+    """a.tif beside a.png: two kinds, of which no name tells which is the mask."""
+    members: dict[str, _Members] = defaultdict(dict)
+    for file in files:
+        members[PurePosixPath(file.path).suffix.lower()]["/".join((*map(fold, file.folders), file.stem))] = file
+    first = max(members.values(), key=len, default={})
+    is_usable = 2 <= len(members) <= MAX_ASKED and all(_shares_keys(first, found) for found in members.values())
+    return dict(members) if is_usable and sum(map(len, members.values())) == len(files) else {}
+
+
 def _kinds_by_name(files: Sequence[NamedFile]) -> dict[str, _Members]:
     members: dict[_Rest, _Members] = defaultdict(dict)
     doubled: set[_Rest] = set()
@@ -84,6 +122,7 @@ def _kinds_by_name(files: Sequence[NamedFile]) -> dict[str, _Members]:
         for rest, key in _cuts(file):
             if members[rest].setdefault(key, file) is not file:
                 doubled.add(rest)
+    _keep_bare_names(members)
     usable = {
         rest: found
         for rest, found in members.items()
@@ -92,12 +131,25 @@ def _kinds_by_name(files: Sequence[NamedFile]) -> dict[str, _Members]:
     best: list[_Rest] = []
     best_score = (0, 0)
     for first in sorted(usable, key=lambda rest: (-len(usable[rest]), rest))[:MAX_TRIED]:
-        group = [rest for rest in usable if _shares_keys(usable[first], usable[rest])]
+        group = [rest for rest in usable if _shares_keys(usable[first], usable[rest], _share(first, rest))]
         paths = [file.path for rest in group for file in usable[rest].values()]
         score = (len(paths), -sum(len("".join(rest)) for rest in group))
         if 2 <= len(group) <= MAX_KINDS and len(paths) == len(set(paths)) and score > best_score:
             best, best_score = group, score
     return {_name(rest): usable[rest] for rest in best}
+
+
+def _keep_bare_names(members: dict[_Rest, _Members]) -> None:
+    """In `a` beside `a_zones` the second is no bare name, though the cut with its whole stem makes it one."""
+    bare = members.get(BARE, {})
+    longer = {
+        file
+        for rest, found in members.items()
+        if rest != BARE
+        for key, file in found.items()
+        if bare.get(key, file) is not file
+    }
+    members[BARE] = {key: file for key, file in bare.items() if file not in longer}
 
 
 def _cuts(file: NamedFile) -> Iterator[tuple[_Rest, str]]:
@@ -121,8 +173,12 @@ def _can_name_a_kind(rest: _Rest) -> bool:
     return not is_split and (not text or re.search(r"[^\W0-9_]", text) is not None)
 
 
-def _shares_keys(one: _Members, other: _Members) -> bool:
-    return len(one.keys() & other.keys()) >= SHARED_KEYS * max(len(one), len(other))
+def _share(one: _Rest, other: _Rest) -> float:
+    return SHARED_WITH_BARE if BARE in (one, other) else SHARED_KEYS
+
+
+def _shares_keys(one: _Members, other: _Members, share: float = SHARED_KEYS) -> bool:
+    return len(one.keys() & other.keys()) >= share * max(len(one), len(other))
 
 
 def _name(rest: _Rest) -> str:

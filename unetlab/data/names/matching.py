@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from unetlab.data.names.mask_kinds import Candidate, Family, affix_of
+from unetlab.data.names.name_words import SPLIT_FOLDERS
 from unetlab.data.names.named_files import Level, NamedFile, Tie, owners, taken_away, ties
 
 MIN_PAIRS = 2  # a rule that could fit by chance must fit at least twice
@@ -82,6 +83,7 @@ def match_by_stem(matcher: Matcher) -> None:
     _match_within(matcher, "affix")
     _add_rivals(matcher)
     _match_across(matcher, "affix")
+    _match_without_splits(matcher)
     for level in ("loose", "unpadded", "around"):
         _match_loosely(matcher, level, is_across=False)
         if any(file.key for file in (*matcher.images, *matcher.masks)):
@@ -158,6 +160,24 @@ def _match_across(matcher: Matcher, level: Level) -> None:
             matcher.take(image, free, describe(image, free[0], level) + ELSEWHERE, level)
         elif len(free) > 1 and len(free) == len(masks) and len({mask.split for mask in free}) == 1:
             matcher.set_aside(_family(image, free, level, ELSEWHERE))
+
+
+def _match_without_splits(matcher: Matcher) -> None:
+    """MVTec's `test/broken/0.png` gets `ground_truth/broken/0_mask.png`: one side has no folders for splits at all."""
+    have_splits = [any(file.split for file in box) for box in (matcher.images, matcher.masks)]
+    if matcher.is_done or have_splits[0] == have_splits[1]:
+        return
+    images, masks = ({_without_split(file): file for file in box} for box in (matcher.images, matcher.masks))
+    for tie in ties([*images], [*masks], "affix"):
+        if len(tie[0]) == len(tie[1]) == 1:
+            image, mask = images[tie[0][0]], masks[tie[1][0]]
+            if matcher.may_join(image, mask):
+                matcher.take(image, [mask], describe(image, mask, "affix") + ELSEWHERE, "affix")
+
+
+def _without_split(file: NamedFile) -> NamedFile:
+    rests = [" ".join(word for word in rest.split(" ") if word not in SPLIT_FOLDERS) for rest in file.key]
+    return replace(file, key=tuple(rest for rest in rests if rest))
 
 
 def _splits_agree(image: NamedFile, mask: NamedFile) -> bool:

@@ -8,11 +8,15 @@ from typing import Literal
 Role = Literal["image", "mask"]
 Split = Literal["train", "valid", "test"]
 
+FORM_WORDS = frozenset({"volume", "stack"})  # ISBI 2012: a picture beside labels, but the word alone proves nothing
+STAIN = "he"  # haematoxylin and eosin: only pictures are stained
+
 # Words that may stand before or after a file's stem, set off by a separator.
 # fmt: off
 STRONG_MASK_AFFIXES = frozenset({
     "mask", "masks", "label", "labels", "lbl", "gt", "seg", "segmentation", "annot", "annotation", "annotations",
     "manual", "manual1", "manual2", "groundtruth", "ground truth", "trimap",
+    "anno",  # GlaS
     "1stho", "2ndho",  # CHASE_DB1: the first and the second human observer
     "labelids", "labeltrainids", "instanceids",  # Cityscapes
     "gtfine labelids", "gtfine labeltrainids", "gtfine instanceids", "gtfine color",
@@ -21,26 +25,32 @@ STRONG_MASK_AFFIXES = frozenset({
 # `cell_L` may be the left cell: these make a mask only where its picture `cell` is there as well.
 WEAK_AFFIXES = frozenset({
     "p", "l",  # CamVid as published
+    "lab",  # FloodNet
+    "labelled", "labeled",  # QuPath
     "matte", "alpha", "roi", "annotated", "target", "truth", "binary", "class", "classes", "color", "colour",
     "overlay", "instance", "instances", "fov",
 })
 MASK_AFFIXES = STRONG_MASK_AFFIXES | WEAK_AFFIXES
 IMAGE_AFFIXES = frozenset({
-    "training", "test", "image", "img", "photo", "picture", "raw", "input", "original", "rgb",
+    "training", "test", "image", "images", "img", "imgs", "photo", "picture", "raw", "input",
+    "original", "rgb",
     "sat",  # DeepGlobe
-    "he",  # haematoxylin and eosin
+    STAIN,
+    *FORM_WORDS,
     "leftimg8bit",  # Cityscapes
 })
 
 IMAGE_FOLDERS = frozenset({
     "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "input", "inputs",
     "original", "originals", "jpegimages", "leftimg8bit",
+    "stillsraw",  # CamVid as published
 })
 MASK_FOLDERS = frozenset({
-    "mask", "masks", "label", "labels", "lbl", "lbls", "gt", "gts", "groundtruth", "seg", "segs", "segmentation",
-    "segmentations", "annot", "annots", "annotation", "annotations", "manual", "manual1", "manual2",
+    "mask", "masks", "label", "labels", "lbl", "lbls", "gt", "gts", "groundtruth", "groundtruths", "seg", "segs",
+    "segmentation", "segmentations", "annot", "annots", "annotation", "annotations", "manual", "manual1", "manual2",
     "target", "targets", "trimap", "trimaps", "matte", "mattes", "gtfine", "gtcoarse",
     "semantic", "instance", "instances", "colormaps", "panoptic",
+    "labeledapproved",  # CamVid as published
     "segmentationclass", "segmentationobject", "segmentationclassaug", "segmentationclasspng",
     "segmentationclassvisualization",
 })

@@ -3,7 +3,7 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Literal
@@ -20,7 +20,7 @@ from unetlab.data.names.file_names import (
     stems_around_mask_word,
     without_leading_zeros,
 )
-from unetlab.data.names.name_words import Role, Split
+from unetlab.data.names.name_words import STAIN, Role, Split
 from unetlab.data.readers.images import JPEG_SUFFIXES
 
 # exact: the same stem. affix: the same without affixes. loose: the same words. unpadded: the same with 007 as 7.
@@ -45,6 +45,7 @@ class NamedFile:
     split: Split | None
     is_without_mask: bool
     role_folder: str  # the innermost folder that says image or mask, else the innermost
+    is_stain_a_kind: bool = False  # `_HE` says what the mask shows, not how the picture was stained
 
     @cached_property
     def stem(self) -> str:
@@ -56,7 +57,8 @@ class NamedFile:
 
     @cached_property
     def loose(self) -> dict[str, Stripped]:
-        return loose_stems(self.path)
+        stems = loose_stems(self.path)
+        return _without_stain(stems) if self.is_stain_a_kind else stems
 
     @cached_property
     def unpadded(self) -> dict[str, Stripped]:
@@ -104,7 +106,26 @@ def read_names(names: Sequence[str]) -> list[NamedFile]:
                 role_folder=inmost[0] if inmost else (parts[-1] if parts[shared:] else ""),
             )
         )
-    return files
+    return _tell_stain_from_kind(files)
+
+
+def _without_stain(stems: dict[str, Stripped]) -> dict[str, Stripped]:
+    return {stem: stripped for stem, stripped in stems.items() if STAIN not in stripped.affixes}
+
+
+def _has_stain(file: NamedFile) -> bool:
+    return any(STAIN in stripped.affixes for stripped in file.stems.values())
+
+
+def _tell_stain_from_kind(files: list[NamedFile]) -> list[NamedFile]:
+    """In folders of masks `_HE` is no stain where not all have it: IDRiD has MA, HE, EX and SE, HE for haemorrhages."""
+    masks = [file for file in files if file.role == "mask"]
+    if len({_has_stain(file) for file in masks}) < 2:
+        return files
+    return [
+        replace(file, stems=_without_stain(file.stems), is_stain_a_kind=True) if file.role == "mask" else file
+        for file in files
+    ]
 
 
 def _telling_folder(words: list[tuple[str, FolderWords]]) -> tuple[str, Role] | None:

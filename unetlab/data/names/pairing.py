@@ -21,10 +21,17 @@ from unetlab.data.names.named_files import NamedFile, read_names
 from unetlab.data.names.near_misses import find_near_misses
 from unetlab.data.names.object_masks import match_by_folder, match_numbered
 from unetlab.data.names.roles import looks_swapped, tell_apart
+from unetlab.data.names.unknown_kinds import match_by_unknown_words
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError
 
-_RULES = (match_by_folder, match_by_stem, match_numbered, match_by_common_parts)  # the surest first
+_RULES = (
+    match_by_folder,
+    match_by_stem,
+    match_numbered,
+    match_by_common_parts,
+    match_by_unknown_words,
+)  # the surest first
 
 __all__ = ["MaskKind", "Match", "NearMiss", "Pairing", "pair_files"]
 
