@@ -39,6 +39,7 @@ __all__ = [
 
 STAGING_PREFIX = ".staging-"
 FORGOTTEN_S = 24 * 3600  # a report that nobody came back to
+DISCARD_S = 2.0
 NOT_BEGUN_S = 60.0  # an empty folder waits for its worker, which needs seconds to start and take it
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total); what it raises cancels
@@ -127,7 +128,9 @@ def import_dataset(
 
 def discard(folder: Path) -> None:
     """Removes a staging folder; nothing when it was committed."""
-    if folder.name.startswith(STAGING_PREFIX):
+    deadline = time.monotonic() + DISCARD_S
+    while folder.name.startswith(STAGING_PREFIX) and folder.exists() and time.monotonic() < deadline:
+        # a signal may have cut off the wait for threads, which still end the file they are at
         shutil.rmtree(folder, ignore_errors=True)
 
 

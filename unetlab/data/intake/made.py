@@ -9,6 +9,7 @@ import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -146,15 +147,16 @@ def make_masks(
     failed: list[str] = []
     work = partial(_draw_one, originals, made / folder, values)
     jobs = [(image, names[image], outlined) for image, (_, outlined) in pictures.items()]
-    for done, ((image, name, _), drawn) in enumerate(zip(jobs, in_order(work, jobs), strict=True), start=1):
-        if isinstance(drawn, str):
-            failed.append(drawn)
-        else:
-            found.masks[image] = f"{folder}/{name}"
-            found.outlined_in[image] = pictures[image][0]
-            left_out.update({(pictures[image][0], reason): count for reason, count in drawn.items()})
-        if progress:
-            progress(done, len(jobs))
+    with closing(in_order(work, jobs)) as drawings:  # when progress raises, no thread writes any more
+        for done, ((image, name, _), drawn) in enumerate(zip(jobs, drawings, strict=True), start=1):
+            if isinstance(drawn, str):
+                failed.append(drawn)
+            else:
+                found.masks[image] = f"{folder}/{name}"
+                found.outlined_in[image] = pictures[image][0]
+                left_out.update({(pictures[image][0], reason): count for reason, count in drawn.items()})
+            if progress:
+                progress(done, len(jobs))
     found.used.extend(dict.fromkeys(file for file, _ in pictures.values()))
     found.notes.extend(
         f"{file}: shapes left out because they {why}: {count:,}." for (file, why), count in left_out.items()

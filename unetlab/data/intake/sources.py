@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -95,10 +96,11 @@ def stage(
     for folder in {(into / copy.name).parent for copy in plan.copies}:
         folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
-    for written in _written(plan, into):
-        names.append(written)
-        if progress:
-            progress(len(names), needed.num_files)
+    with closing(_written(plan, into)) as all_written:  # when progress raises, no thread writes any more
+        for written in all_written:
+            names.append(written)
+            if progress:
+                progress(len(names), needed.num_files)
     failed = set(plan.left_out.get(UNREADABLE, ()))
     names = sorted(name for name in names if name not in failed)
     pictures = [name for name in names if is_picture(name)]
@@ -178,7 +180,7 @@ def _head(archive: Path, entry: zipfile.ZipInfo) -> IO[bytes]:
         return io.BytesIO(member.read(CHUNK))
 
 
-def _written(plan: Plan, into: Path) -> Iterator[str]:
+def _written(plan: Plan, into: Path) -> Generator[str, None, None]:
     """Names of files as they are written, in the plan's order, on two cores."""
     for copy, is_copied in zip(plan.copies, in_order(partial(_copy, into), plan.copies, chunk=16), strict=True):
         if not is_copied:
