@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from unetlab.config import ImportOptions, RunConfig
-from unetlab.console import exit_for, follow, import_progress, manifest_value, show, show_manifest
+from unetlab.console import exit_for, follow, import_progress, show, show_manifest
 from unetlab.data import changes, importing, portable, samples
 from unetlab.data.dataset import list_datasets, open_dataset
-from unetlab.data.inspection import stored_report
+from unetlab.data.inspection import decide, stored_report
 from unetlab.data.labels import readings
 from unetlab.data.manifest import Choices
 from unetlab.errors import DataError
@@ -47,8 +46,9 @@ def data_import(
     """Import image/mask pairs; all of them or nothing. What was proposed and decided is in the answer."""
     importing.free_folder(name)  # before a worker is started
     importing.sweep_staging()
-    values = {"valid_fraction": valid_fraction, "pages": pages, "mask_kind": mask_kind, "is_swapped": swap or None}
-    choices = checked(values)
+    choices = given_of(
+        valid_fraction=valid_fraction, pages=pages, mask_kind=mask_kind, is_swapped=True if swap else None
+    )
     folder = importing.staging_folder()
     options = ImportOptions(
         sources=[str(source.resolve()) for source in sources],
@@ -97,8 +97,7 @@ def data_change(
     unknown = [pair for pair in exclude if pair not in by_name]
     if unknown:
         raise DataError(f"'{name}' has no pair {unknown[0]!r}. Pairs are such as {next(iter(by_name))!r}.")
-    values = {"pages": pages, "mask_kind": mask_kind, "grouping": grouping, "seed": seed}
-    change = checked({**values, "valid_fraction": valid_fraction})
+    change = given_of(pages=pages, mask_kind=mask_kind, grouping=grouping, seed=seed, valid_fraction=valid_fraction)
     if include_all:
         change["excluded"] = None
     elif exclude:
@@ -112,13 +111,8 @@ def data_change(
 def data_check(name: str, json: Json = False) -> None:
     """What is in a data set, what was decided about it, and what may be wrong with it."""
     data = open_dataset(name)
-    value = manifest_value(data.manifest)
-    value["readings"] = [
-        {"key": other.key, "meaning": other.meaning}
-        for other in readings.alternatives(changes.survey_of(data), data.manifest.class_file)
-    ]
-    value["changed_files"] = changes.changed_files(data)
-    show_manifest(data.manifest, as_json=json, value=value)
+    others = readings.alternatives(changes.survey_of(data), data.manifest.class_file)
+    show_manifest(data.manifest, as_json=json, others=others, changed=changes.changed_files(data))
 
 
 @data_app.command("export")
@@ -143,13 +137,8 @@ def data_list(json: Json = False) -> None:
     show({"datasets": rows}, lines, as_json=json)
 
 
-def checked(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, as fields of Choices. Raises DataError saying what is allowed."""
-    given = {key: value for key, value in values.items() if value is not None}
-    try:
-        Choices.model_validate(given)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = str(problem["loc"][0]).replace("_", "-")
-        raise DataError(f"--{option} {problem['input']!r}: {problem['msg'].lower()}.") from None
+def given_of(**options: Any) -> dict[str, Any]:
+    """The options that were typed, as a change of Choices. Raises DataError saying what is not allowed."""
+    given = {key: value for key, value in options.items() if value is not None}
+    decide(Choices(), given)
     return given

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
+from unetlab.data.labels.masks import Reading
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
@@ -116,8 +117,13 @@ def manifest_value(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def show_manifest(manifest: Manifest, *, as_json: bool, value: dict[str, Any] | None = None) -> None:
-    """What a data set holds, what was decided and what may be wrong with it."""
+def show_manifest(
+    manifest: Manifest, *, as_json: bool, others: Sequence[Reading] = (), changed: Sequence[str] | None = None
+) -> None:
+    """What a data set holds, what was decided and what may be wrong with it.
+
+    others: every reading that fits the masks. changed: originals that are not what was imported any more.
+    """
     total = sum(entry.pixels for entry in manifest.classes) or 1
     splits = [pair.split for pair in manifest.pairs]
     counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "valid", "test") if split in splits)
@@ -128,9 +134,17 @@ def show_manifest(manifest: Manifest, *, as_json: bool, value: dict[str, Any] | 
     lines += [f"- {decision}" for decision in manifest.decisions]
     for finding in manifest.findings:
         lines.append(f"{finding.severity}: {' '.join(filter(None, (finding.message, finding.effect, finding.advice)))}")
-        if finding.code == "reading":
+        if finding.code == "reading" and not others:
             lines += [f"  --reading {fix.change['reading']['key']:<14} {fix.label}" for fix in finding.fixes]
-    show(value or manifest_value(manifest), lines, as_json=as_json)
+    value = manifest_value(manifest)
+    if others:
+        value["readings"] = [{"key": other.key, "meaning": other.meaning} for other in others]
+        lines += ["The masks can be read as:", *(f"  --reading {other.key:<14} {other.meaning}" for other in others)]
+    if changed is not None:
+        value["changed_files"] = list(changed)
+    if changed:
+        lines.append(f"warning: {len(changed)} files are not what was imported: {', '.join(changed[:5])}")
+    show(value, lines, as_json=as_json)
 
 
 def lr_result(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.data.drops import binary, photo, save
 from unetlab.data import changes
 from unetlab.data.dataset import datasets_folder, open_dataset, open_folder
 from unetlab.data.importing import commit, examine, import_dataset, stage_into, staging_folder, working_on
+from unetlab.data.inspection import read_arrival
 from unetlab.errors import DataError
 
 
@@ -83,6 +84,16 @@ def test_files_that_would_make_the_set_unusable_are_not_taken(cells, tmp_path):
     assert np.array_equal(open_dataset("cells").mask(4), binary(4) // 255)
 
 
+def test_boxes_stay_boxes_when_what_was_added_is_not_taken(cells, tmp_path):
+    import_dataset([cells / "images"], masks=cells / "masks", name="boxed")
+    boxed = open_dataset("boxed").folder
+    for number in range(10):
+        save(tmp_path / "new" / "masks" / f"{number}.png", 0 * binary(number))
+    with pytest.raises(DataError, match="only the value 0"):
+        changes.add_files(boxed, [tmp_path / "new"])
+    assert read_arrival(boxed).is_boxed
+
+
 def test_values_that_the_reading_does_not_know_are_ignored_and_told(cells, tmp_path):
     import_dataset([cells], name="other")
     changes.update_classes(folder(), names={1: "nucleus"})  # an edited reading stays
@@ -133,6 +144,12 @@ def test_swapped_boxes_are_found_and_swapped_by_one_click_pairs_by_hand_too(cell
     assert by_hand in {(pair.image, pair.mask) for pair in manifest.pairs}
     assert np.array_equal(np.round(open_folder(staging).image(0) * 255), photo(0))
     commit(staging, name="swapped")
+
+
+def test_a_change_that_moves_no_pixel_keeps_the_version(cells):
+    assert changes.revise(folder(), {"excluded": ["images/4.png"]}).version == 2
+    assert changes.update_classes(folder(), names={1: "nucleus"}).version == 2
+    assert changes.revise(folder(), {"seed": 9}).version == 3
 
 
 def test_a_new_split_is_an_explicit_act(cells):

@@ -36,16 +36,7 @@ def revise(
     the change would leave it unusable; a set that is still being put together takes any change.
     """
     with working_on(folder):
-        before = open_folder(folder).manifest
-        choices = decide(before.choices, change or {})
-        if not before.created:
-            return examine(folder, choices=choices, reading=reading, progress=progress)
-        manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
-        refuse_errors(manifest)
-        if manifest.content_hash != before.content_hash:
-            manifest = manifest.model_copy(update={"version": before.version + 1})
-        store_version(folder, manifest)
-        return manifest
+        return _revised(folder, change or {}, reading, progress)
 
 
 def add_files(
@@ -60,13 +51,13 @@ def add_files(
         with working_on(arriving):
             stage_into(arriving, sources, masks=masks, progress=progress)
         with working_on(folder):
-            merged = _merge(arriving, folder)
-        try:
-            return revise(folder, progress=progress)
-        except BaseException:
-            with working_on(folder):
+            arrival, merged = read_arrival(folder), _merge(arriving, folder)
+            try:
+                return _revised(folder, {}, None, progress)
+            except BaseException:
                 _undo(folder, merged)
-            raise
+                write_arrival(folder, arrival)
+                raise
     finally:
         discard(arriving)
 
@@ -128,6 +119,19 @@ def changed_files(data: DataSet) -> list[str]:
         if not path.exists() or cache.digest(path.read_bytes()) != cache.digest_of(key):
             changed.append(file)
     return changed
+
+
+def _revised(folder: Path, change: dict[str, Any], reading: str | None, progress: Progress | None) -> Manifest:
+    before = open_folder(folder).manifest
+    choices = decide(before.choices, change)
+    if not before.created:
+        return examine(folder, choices=choices, reading=reading, progress=progress)
+    manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
+    refuse_errors(manifest)
+    if manifest.content_hash != before.content_hash:
+        manifest = manifest.model_copy(update={"version": before.version + 1})
+    store_version(folder, manifest)
+    return manifest
 
 
 def _merge(arriving: Path, folder: Path) -> list[tuple[Path, Path | None]]:

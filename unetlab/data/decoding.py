@@ -1,7 +1,7 @@
 """Pairs by name become pairs of pixels: decoded once, page by page where wanted, and of sizes that go together."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,15 +26,18 @@ def decode_pairs(
     Adds a finding for each file that cannot be read and each pair that does not go with the others.
     """
     filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding"))
-    stacks = _stacks(folder, pairs, filled)
+    store = cache.load(folder)
+    facts = store.facts()
+    stacks = _stacks(pairs, filled, facts)
     if stacks:
         choice = choices.pages or ("each" if all(image == mask for image, mask in stacks.values()) else "first")
         findings.append(_about_pages(stacks, choice))
         if choice == "each":
             pairs = _each_page(pairs, stacks)
             filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding pages"))
+            store = cache.load(folder)
+            facts = store.facts()
     findings += _unreadable({raster.file: reason for raster, reason in filled.failures.items()})
-    store = cache.load(folder)
     usable = []
     for pair in pairs:
         image_key = filled.keys.get(Wanted(pair.image, "image", pair.page))
@@ -43,7 +46,6 @@ def decode_pairs(
             entry = store.entries[image_key]
             keys = {"image_key": image_key, "mask_key": mask_key}
             usable.append(pair.model_copy(update=keys | {"height": entry.height, "width": entry.width}))
-    facts = store.facts()
     usable = _turned(usable, store, facts, choices, findings)
     return _that_go_together(usable, store, findings), store, facts
 
@@ -56,9 +58,8 @@ def _wanted(pairs: Sequence[Pair]) -> list[Wanted]:
     ]
 
 
-def _stacks(folder: Path, pairs: Sequence[Pair], filled: filling.Filled) -> dict[str, tuple[int, int]]:
+def _stacks(pairs: Sequence[Pair], filled: filling.Filled, facts: Mapping[str, Facts]) -> dict[str, tuple[int, int]]:
     """Pages of picture and mask, by pair name, where either has more than one."""
-    facts = cache.load(folder).facts()
 
     def pages(raster: Wanted) -> int:
         key = filled.keys.get(raster)

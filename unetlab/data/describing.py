@@ -10,6 +10,7 @@ import numpy as np
 from unetlab.data.cache import Facts, Store
 from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
+from unetlab.data.checks.pairing_findings import swapped
 from unetlab.data.decoding import Progress
 from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
@@ -49,7 +50,9 @@ def describe(
     image_facts, mask_facts = [facts[pair.image_key] for pair in pairs], [facts[pair.mask_key] for pair in pairs]
     is_told = any(finding.code == "swapped" for finding in findings)
     if not is_told and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
-        findings.append(_swapped())
+        findings.append(
+            swapped("What was given as pictures looks like masks, and what was given as masks looks like photographs.")
+        )
     if reading is not None:
         choices = choices.model_copy(update={"reading": readings.read_as(survey, reading, class_file)})
     try:
@@ -121,17 +124,6 @@ def to_channels(image: np.ndarray, channels: int, bits: int) -> np.ndarray:
     if bits == 16 and image.dtype == np.uint8:
         image = image.astype(np.uint16) * 257  # 255 becomes 65535
     return np.repeat(image, channels, axis=2) if image.shape[2] == 1 and channels > 1 else image
-
-
-def _swapped() -> Finding:
-    return Finding(
-        code="swapped",
-        severity="error",
-        message="What was given as pictures looks like masks, and what was given as masks looks like photographs.",
-        effect="The U-Net would learn to draw photographs from masks.",
-        advice="Swap them, if so.",
-        fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
-    )
 
 
 def _reading(survey: Survey, class_file: ClassFile | None, choices: Choices) -> tuple[Reading, list[Finding]]:

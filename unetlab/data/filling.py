@@ -25,7 +25,6 @@ from unetlab.data.readers.measures import measure_image
 from unetlab.errors import UnreadableFile
 
 REPLACED = "replaced"  # folder of files that gave way to newer ones of the same name, by their digest
-
 CHUNK = 8  # files that a thread decodes in one go
 
 Role = Literal["image", "mask"]
@@ -68,9 +67,8 @@ def fill(folder: Path, wanted: Iterable[Wanted], *, progress: Callable[[int, int
     try:
         with closing(_Shard(building)) as shard:
             decode = partial(_decode_file, folder=folder, seen=seen, known=known, shard=shard)
-            with closing(
-                in_order(decode, pages.items(), chunk=CHUNK)
-            ) as results:  # its threads end before the shard closes
+            results = in_order(decode, pages.items(), chunk=CHUNK)
+            with closing(results):  # its threads end before the shard closes
                 for done, ((file, role), found) in enumerate(results, start=1):
                     for page, outcome in found.items():
                         target = filled.keys if outcome.is_key else filled.failures

@@ -119,7 +119,7 @@ def _draw_annotations(
 def _paired(
     pictures: Sequence[str], said: _Lists, choices: Choices, drawn: dict[str, str], *, is_boxed: bool
 ) -> Pairing:
-    """Pairs by name. Folder words count inside each box, so the boxes' own names are taken off first."""
+    """Pairs by name, by table and by hand."""
     there = {*pictures, *drawn.values()}  # a decision may speak of files that are gone, or come from a stranger
     order = -1 if choices.is_swapped else 1  # pairs are made as the files were dropped, and swapped afterwards
     made_by_hand = [pair[::order] for pair in choices.pairs if there.issuperset(pair)]

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from unetlab.config import ImportOptions
 from unetlab.data import changes, importing
 from unetlab.data.dataset import datasets_folder
@@ -54,7 +52,7 @@ def run_import(
 def _first_report(folder: Path, options: ImportOptions, progress: importing.Progress) -> Manifest:
     with importing.working_on(folder):
         try:
-            _check_choices(options)
+            decide(Choices(), options.choices)  # before anything is copied
             sources, masks = _sources(options)
             importing.stage_into(folder, sources, masks=masks, progress=progress)
             before = stored_report(folder)  # that of an exported data set
@@ -66,7 +64,7 @@ def _first_report(folder: Path, options: ImportOptions, progress: importing.Prog
 
 
 def _next_report(folder: Path, options: ImportOptions, progress: importing.Progress) -> Manifest:
-    _check_choices(options)
+    decide(Choices(), options.choices)
     sources, masks = _sources(options)
     manifest = changes.add_files(folder, sources, masks=masks, progress=progress) if sources else None
     if manifest is None or options.choices or options.reading:
@@ -76,12 +74,3 @@ def _next_report(folder: Path, options: ImportOptions, progress: importing.Progr
 
 def _sources(options: ImportOptions) -> tuple[list[Path], Path | None]:
     return [Path(source) for source in options.sources], Path(options.masks) if options.masks else None
-
-
-def _check_choices(options: ImportOptions) -> None:
-    try:
-        decide(Choices(), options.choices)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise DataError(f"The choice {key} = {problem['input']!r} is not allowed: {problem['msg']}.") from None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from unetlab import files
 from unetlab.data.decoding import Progress, decode_pairs
@@ -20,6 +20,7 @@ from unetlab.data.intake.archives import is_archive, is_unknown_archive
 from unetlab.data.manifest import Choices, Finding, Manifest
 from unetlab.data.names.file_names import is_junk
 from unetlab.data.readers.images import is_picture
+from unetlab.errors import DataError
 
 SEVERITIES = ("error", "warning", "info")
 MAX_REASONS = 3
@@ -67,6 +68,7 @@ def make_report(
     manifest = Manifest(
         name=before.name if before else folder.name,
         created=before.created if before else "",
+        version=before.version if before else 1,
         note=before.note if before else "",
         layout=gathered.pairing.layout,
         choices=choices,
@@ -103,6 +105,7 @@ def decide(choices: Choices, change: dict[str, Any]) -> Choices:
 
     The last word on a picture counts: a pair made by hand replaces an older one that shares a file with it and
     joins again what was taken apart, and the other way round. `included` takes pictures out of `excluded`.
+    Raises DataError for a choice that is not allowed.
     """
     values = choices.model_dump()
     for key, value in change.items():
@@ -120,7 +123,12 @@ def decide(choices: Choices, change: dict[str, Any]) -> Choices:
         values["apart"] = [pair for pair in values["apart"] if pair not in new]
     parted = [tuple(pair) for pair in change.get("apart") or ()]
     values["pairs"] = [pair for pair in values["pairs"] if tuple(pair) not in parted]
-    return Choices.model_validate(values)
+    try:
+        return Choices.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise DataError(f"The choice {key} = {problem['input']!r} is not allowed: {problem['msg']}.") from None
 
 
 def read_arrival(folder: Path) -> Arrival:

@@ -10,14 +10,18 @@ from unetlab.data.names.matches import Match, Pairing
 
 BY_LABELLER = re.compile(r"(.*/)?PixelLabelData(_[0-9]+)?/Label_[0-9]+\.[A-Za-z]+")  # MATLAB's Image Labeler
 MAX_TOLD = 20  # findings of one kind, each with its own click
-SWAPPED_NAMES = Finding(
-    code="swapped",
-    severity="error",
-    message="Files called masks were given as pictures, and the files given as masks are not called so.",
-    effect="The U-Net would learn to draw photographs from masks.",
-    advice="Swap them, if so.",
-    fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
-)
+
+
+def swapped(message: str) -> Finding:
+    """Boxes that were taken for one another, whatever shows it: not usable, and one click mends it."""
+    return Finding(
+        code="swapped",
+        severity="error",
+        message=message,
+        effect="The U-Net would learn to draw photographs from masks.",
+        advice="Swap them, if so.",
+        fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
+    )
 
 
 def about_pairing(pairing: Pairing, choices: Choices, excluded: Sequence[Match]) -> list[Finding]:
@@ -31,7 +35,9 @@ def about_pairing(pairing: Pairing, choices: Choices, excluded: Sequence[Match])
         bring_back = Fix(label="Bring them back", change={"excluded": None})
         found.append(Finding(code="excluded", severity="info", message=message, files=files, fixes=[bring_back]))
     if pairing.looks_swapped and not choices.is_swapped:
-        found.append(SWAPPED_NAMES)
+        found.append(
+            swapped("Files called masks were given as pictures, and the files given as masks are not called so.")
+        )
     if choices.is_swapped:
         message = "Pictures and masks have changed places: what was dropped as a mask is the picture."
         back = Fix(label="Change them back", change={"is_swapped": False})
