@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import tiny
-from unetlab.runs import jobs, queue, store
+from unetlab.runs import freeing, jobs, queue, store
 from unetlab.runs.store import Run
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
@@ -170,7 +170,7 @@ def test_the_second_ctrl_c_kills(tiny_set: Path):
         printed, errors = training.communicate(timeout=20)
     assert json.loads(printed)["status"] == run.status.state == "stopped"
     assert "Traceback" not in errors
-    assert pid not in jobs.worker_pids()
+    assert pid not in freeing.worker_pids()
     assert load_file(run.folder / "best.safetensors")
 
 

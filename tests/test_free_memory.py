@@ -9,7 +9,7 @@ import psutil
 from safetensors.numpy import load_file
 
 from tests import tiny
-from unetlab.runs import devices, jobs, queue
+from unetlab.runs import devices, freeing, jobs, launching, queue
 from unetlab.runs.store import Run, read_events
 
 
@@ -26,14 +26,14 @@ def test_free_ends_every_worker_and_the_waiting_job_goes_on_when_released(tiny_s
     second = jobs.start(tiny.config(changes={"train.epochs": 1}))
     tiny.wait_until(lambda: waiting(second), "the second waits")
     pids = {first.status.pid, second.status.pid}
-    assert jobs.worker_pids() == {first.status.pid: first.id, second.status.pid: second.id}
+    assert freeing.worker_pids() == {first.status.pid: first.id, second.status.pid: second.id}
 
-    receipt = jobs.free_memory(grace_s=60)
+    receipt = freeing.free_memory(grace_s=60)
 
     assert receipt.is_complete
     assert {freed.pid for freed in receipt.processes} == pids
     assert not any(is_alive(pid) for pid in pids)
-    assert jobs.worker_pids() == {}
+    assert freeing.worker_pids() == {}
     states = {freed.run: (freed.state, freed.ram_after) for freed in receipt.processes}
     assert states == {first.id: ("stopped", 0), second.id: ("queued", 0)}
     before = {freed.run: freed.ram_before for freed in receipt.processes}
@@ -47,7 +47,7 @@ def test_free_ends_every_worker_and_the_waiting_job_goes_on_when_released(tiny_s
     assert [entry.run for entry in queue.read_queue().order] == [second.id]
     assert read_events(second)[0] == []
 
-    assert jobs.release() == [second]
+    assert freeing.release() == [second]
     assert not queue.read_queue().is_held
     assert tiny.ended(second).state == "finished", second.log_tail()
     assert len(tiny.of_type(second, "batch")) == 2
@@ -61,7 +61,7 @@ def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
     run = preview()
     assert tiny.ended(run).state == "finished", run.log_tail()
     pid = run.status.pid
-    tiny.wait_until(lambda: jobs.worker_pids() == {pid: "idle worker"}, "an idle worker")
+    tiny.wait_until(lambda: freeing.worker_pids() == {pid: "idle worker"}, "an idle worker")
     receipt = tiny.answer("free")
     (freed,) = receipt["processes"]
     assert (freed["pid"], freed["run"], freed["state"], freed["ram_after"]) == (pid, "idle worker", "ended", 0)
@@ -77,27 +77,27 @@ def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
 
 def test_a_warm_worker_is_ended_whatever_it_is_doing(tiny_set: Path):
     """While it loads torch, with a run that it has not seen, and in the middle of a run."""
-    jobs.warm_up()
-    receipt = jobs.free_memory()
+    launching.warm_up()
+    receipt = freeing.free_memory()
     assert [(freed.run, freed.state) for freed in receipt.processes] == [("idle worker", "ended")]
     assert receipt.is_complete
     run = preview()
-    receipt = jobs.free_memory()
+    receipt = freeing.free_memory()
     assert [(freed.run, freed.state) for freed in receipt.processes] == [(run.id, "stopped")]
     assert receipt.is_complete
     assert not run.status.is_parked
-    assert jobs.release() == []
+    assert freeing.release() == []
     many = tiny.config("preview", preview={"indices": [0] * 6, "draws": 6})
     for _ in range(3):
         run = jobs.start(many)
         tiny.wait_until(lambda run=run: run.status.state != "queued", "the preview runs")
-        assert jobs.free_memory().is_complete
+        assert freeing.free_memory().is_complete
         assert run.status.state in ("stopped", "finished")
-        assert jobs.worker_pids() == {}
+        assert freeing.worker_pids() == {}
 
 
 def test_nothing_to_free_holds_nothing():
-    receipt = jobs.free_memory()
+    receipt = freeing.free_memory()
     assert receipt.is_complete
     assert receipt.processes == []
     assert not queue.read_queue().is_held
@@ -111,8 +111,8 @@ def test_a_worker_of_another_workspace_is_left_alone(tiny_set: Path, tmp_path: P
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
         try:
             assert stranger.stdout.readline() == b"there\n"
-            assert jobs.worker_pids() == {}
-            assert jobs.free_memory(grace_s=1).is_complete
+            assert freeing.worker_pids() == {}
+            assert freeing.free_memory(grace_s=1).is_complete
             assert stranger.poll() is None
         finally:
             stranger.kill()
@@ -124,9 +124,9 @@ def test_a_job_that_joins_while_the_queue_is_held_waits_for_the_release(tiny_set
     tiny.wait_until(lambda: waiting(run), "the job waits")
     assert not queue.is_my_turn(run)
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        jobs.release()
+        freeing.release()
         assert queue.is_my_turn(run)
-        assert run.status.pid in jobs.worker_pids(), "a job that has its worker is not given a second one"
+        assert run.status.pid in freeing.worker_pids(), "a job that has its worker is not given a second one"
         jobs.stop(run)
         assert tiny.ended(run).state == "stopped"
 
@@ -146,10 +146,10 @@ def test_somebody_who_looks_while_a_waiting_job_is_parked_does_not_call_it_lost(
             watcher.start()
         try:
             for _ in range(5):
-                tiny.wait_until(lambda: run.status.pid in jobs.worker_pids(), "the job waits")
-                assert jobs.free_memory(grace_s=5).is_complete
+                tiny.wait_until(lambda: run.status.pid in freeing.worker_pids(), "the job waits")
+                assert freeing.free_memory(grace_s=5).is_complete
                 assert run.status.is_parked
-                assert jobs.release() == [run]
+                assert freeing.release() == [run]
         finally:
             is_over.set()
             for watcher in watchers:
@@ -161,7 +161,7 @@ def test_somebody_who_looks_while_a_waiting_job_is_parked_does_not_call_it_lost(
 
 def test_a_job_whose_turn_came_in_the_moment_of_parking_ends_like_a_running_one(tiny_set: Path):
     run = tiny.start_and_train()
-    jobs._park(run, run.status.pid)  # as free_memory does with a job that it had just seen waiting
+    freeing._park(run, run.status.pid)  # as free_memory does with a job that it had just seen waiting
     status = tiny.ended(run)
     assert (status.state, status.reason) == ("stopped", "Stopped on request; the model it had is kept.")
     assert load_file(run.folder / "best.safetensors")

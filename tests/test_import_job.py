@@ -20,7 +20,7 @@ from unetlab.data import import_task, importing
 from unetlab.data.dataset import list_datasets, open_dataset
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError, UnetlabError
-from unetlab.runs import devices, jobs, queue, status
+from unetlab.runs import devices, freeing, jobs, queue, status
 from unetlab.runs.store import Run
 
 MANY = 1500  # pairs: enough files to be met in the middle of copying them
@@ -160,7 +160,7 @@ def test_freeing_the_memory_stops_an_import(workspace: Path, many: Path):
     run = start([many], name="cells")
     with in_the_middle(run) as pid:
         pass
-    receipt = jobs.free_memory(grace_s=60)
+    receipt = freeing.free_memory(grace_s=60)
     assert receipt.is_complete
     assert [(freed.pid, freed.run, freed.state) for freed in receipt.processes] == [(pid, run.id, "stopped")]
     assert not queue.read_queue().is_held

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from tests import tiny
 from unetlab import console, files
-from unetlab.runs import jobs, queue
+from unetlab.runs import jobs, launching, queue
 from unetlab.runs import status as status_module
 from unetlab.runs.store import Run, read_events
 
@@ -86,7 +86,7 @@ def test_an_unknown_key_fails_the_run_and_names_the_nearest_one(tiny_set: Path):
     content = files.read_json(run.folder / "config.json")
     content["train"]["max_ler"] = content["train"].pop("max_lr")
     files.write_json(run.folder / "config.json", content)
-    jobs.launch(run)
+    launching.launch(run)
     status = tiny.ended(run)
     assert status.state == "failed"
     assert status.reason == "Unknown option 'train.max_ler'. Did you mean 'train.max_lr'?"
@@ -187,7 +187,7 @@ def test_a_full_disk_fails_the_run_readably_and_loses_nothing(
 def test_a_bug_of_ours_is_told_apart_from_what_the_user_can_mend(tiny_set: Path):
     run = tiny.waiting_run()
     (run.folder / "config.json").write_text("{")  # nobody but us writes this file
-    jobs.launch(run)
+    launching.launch(run)
     status = tiny.ended(run)
     assert status.state == "failed"
     assert status.is_bug

@@ -22,7 +22,7 @@ from unetlab.console import (
 from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
-from unetlab.runs import jobs, queue, store
+from unetlab.runs import freeing, jobs, queue, store
 from unetlab.runs.store import Run, open_run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -137,14 +137,14 @@ def free(
 ) -> None:
     """End all workers of this workspace, hold the queue, and show what memory came back."""
     if release:
-        started = [run.id for run in jobs.release()]
+        started = [run.id for run in freeing.release()]
         show(
             {"released": started},
             [f"The queue goes on; {len(started)} waiting run(s) have a worker again."],
             as_json=json,
         )
         return
-    receipt = jobs.free_memory()
+    receipt = freeing.free_memory()
     rows = [vars(row) for row in receipt.processes]
     before, after = [vars(memory) for memory in receipt.before], [vars(memory) for memory in receipt.after]
     content = {"processes": rows, "before": before, "after": after, "is_complete": receipt.is_complete}

@@ -115,10 +115,35 @@ class TrainOptions(_Options):
         "flips: mirrored. standard: also rotated by up to 15 degrees, scaled, brighter or darker. strong: more of it.",
         level="basic",
     )
+    accumulate: int = _option(
+        1,
+        "Accumulated batches",
+        "Gradients of so many batches make one step: the effect of a larger batch in the memory of a small one.",
+        ge=1,
+        le=1024,
+    )
     clip_norm: float = _option(
         0.0, "Gradient clipping", "Largest gradient norm allowed in a step; 0 switches clipping off.", ge=0
     )
+    ema: float = _option(
+        0.0,
+        "Averaged weights (EMA)",
+        "Scores and keeps a moving average of the weights with this decay, such as 0.99; 0 switches it off.",
+        ge=0,
+        lt=1,
+    )
+    best_score: Literal["mean_dice", "mean_iou", "pixel_accuracy", "valid_loss"] = _option(
+        "mean_dice", "Best epoch by", "The score that chooses the best epoch; ties go to the lower validation loss."
+    )
+    patience: int = _option(
+        0, "Patience (epochs)", "Ends after so many epochs without a better score; 0 trains all epochs.", ge=0, le=10_000
+    )
     seed: int = _option(0, "Seed", "Same seed, machine and threads: same losses, to the bit (CPU).", ge=0, lt=2**31)
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures that one optimizer step sees: `accumulate` batches."""
+        return self.batch_size * self.accumulate
 
 
 class LRFindOptions(_Options):
@@ -162,8 +187,8 @@ class PreviewOptions(_Options):
     seed: int = Field(0, ge=0, lt=2**31)
 
 
-JobKind = Literal["lr_find", "train", "evaluate", "import", "preview"]
-LANE_KINDS: tuple[JobKind, ...] = ("import", "preview")  # need no device, so they wait for nobody
+JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
+LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they wait for nobody
 
 
 class RunConfig(_Options):

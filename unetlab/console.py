@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
 from unetlab.data.labels.masks import Reading
-from unetlab.runs import devices, jobs, queue
+from unetlab.runs import devices, jobs, launching, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
 
@@ -41,7 +41,7 @@ def follow(run: Run) -> Status:
                 if len(presses) > num_answered:
                     num_answered += 1
                     _answer(run, num_answered, bar.console)
-                jobs.reap()
+                launching.reap()
                 jobs.insist(run)
                 time.sleep(POLL_S)
         return status

@@ -14,7 +14,7 @@ from tests import tiny
 from unetlab import console, worker
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError
-from unetlab.runs import devices, jobs, queue, status, store, warm
+from unetlab.runs import devices, freeing, jobs, launching, queue, status, store, warm
 from unetlab.runs.store import Run
 
 NOBODY = 2**22 + 1  # above the largest process id that Linux gives out
@@ -64,7 +64,7 @@ def test_a_preview_answers_while_a_training_runs_and_the_queue_is_held(tiny_set:
 
 def test_one_worker_answers_twice_and_writes_each_log_and_state_into_its_own_run(tiny_set: Path):
     pid = idle_worker()
-    loaded = {"workers": jobs.worker_pids(), "started": psutil.Process(pid).create_time()}
+    loaded = {"workers": freeing.worker_pids(), "started": psutil.Process(pid).create_time()}
     assert loaded["workers"] == {pid: warm.IDLE}
     run = jobs.start(preview())
     assert answered(run) == pid
@@ -124,8 +124,8 @@ def test_a_run_whose_worker_died_before_it_took_it_gets_a_worker_of_its_own(tiny
     os.kill(pid, signal.SIGSTOP)
     run = jobs.start(preview())
     assert warm.living() == {pid: run.id}
-    assert jobs.worker_pids() == {pid: run.id}
-    jobs.rescue()
+    assert freeing.worker_pids() == {pid: run.id}
+    launching.rescue()
     assert (run.status.state, run.status.pid) == ("queued", None), "the worker lives: it may still take the run"
     os.kill(pid, signal.SIGKILL)
     tiny.wait_until(lambda: gone(pid), "the kill")
@@ -224,17 +224,17 @@ def test_torch_is_loaded_ahead_only_where_no_run_waits_that_would_load_it(
 
 def test_warming_up_starts_one_worker_that_takes_the_next_preview(tiny_set: Path):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: jobs.warm_up(), range(4)))
+        list(pool.map(lambda _: launching.warm_up(), range(4)))
     (pid,) = warm.living()
-    assert list(jobs.worker_pids()) == [pid]
+    assert list(freeing.worker_pids()) == [pid]
     tiny.wait_until(lambda: has_torch(pid), "torch is loaded before anybody asks for it")
     assert answered(jobs.start(preview())) == pid
-    jobs.warm_up()
+    launching.warm_up()
     assert list(warm.living()) == [pid]
 
 
 def test_a_preview_asked_for_while_its_worker_warms_up_is_done_by_it(tiny_set: Path):
-    jobs.warm_up()
+    launching.warm_up()
     (pid,) = warm.living()
     assert answered(jobs.start(preview())) == pid
 

@@ -72,7 +72,7 @@ def hold() -> None:
 
 
 def release() -> None:
-    """Lets the waiting start again; jobs.release also gives parked runs their workers back."""
+    """Lets the waiting start again; freeing.release also gives parked runs their workers back."""
     _change(is_held=False)
 
 

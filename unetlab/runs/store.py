@@ -44,6 +44,7 @@ KIND_WORDS = {
     "evaluate": "scoring",
     "import": "import",
     "preview": "augmentation preview",
+    "forecast": "memory forecast",
 }
 
 

@@ -60,7 +60,7 @@ def living() -> dict[int, str]:
         pid, run_id = _parts(path)
         if _is_alive(path):
             found[pid] = run_id
-        elif path.suffix != ".claim":  # a claim's run needs another worker: jobs.rescue
+        elif path.suffix != ".claim":  # a claim's run needs another worker: launching.rescue
             path.unlink(missing_ok=True)
     return found
 

@@ -10,7 +10,7 @@ from unetlab.config import PreviewOptions, RunConfig, TrainOptions
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
-from unetlab.runs import jobs
+from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import sizing
 
@@ -48,7 +48,7 @@ def _warm_up() -> None:
     """Once a session, so that the first preview comes within a second as well."""
     if not st.session_state.get("is-warmed-up"):
         st.session_state["is-warmed-up"] = True
-        jobs.warm_up()
+        launching.warm_up()
 
 
 def _controls(data: DataSet) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from unetlab import files
-from unetlab.runs import devices, jobs, queue, warm
+from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
 from unetlab.ui import charts, incoming, state
@@ -64,7 +64,9 @@ def _status_card() -> None:
         _job(run, status, live)
     if queue.read_queue().is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
-        st.button("Let the queue go on", on_click=state.attempt, args=(jobs.release,), key="release", width="stretch")
+        st.button(
+            "Let the queue go on", on_click=state.attempt, args=(freeing.release,), key="release", width="stretch"
+        )
     ours = {status.pid for _, status in live if status.pid} | warm.living().keys()
     for memory in devices.read_memory(list(ours)):
         _memory(memory)
@@ -133,10 +135,10 @@ def _ask_first(running: list[Run]) -> None:
 
 def _free() -> None:
     with st.spinner("Ending the workers", show_time=True):
-        st.session_state["receipt"] = jobs.free_memory()
+        st.session_state["receipt"] = freeing.free_memory()
 
 
-def _receipt(receipt: jobs.Receipt) -> None:
+def _receipt(receipt: freeing.Receipt) -> None:
     if receipt.processes:
         rows = [
             {
