@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"data", "models", "training", "runs", "ui"}
 DATA_PACKAGES = {"intake", "names", "readers", "labels", "checks"}
 PURE = {"errors", "files", "schedules", "lr_curve", "diagnosis"}
-TORCH_FREE = PURE | {"config", "events", "data", "runs"}
+TORCH_FREE = PURE | {"options", "config", "events", "data", "runs"}
 BOTH_SIDES = TORCH_FREE | {"models", "training"}
 MAY_IMPORT = {
     "errors": set(),
@@ -23,11 +23,12 @@ MAY_IMPORT = {
     "schedules": {"errors", "files"},
     "lr_curve": {"errors", "files"},
     "diagnosis": {"errors", "files"},
-    "config": {"errors", "files"},
+    "options": set(),
+    "config": {"errors", "files", "options"},
     "events": {"errors", "files"},
-    "data": {"errors", "files", "config", "events", "data"},
-    "runs": {"errors", "files", "config", "events", "runs"},
-    "models": {"errors", "files", "config", "models"},
+    "data": {"errors", "files", "options", "config", "events", "data"},
+    "runs": {"errors", "files", "options", "config", "events", "runs"},
+    "models": {"errors", "files", "options", "config", "models"},
     "training": BOTH_SIDES,
     "ui": TORCH_FREE | {"ui"},
     "console": TORCH_FREE,

@@ -23,8 +23,8 @@ OPTIONS = {
     "data": "image_size size_mode",
     "lr_find": "end_lr num_steps repeats start_lr",
     "model": "base_width depth dropout name skip",
-    "train": "augment batch_size class_weights clip_norm device div_factor epochs final_div_factor loss max_lr "
-    "momentum_max momentum_min pct_start precision schedule seed weight_decay",
+    "train": "accumulate augment batch_size best_score class_weights clip_norm device div_factor ema epochs "
+    "final_div_factor loss max_lr momentum_max momentum_min patience pct_start precision schedule seed weight_decay",
 }
 BASIC = {"data": "image_size", "lr_find": "repeats", "train": "augment batch_size epochs max_lr precision"}
 

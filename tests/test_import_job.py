@@ -15,11 +15,11 @@ import pytest
 
 from tests import tiny
 from unetlab import files
-from unetlab.config import ImportOptions
 from unetlab.data import import_task, importing
 from unetlab.data.dataset import list_datasets, open_dataset
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError, UnetlabError
+from unetlab.options import ImportOptions
 from unetlab.runs import devices, freeing, jobs, queue, status
 from unetlab.runs.store import Run
 

@@ -13,10 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from tests import tiny
 from unetlab import events
-from unetlab.config import ImportOptions, PreviewOptions, RunConfig
+from unetlab.config import RunConfig
 from unetlab.data import changes
 from unetlab.data.dataset import datasets_folder, open_dataset
 from unetlab.files import write_json
+from unetlab.options import ImportOptions, PreviewOptions
 from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run

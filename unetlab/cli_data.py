@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unetlab.config import ImportOptions, RunConfig
+from unetlab.config import RunConfig
 from unetlab.console import exit_for, follow, import_progress, show, show_manifest
 from unetlab.data import changes, importing, portable, samples
 from unetlab.data.dataset import list_datasets, open_dataset
@@ -13,6 +13,7 @@ from unetlab.data.inspection import decide, stored_report
 from unetlab.data.labels import readings
 from unetlab.data.manifest import Choices
 from unetlab.errors import DataError
+from unetlab.options import ImportOptions
 from unetlab.runs import jobs
 
 data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, look at, change, list, export.")

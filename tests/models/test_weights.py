@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from unetlab.config import DataOptions, ModelOptions
 from unetlab.errors import RunError
 from unetlab.models.weights import ModelCard, build_model, load_weights, save_weights
+from unetlab.options import DataOptions, ModelOptions
 
 OPTIONS = ModelOptions(base_width=4, depth=2, skip="add", dropout=0.25)
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from unetlab.config import DataOptions
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.data.samples import make_nuclei
 from unetlab.models.unet import UNet
+from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss

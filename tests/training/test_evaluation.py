@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from unetlab.config import DataOptions
 from unetlab.data.dataset import IGNORE
+from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures
 from unetlab.training.evaluation import TILE, class_ids, evaluate, majority_share, predict_logits
 from unetlab.training.losses import make_loss

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unetlab import lr_curve
-from unetlab.config import LRFindOptions
 from unetlab.events import Batch, Event
+from unetlab.options import LRFindOptions
 from unetlab.training import lr_finder
 from unetlab.training.learner import Learner
 from unetlab.training.lr_finder import Sweep

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from tests import tiny
-from unetlab.config import PreviewOptions, load_config
+from unetlab.config import load_config
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Progress
+from unetlab.options import PreviewOptions
 from unetlab.runs import store
 from unetlab.runs.store import Run
 from unetlab.training import previewing

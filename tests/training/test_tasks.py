@@ -3,9 +3,10 @@
 import pytest
 
 from tests.training.conftest import CPU
-from unetlab.config import DataOptions, RunConfig
+from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError
+from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.tasks import refuse_single_value
 

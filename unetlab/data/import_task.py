@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from unetlab.config import ImportOptions
 from unetlab.data import changes, importing
 from unetlab.data.dataset import datasets_folder
 from unetlab.data.inspection import decide, stored_report
 from unetlab.data.manifest import Choices, Manifest
 from unetlab.errors import DataError
+from unetlab.options import ImportOptions
 
 
 class _Cancelled(Exception):

@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from unetlab.config import DataOptions, ModelOptions
 from unetlab.errors import RunError
 from unetlab.files import read_json, write_json
 from unetlab.models.unet import UNet
+from unetlab.options import DataOptions, ModelOptions
 
 
 class ModelCard(BaseModel):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unetlab.config import DataOptions
 from unetlab.data import geometry
 from unetlab.data.dataset import IGNORE, DataSet
 from unetlab.errors import TrainingError
+from unetlab.options import DataOptions
 from unetlab.training.augment import augment
 
 KEPT_BYTES = 2**30  # scaled pictures kept in memory up to here, the others are scaled again each epoch

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unetlab import lr_curve, schedules
-from unetlab.config import LRFindOptions
 from unetlab.events import Batch, Event
+from unetlab.options import LRFindOptions
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner

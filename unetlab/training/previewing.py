@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from unetlab import files
-from unetlab.config import PreviewOptions, RunConfig
+from unetlab.config import RunConfig
 from unetlab.data import drawing, geometry
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
+from unetlab.options import PreviewOptions
 from unetlab.runs.store import Run
 from unetlab.training.augment import STRENGTHS, augment
 from unetlab.training.batches import Pictures, TrainingBatches, epoch_randomness

@@ -6,10 +6,11 @@ from typing import get_args
 import numpy as np
 import streamlit as st
 
-from unetlab.config import PreviewOptions, RunConfig, TrainOptions
+from unetlab.config import RunConfig
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
+from unetlab.options import PreviewOptions, TrainOptions
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import sizing

@@ -18,10 +18,11 @@ from typing import Literal
 import streamlit as st
 
 from unetlab import files
-from unetlab.config import ImportOptions, RunConfig
+from unetlab.config import RunConfig
 from unetlab.data import importing
 from unetlab.data.dataset import DataSet, datasets_folder, list_datasets, open_folder
 from unetlab.errors import RunError, UnetlabError
+from unetlab.options import ImportOptions
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run
 
