@@ -12,7 +12,7 @@ from tests.test_pages import open_page, words
 from unetlab import files
 from unetlab.data import changes, portable
 from unetlab.data.dataset import datasets_folder, list_datasets, open_dataset
-from unetlab.runs import jobs, store
+from unetlab.runs import jobs, launching, store
 from unetlab.ui import state
 
 
@@ -20,7 +20,7 @@ from unetlab.ui import state
 def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports are done when they are started, by the code of a worker; no page starts a warm one."""
     monkeypatch.setattr(jobs, "start", start_here)
-    monkeypatch.setattr(jobs, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda: None)
 
 
 # ways in

@@ -23,7 +23,7 @@ from unetlab.data.labels.masks import IGNORE, apply, measure_mask, survey
 from unetlab.data.manifest import ClassInfo, Finding, Manifest, Pair
 from unetlab.data.readers.facts import Raster
 from unetlab.errors import DataError
-from unetlab.runs import jobs, store
+from unetlab.runs import jobs, launching, store
 from unetlab.runs.status import StatusKeeper
 from unetlab.ui import augmenting, class_table, gallery, living, mask_reading, sizing, state
 
@@ -33,7 +33,7 @@ STRAY = 3
 @pytest.fixture(autouse=True)
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening the page starts no process."""
-    monkeypatch.setattr(jobs, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda: None)
 
 
 def write_set(folder: Path, *, count: int = 14, size: int = 40) -> Path:

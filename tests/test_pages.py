@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from unetlab.data import changes
 from unetlab.data.dataset import datasets_folder, open_dataset
 from unetlab.files import write_json
 from unetlab.options import ImportOptions, PreviewOptions
-from unetlab.runs import devices, jobs, queue, store
+from unetlab.runs import devices, jobs, launching, queue, store
 from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
 from unetlab.ui import charts, state
@@ -38,8 +39,9 @@ NEXT = {
     "running": ("Stop", "Watch it learn"),
     "silent": ("Wait, or press Stop", "Watch it learn"),
     "failed": ("then start again", "Look at it, or train again"),
-    "lost": ("Start again, with a smaller batch", "Look at it, or train again"),
-    "stopped": ("See the results", "Train again with changes"),
+    "lost": ("Resume with 2 of 3 pictures at a time", "Look at it, or train again"),
+    "paused": ("Resume", "Look at it, or train again"),
+    "stopped": ("Resume", "Train again with changes"),
     "finished": ("See the results", "Train again with changes"),
 }
 SWEEP_SAYS = {
@@ -48,6 +50,7 @@ SWEEP_SAYS = {
     "silent": "Wait, or press Stop",
     "failed": "then start again",
     "lost": "Start again, with a smaller batch",
+    "paused": "holds no memory",
     "stopped": "it can be looked at",
     "finished": "min gradient",
 }
@@ -79,7 +82,7 @@ def words(app: AppTest) -> str:
 @pytest.fixture(autouse=True)
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening the Data page starts no process."""
-    monkeypatch.setattr(jobs, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda: None)
 
 
 @pytest.fixture
@@ -133,11 +136,12 @@ def put_into(run: Run, state: str) -> None:
         "silent": live | {"state": "running", "heartbeat": time.time() - 60, "running_since": time.time() - 90},
         "failed": {"state": "failed", "reason": "The memory of the device ran out. Halve the batch size."},
         "lost": {"state": "running", "pid": 2**22 + 1, "started": 1.0, "host": socket.gethostname()},
+        "paused": {"state": "paused", "reason": "Paused on request; it can go on from here."},
         "stopped": {"state": "stopped", "reason": "Stopped on request; the model it had is kept."},
         "finished": {},
     }[state]
     write_status(run.folder, run.status.model_copy(update=changes))
-    if state in ("queued", "running", "silent", "failed", "lost"):
+    if state in ("queued", "running", "silent", "failed", "lost", "paused"):
         (run.folder / "evaluation.json").unlink(missing_ok=True)
     if state == "queued":
         (run.folder / "events.jsonl").unlink()
@@ -180,7 +184,7 @@ def test_every_state_has_a_face_on_every_page(page, state, home_with_run):
 @pytest.mark.parametrize("state", NEXT)
 def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
     put_into(home_with_sweep, state)
-    if state in ("queued", "running", "silent", "failed", "lost"):
+    if state in ("queued", "running", "silent", "failed", "lost", "paused"):
         (home_with_sweep.folder / "lr_curve.json").unlink()
     app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
     assert not app.exception
@@ -193,6 +197,37 @@ def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
         assert not app.exception
         assert [title.value for title in app.title] == ["Train"]
         assert app.number_input(key="train:train.max_lr").value == pytest.approx(PICK)
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    """The page after a click that shows no exception and no problem."""
+    app.button(key=key).click().run()
+    assert not app.exception
+    assert not app.error, [error.value for error in app.error]
+    return app
+
+
+def test_a_training_is_paused_and_resumed_from_the_page(tiny_set: Path):
+    def train_page() -> AppTest:
+        app = open_page("train", dataset=tiny.NAME, run=run.id)
+        app.session_state["train-view"] = "Chosen run"
+        return app.run()
+
+    run = tiny.start_and_train()
+    press(train_page(), f"face-pause-{run.id}")
+    assert tiny.ended(run).state == "paused"
+    app = train_page()
+    assert "Paused" in words(app)
+    assert not [button for button in app.button if button.key == f"face-pause-{run.id}"]
+    press(app, f"resume-{run.id}")
+    tiny.wait_until(lambda: run.status.state == "running" and run.status.attempt == 2, "it goes on")
+    assert run.status.micro_batch is None
+    os.kill(run.status.pid, signal.SIGKILL)
+    tiny.wait_until(lambda: run.status.state == "lost", "lost")
+    app = train_page()
+    press(app, f"resume-smaller-{run.id}")
+    assert (run.status.attempt, run.status.micro_batch) == (3, 2)
+    jobs.kill(run)
 
 
 def test_the_rate_of_ones_own_is_marked_only_while_it_is_chosen(home_with_sweep, monkeypatch):

@@ -12,6 +12,7 @@ from unetlab.runs.store import Run
 from unetlab.ui import state
 
 POLL_S, YOUNG_POLL_S = 1.0, 0.25
+RESUMABLE = ("paused", "stopped", "failed", "lost")
 YOUNG_S = 8.0  # so long after its start a job is looked at more often: the first points count most
 
 
@@ -40,20 +41,12 @@ def _is_young(status: Status) -> bool:
 def face(run: Run, status: Status, *, keeps: str) -> None:
     """What state the run is in and what to do next. `keeps`: what a stop leaves, e.g. "the model so far"."""
     word, icon, color = state.STATE_WORDS[status.state]
+    is_training = run.config.kind == "train"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(word if status.is_responding else "not responding", icon=icon, color=color)
         st.markdown(f"**{run.title}**", width="content")
         if status.is_live:
-            label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
-            st.button(
-                label,
-                icon=":material/stop:",
-                key=f"face-stop-{run.id}",
-                disabled=run.has_stop,
-                on_click=state.attempt,
-                args=(jobs.stop, run),
-                help=f"Keeps {keeps}.",
-            )
+            _stop_and_pause(run, status, keeps)
     if status.state == "queued":
         _queued(run, status)
     elif status.state == "running" and not status.is_responding:
@@ -65,6 +58,8 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         )
     elif status.state == "running":
         st.progress(state.fraction(status), text=state.progress_text(status))
+    elif status.state == "paused":
+        st.info(f"{status.reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
     elif status.state == "stopped":
         st.info(
             f"{status.reason} Nothing is lost: it can be looked at, and trained again with changes.",
@@ -75,12 +70,64 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         st.error(f"{status.reason}", title="It failed", icon=":material/error:")
         st.caption("What it logged and saved is kept. Change what the message names, then start again.")
     elif status.state == "lost":
+        again = (
+            "" if is_training else " Start again, with a smaller batch or image size if memory may have been the cause."
+        )
         st.error(
-            f"{status.reason} What it logged and saved is kept. Start again, with a smaller batch or image size "
-            "if memory may have been the cause.",
+            f"{status.reason} What it logged and saved is kept.{again}",
             title="The worker is gone",
             icon=":material/help:",
         )
+    if status.state in RESUMABLE and is_training:
+        _resume(run, status)
+
+
+def _stop_and_pause(run: Run, status: Status, keeps: str) -> None:
+    is_training = run.config.kind == "train"
+    label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
+    st.button(
+        label,
+        icon=":material/stop:",
+        key=f"face-stop-{run.id}",
+        disabled=run.has_stop,
+        on_click=state.attempt,
+        args=(jobs.stop, run),
+        help=f"Keeps {keeps}." + (" It can be resumed later." if is_training else ""),
+    )
+    if is_training:
+        st.button(
+            "Pausing" if run.has_pause else "Pause",
+            icon=":material/pause:",
+            key=f"face-pause-{run.id}",
+            disabled=run.has_pause or run.has_stop,
+            on_click=state.attempt,
+            args=(jobs.pause, run),
+            help="Ends the process, so that its memory is free, and goes on later as if nothing had been.",
+        )
+
+
+def _resume(run: Run, status: Status) -> None:
+    batch = run.config.train.batch_size
+    half = -(-(status.micro_batch or batch) // 2)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Resume",
+            icon=":material/play_arrow:",
+            key=f"resume-{run.id}",
+            on_click=state.attempt,
+            args=(jobs.resume, run),
+            help="Goes on from its last checkpoint, with the losses it would have had.",
+        )
+        if status.state in ("lost", "failed") and half < (status.micro_batch or batch):
+            st.button(
+                f"Resume with {half} of {batch} pictures at a time",
+                icon=":material/memory:",
+                key=f"resume-smaller-{run.id}",
+                on_click=state.attempt,
+                args=(jobs.resume, run),
+                kwargs={"micro_batch": half},
+                help="Where memory may have been the cause: each step still sees all its pictures, in parts.",
+            )
 
 
 def _queued(run: Run, status: Status) -> None:

@@ -17,6 +17,7 @@ from unetlab.runs.store import Run, list_runs, open_run
 STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "queued": ("waiting", ":material/hourglass_top:", "gray"),
     "running": ("running", ":material/play_circle:", "blue"),
+    "paused": ("paused", ":material/pause_circle:", "violet"),
     "finished": ("finished", ":material/check_circle:", "green"),
     "stopped": ("stopped", ":material/stop_circle:", "orange"),
     "failed": ("failed", ":material/error:", "red"),
