@@ -12,13 +12,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Batch:
-    """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1."""
+    """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1.
+
+    `skipped`: its loss or gradients were not finite, so no weight was changed.
+    """
 
     step: int
     epoch: int
     loss: float
     lr: float
     momentum: float
+    skipped: bool = False
     type: str = "batch"
 
 

@@ -5,6 +5,8 @@ at once, holds no device, and does the previews it is handed (runs/warm.py) unti
 """
 
 import errno
+import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -17,9 +19,9 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from unetlab.config import LANE_KINDS, RunConfig
-from unetlab.errors import UnetlabError
+from unetlab.errors import Paused, UnetlabError
 from unetlab.events import Event, Progress
-from unetlab.runs import devices, queue
+from unetlab.runs import devices, launching, queue
 from unetlab.runs.status import State, StatusKeeper
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 from unetlab.runs.warm import Seat, logging_to
@@ -32,7 +34,14 @@ STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on 
 STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
 # how torch's allocators and oneDNN say that memory ran out: they raise plain RuntimeErrors on a CPU
-OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "can't allocate", "could not create a primitive", "out of memory")
+OUT_OF_MEMORY = (
+    "OutOfMemoryError",
+    "MemoryError",
+    "bad_alloc",
+    "can't allocate",
+    "could not create a primitive",
+    "out of memory",
+)
 
 
 class Terminated(BaseException):
@@ -44,24 +53,46 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to whoever follows the run
     run, keeper = Run(folder), StatusKeeper(folder)
-    reserve, is_bug, code = folder / "reserve", False, 0
+    reserve, is_bug, code, smaller = folder / "reserve", False, 0, None
     try:
         reserve.write_bytes(bytes(RESERVE_BYTES))
         state, reason = _do(run, keeper)
+    except Paused:
+        state, reason = "paused", "Paused on request; it can go on from here."
     except UnetlabError as error:
         state, reason, code = "failed", str(error), 1
     except Terminated:
         state, reason, code = "stopped", "Ended by a signal; what it had saved is kept.", TERMINATED
     except Exception as error:
         reserve.unlink(missing_ok=True)  # whatever comes now must find room on the disk
+        if _is_out_of_memory(error):
+            smaller = _smaller_micro_batch(run)
         advice = _advice(error)
         state, reason, is_bug, code = "failed", advice or f"{_named(error)}\n{BUG}", advice is None, 1
         _print_traceback()
     reserve.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    keeper.end(state, reason, is_bug=is_bug)
-    queue.leave(run)
+    if smaller and not run.has_stop:
+        _heal(run, keeper, smaller)
+    else:
+        keeper.end(state, reason, is_bug=is_bug)
+        queue.leave(run)
     return code
+
+
+def _smaller_micro_batch(run: Run) -> int | None:
+    """Half the pictures that went through at a time; None where that was one, or the job is not of that kind."""
+    config = run.config
+    current = run.status.micro_batch or config.train.batch_size
+    return None if config.kind in LANE_KINDS or current == 1 else -(-current // 2)
+
+
+def _heal(run: Run, keeper: StatusKeeper, micro_batch: int) -> None:
+    """Hands the run to a fresh process: only the end of this one gives all of its memory back."""
+    gc.collect()  # the traceback, and with it the tensors of the step that failed, is gone since the `except` ended
+    keeper.hand_on(micro_batch=micro_batch)
+    queue.join(run, run.status.device, at_front=True)
+    launching.launch(run)
 
 
 def stay_warm(folder: Path) -> int:
@@ -105,7 +136,7 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
     device = devices.resolve(config.train.device)
     lock = _wait_for_turn(run, keeper, device)
     if lock is None:
-        return "stopped", CANCELLED
+        return ("stopped", CANCELLED) if run.has_stop else ("paused", "Paused before it started.")
     with lock:
         keeper.update(state="running", running_since=time.time(), device=device)
         queue.leave(run)
@@ -114,10 +145,10 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
 
 
 def _wait_for_turn(run: Run, keeper: StatusKeeper, device: str) -> FileLock | None:
-    """The device's lock, acquired; None when the run was stopped while it waited."""
+    """The device's lock, acquired; None when the run was stopped or paused while it waited."""
     lock = queue.device_lock(devices.lock_key(device))
     keeper.progress("waiting for the device", 0, 0)
-    while not run.has_stop:
+    while not (run.has_stop or run.has_pause):
         if queue.is_my_turn(run):
             try:
                 lock.acquire(timeout=0)
@@ -148,7 +179,7 @@ def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> 
         else:
             writer.write(event)
 
-    with closing(EventWriter(run, attempt=1)) as writer:
+    with closing(EventWriter(run, attempt=run.status.attempt)) as writer:
         return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
 
 
@@ -157,12 +188,16 @@ def _advice(error: Exception) -> str | None:
     text = _named(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
         return "The disk is full. Everything logged so far is kept. Free some space, then start again."
-    if any(words in text for words in OUT_OF_MEMORY):
+    if _is_out_of_memory(error):
         return (
-            "The memory of the device ran out. Halve the batch size or the image size, or choose bf16 precision, "
-            "and free the memory first if something else uses it."
+            "The memory of the device ran out, with one picture at a time. Choose a smaller image size, base width or "
+            "depth, or bf16 precision, and free the memory first if something else uses it."
         )
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return any(words in _named(error) for words in OUT_OF_MEMORY)
 
 
 def _named(error: Exception) -> str:
@@ -182,5 +217,6 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a crash in native code says what it was, in worker.log
     place = Path(sys.argv[-1])
     sys.exit(stay_warm(place) if sys.argv[1] == "--warm" else main(place))

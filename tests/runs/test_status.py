@@ -162,7 +162,10 @@ def test_a_last_word_that_comes_before_the_verdict_counts(tmp_path: Path):
 
 @given(st.sampled_from(["finished", "stopped", "failed", "lost"]), st.booleans(), st.sampled_from([HOST, "elsewhere"]))
 def test_what_has_ended_is_never_judged_again(state: str, is_parked: bool, host: str):
-    assert cause_of_death(of_process(state=state, is_parked=is_parked, host=host, boot_id="another")) is None
+    assert (
+        cause_of_death(of_process(state=state, is_parked=is_parked, host=host, boot_id="another"), Path("nowhere"))
+        is None
+    )
 
 
 def test_a_keeper_says_who_it_is_and_beats_until_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -21,9 +21,7 @@ from unetlab.training import previewing
 
 def first_batches(batches, epoch: int) -> tuple[list[int], tuple[torch.Tensor, torch.Tensor]]:
     """Which pictures the first minibatch of an epoch holds, and the minibatch."""
-    rng = np.random.default_rng([batches.seed, epoch])
-    rng.integers(2**62)  # the augmentations' seed is drawn first
-    order = rng.permutation(batches.samples)
+    order = np.random.default_rng([batches.seed, epoch]).permutation(batches.samples)
     return order[: batches.batch_size].tolist(), next(batches.epoch(epoch))
 
 

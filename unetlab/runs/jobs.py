@@ -7,11 +7,12 @@ import contextlib
 import time
 
 import psutil
+from filelock import FileLock
 
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
-from unetlab.runs.status import Status, write_status
+from unetlab.runs.status import State, Status, next_attempt, write_status
 from unetlab.runs.store import Run, create_run, delete_run, list_runs
 
 STOP_GRACE_S = 60.0  # from the stop file's time: a step and a last validation fit in here; then SIGTERM
@@ -72,7 +73,41 @@ def stop(run: Run) -> None:
         raise RunError(f"{run.id} has ended already ({status.state}).")
     run.ask_to_stop()
     if status.is_parked:
-        _end_parked(run, status)
+        _end_parked(run, status, "stopped", "Cancelled before it started.")
+
+
+def pause(run: Run) -> None:
+    """Asks a training to write a checkpoint and end, so that `resume` goes on from there. Raises RunError."""
+    status = run.status
+    if run.config.kind != "train":
+        raise RunError(f"Only a training can be paused; {run.id} is a {run.kind_word}. Stop it, and start it again.")
+    if not status.is_live:
+        raise RunError(f"{run.id} has ended already ({status.state}).")
+    (run.folder / "pause").touch()
+    if status.is_parked:
+        _end_parked(run, status, "paused", "Paused before it started.")
+
+
+def resume(run: Run, *, micro_batch: int | None = None) -> None:
+    """Lets a training go on from its checkpoint, with the losses that it would have had, as its next attempt.
+
+    micro_batch: pictures at a time from now on, where memory was too small. Raises RunError for a run that is live, has
+    finished, or is no training.
+    """
+    if run.config.kind != "train":
+        raise RunError(f"Only a training can be resumed; {run.id} is a {run.kind_word}. Start it again.")
+    run.status  # noqa: B018  # makes the death of its worker final
+    with FileLock(run.folder / ".lock", timeout=10):  # of two who press at once, one resumes it
+        status = Status.model_validate(run.read("status.json"))
+        if status.is_live or status.state == "finished":
+            raise RunError(f"{run.id} is {status.state}, so there is nothing to resume.")
+        for name in ("stop", "pause"):
+            (run.folder / name).unlink(missing_ok=True)
+        device = devices.resolve(run.config.train.device)
+        changes = {"device": device, "micro_batch": micro_batch or status.micro_batch}
+        write_status(run.folder, next_attempt(status, **changes))
+    queue.join(run, device)
+    launching.launch(run)
 
 
 def insist(run: Run, *, grace_s: float = STOP_GRACE_S) -> None:
@@ -103,8 +138,8 @@ def wait(run: Run, *, timeout_s: float) -> Status:
     return status
 
 
-def _end_parked(run: Run, status: Status) -> None:
-    ended = {"state": "stopped", "reason": "Cancelled before it started.", "ended": time.time(), "is_parked": False}
+def _end_parked(run: Run, status: Status, state: State, reason: str) -> None:
+    ended = {"state": state, "reason": reason, "ended": time.time(), "is_parked": False}
     write_status(run.folder, status.model_copy(update=ended))
     queue.leave(run)
 

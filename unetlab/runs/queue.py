@@ -6,13 +6,19 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 from pydantic import BaseModel
 
 from unetlab import files
+from unetlab.errors import RunError
 from unetlab.runs.store import Run, runs_folder
+
+Place = Literal["first", "up", "down"]
 
 
 class Waiting(BaseModel):
@@ -37,15 +43,14 @@ def read_queue() -> Queue:
         return Queue()
 
 
-def _change(*, is_held: bool | None = None, add: Waiting | None = None, remove: str | None = None) -> None:
+@contextmanager
+def _changing() -> Iterator[Queue]:
+    """The queue, to be changed by one process at a time; written back unless an error is raised."""
     with FileLock(files.home() / ".queue.lock", timeout=30):
         queue = read_queue()
-        if is_held is not None:
-            queue.is_held = is_held
-        if add is not None:
-            queue.order.append(add)
         # runs that ended while they waited leave with whoever changes the queue next
-        queue.order = [entry for entry in queue.order if entry.run != remove and _is_waiting(entry.run)]
+        queue.order = [entry for entry in queue.order if _is_waiting(entry.run)]
+        yield queue
         files.write_json(files.home() / "queue.json", queue.model_dump())
 
 
@@ -56,24 +61,52 @@ def _is_waiting(run_id: str) -> bool:
         return False
 
 
-def join(run: Run, device: str) -> None:
-    """Stands `run` at the end of the queue."""
-    _change(add=Waiting(run=run.id, device=device))
+def join(run: Run, device: str, *, at_front: bool = False) -> None:
+    """Stands `run` at the end of the queue, wherever it stood before.
+
+    at_front: before all others, for a run that had its turn and goes on in a fresh process. It keeps the turn when its
+    status says *queued* already and the device's lock is still held while it joins.
+    """
+    with _changing() as queue:
+        others = [entry for entry in queue.order if entry.run != run.id]
+        own = Waiting(run=run.id, device=device)
+        queue.order = [own, *others] if at_front else [*others, own]
 
 
 def leave(run: Run) -> None:
     """Takes `run` out: it starts, or was cancelled."""
-    _change(remove=run.id)
+    with _changing() as queue:
+        queue.order = [entry for entry in queue.order if entry.run != run.id]
+
+
+def move(run: Run, place: Place) -> None:
+    """Changes the turn of a run that waits: to the front of its device's line, or past one neighbour.
+
+    At the end of the line already, it stays there; runs that wait for other devices keep their turns. Raises RunError
+    for a run that does not wait.
+    """
+    with _changing() as queue:
+        line = _line(queue, run)
+        own = next((entry for entry in line if entry.run == run.id), None)
+        if own is None:
+            raise RunError(f"{run.id} is {run.status.state}. Only a run that waits for a device can be moved.")
+        index = {"first": 0, "up": max(line.index(own) - 1, 0), "down": line.index(own) + 1}[place]
+        line.remove(own)
+        line.insert(index, own)
+        moved = iter(line)
+        queue.order = [next(moved) if entry.device == own.device else entry for entry in queue.order]
 
 
 def hold() -> None:
     """Lets nobody start until `release`."""
-    _change(is_held=True)
+    with _changing() as queue:
+        queue.is_held = True
 
 
 def release() -> None:
     """Lets the waiting start again; freeing.release also gives parked runs their workers back."""
-    _change(is_held=False)
+    with _changing() as queue:
+        queue.is_held = False
 
 
 def is_my_turn(run: Run) -> bool:
@@ -88,11 +121,20 @@ def is_my_turn(run: Run) -> bool:
     return not any(entry.device == own.device and _is_waiting(entry.run) for entry in before)
 
 
+def line_of(run: Run) -> list[str]:
+    """Ids of the runs that wait for the same device as this one, itself among them, by turn; empty if it does not."""
+    return [entry.run for entry in _line(read_queue(), run) if _is_waiting(entry.run)]
+
+
 def position(run: Run) -> int:
     """How many wait before this run for the same device; 0 when it is next."""
-    order = read_queue().order
-    own = next((entry for entry in order if entry.run == run.id), None)
-    return sum(entry.device == own.device for entry in order[: order.index(own)]) if own else 0
+    line = line_of(run)
+    return line.index(run.id) if run.id in line else 0
+
+
+def _line(queue: Queue, run: Run) -> list[Waiting]:
+    own = next((entry for entry in queue.order if entry.run == run.id), None)
+    return [entry for entry in queue.order if own is not None and entry.device == own.device]
 
 
 def device_lock(device_key: str) -> FileLock:

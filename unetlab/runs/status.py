@@ -1,13 +1,15 @@
 """`status.json`: the state of a run, who wrote it, and whether that process is still alive.
 
-    queued ──► running ──► finished | stopped | failed
-       └───────────┴──► lost        (the worker died without a word; proven, never guessed)
+    queued ──► running ──► finished | stopped | paused | failed
+      ▲└───────────┴──► lost        (the worker died without a word; proven, never guessed)
+      └── stopped | paused | failed | lost        (resumed: the next attempt)
 
 The starter writes `queued`; from then on only the worker writes, until a reader proves its death and finalises.
 """
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -20,7 +22,7 @@ from pydantic import BaseModel
 
 from unetlab.files import read_json, write_json
 
-State = Literal["queued", "running", "finished", "stopped", "failed", "lost"]
+State = Literal["queued", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
 
 HEARTBEAT_S = 1.0  # a worker writes its status at least this often
@@ -43,6 +45,8 @@ class Status(BaseModel):
     heartbeat: float | None = None
     is_parked: bool = False  # queued without a process, while the queue is held
     device: str = "cpu"
+    micro_batch: int | None = None  # pictures at a time, where memory ran out with the whole batch
+    oom_kills: int | None = None  # processes that the kernel had ended for memory when this one started
     phase: str = ""
     done: int = 0
     total: int = 0
@@ -83,7 +87,16 @@ def process_started(pid: int) -> float | None:
         return None
 
 
-def cause_of_death(status: Status) -> str | None:
+def oom_kills() -> int | None:
+    """How many processes the Linux kernel has ended since the boot because memory ran out; None where unknown."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def cause_of_death(status: Status, folder: Path) -> str | None:
     """Why a live status has no living worker behind it; None while it has, or may have (another host's)."""
     if not status.is_live or status.is_parked:
         return None
@@ -98,19 +111,31 @@ def cause_of_death(status: Status) -> str | None:
     started = process_started(status.pid)
     # creation times are read in clock ticks: equal within a tick, another process otherwise
     if started is None or abs(started - status.started) > 1.0:
-        return "The worker was killed without a message, often because memory ran out."
+        return _how_it_died(status, folder)
     return None
+
+
+def _how_it_died(status: Status, folder: Path) -> str:
+    kills = oom_kills()
+    if status.oom_kills is not None and kills is not None and kills > status.oom_kills:
+        return "The system ended the worker, most likely because memory ran out: it ended a process for that meanwhile."
+    with contextlib.suppress(OSError):
+        # faulthandler's words; only those of this attempt would be surer, but an older crash is worth a look too
+        crash = re.findall(r"^Fatal Python error: (.*)$", (folder / "worker.log").read_text(errors="replace"), re.M)
+        if crash:
+            return f"The worker crashed ({crash[-1]}). Its log has the details."
+    return "The worker was killed without a message, often because memory ran out."
 
 
 def read_status(folder: Path) -> Status:
     """The status as it stands, made final as *lost* when its worker is proven dead. Raises FileNotFoundError."""
     status = Status.model_validate(read_json(folder / "status.json"))
-    if cause_of_death(status) is None:
+    if cause_of_death(status, folder) is None:
         return status
     # where it cannot be written, on a full disk, the verdict holds all the same
     with contextlib.suppress(OSError), FileLock(folder / ".lock", timeout=10):
         status = Status.model_validate(read_json(folder / "status.json"))  # it may have ended meanwhile
-        cause = cause_of_death(status)
+        cause = cause_of_death(status, folder)
         if cause is not None:
             state: State = "lost"
             if (folder / "stop").exists():
@@ -123,6 +148,12 @@ def read_status(folder: Path) -> Status:
 def write_status(folder: Path, status: Status, *, is_durable: bool = True) -> None:
     """Replaces `status.json` in one step."""
     write_json(folder / "status.json", status.model_dump(mode="json"), is_durable=is_durable)
+
+
+def next_attempt(status: Status, **changes: object) -> Status:
+    """The status of a run that waits for a worker once more."""
+    kept = {"device": status.device, "micro_batch": status.micro_batch, "attempt": status.attempt + 1}
+    return Status(state="queued", created=time.time(), **{**kept, **changes})  # pyright: ignore[reportArgumentType]
 
 
 class StatusKeeper:
@@ -138,6 +169,7 @@ class StatusKeeper:
                 "host": socket.gethostname(),
                 "boot_id": boot_id(),
                 "is_parked": False,
+                "oom_kills": oom_kills(),
             }
         )
         self.update()
@@ -161,9 +193,19 @@ class StatusKeeper:
 
     def end(self, state: State, reason: str = "", *, is_bug: bool = False) -> None:
         """The last word. The heartbeat ends with it."""
+        self._end_heartbeat()
+        self.update(state=state, reason=reason, is_bug=is_bug, ended=time.time())
+
+    def hand_on(self, **changes: object) -> None:
+        """Makes the run wait for its next attempt, by another process. The heartbeat ends with it."""
+        self._end_heartbeat()
+        with self._lock:
+            self._status = next_attempt(self._status, **changes)
+            write_status(self._folder, self._status)
+
+    def _end_heartbeat(self) -> None:
         self._stop.set()
         self._thread.join(timeout=5)
-        self.update(state=state, reason=reason, is_bug=is_bug, ended=time.time())
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):

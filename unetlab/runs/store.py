@@ -8,11 +8,13 @@
 | notes.json                  | anyone, at any time   | name, tags, remarks                                            |
 | status.json                 | see status.py         | state, process, progress                                       |
 | stop                        | anyone, empty         | please stop; its time starts the deadlines of jobs.py          |
+| pause                       | anyone, empty         | please write a checkpoint and end; resume takes it away        |
 | environment.json            | worker                | versions, device, threads, seed, content hash of the data set  |
 | events.jsonl                | worker, append only   | events.py, one a line                                          |
 | lr_curve.json               | worker (lr_find)      | the sweeps, their picks and refusals                           |
 | previews/epoch_003/0.jpg .png | worker (train)      | overlay, predicted class ids, of the same few pictures         |
 | best / last .safetensors .json | worker (train)     | weights and their card (models/weights.py)                     |
+| checkpoint.pt               | worker (train)        | all it needs to go on to the bit (training/checkpoint.py)      |
 | evaluation.json, predictions/ | worker              | scores pooled and per picture, predicted ids of each picture   |
 | overlay.jpg                 | worker                | the worst picture: itself, truth, prediction, errors           |
 | augmented/ROW_COL.jpg       | worker (preview)      | pictures with their masks; column 0 unchanged, then augmented  |
@@ -126,6 +128,11 @@ class Run:
     def has_stop(self) -> bool:
         """Whether somebody asked it to stop."""
         return (self.folder / "stop").exists()
+
+    @property
+    def has_pause(self) -> bool:
+        """Whether somebody asked it to pause."""
+        return (self.folder / "pause").exists()
 
     def log_tail(self, lines: int = 200) -> str:
         """The end of worker.log."""

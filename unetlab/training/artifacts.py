@@ -23,8 +23,8 @@ from unetlab.training.lr_finder import Sweep
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
 
 
-def write_environment(run: Run, data: DataSet, device: torch.device, precision_name: str, seed: int) -> None:
-    """Versions, device, threads, seed and the data's hash: what a repeat of this run must share."""
+def write_environment(run: Run, data: DataSet, device: torch.device, precision_name: str, seed: int) -> dict[str, Any]:
+    """Writes and returns versions, device, threads, seed, the data's hash: what a repeat of this run must share."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     environment = {
         "python": platform.python_version(),
@@ -38,6 +38,7 @@ def write_environment(run: Run, data: DataSet, device: torch.device, precision_n
         "content_hash": data.manifest.content_hash,
     }
     files.write_json(run.folder / "environment.json", environment)
+    return environment
 
 
 def write_lr_curve(run: Run, sweeps: list[Sweep]) -> dict[str, float]:

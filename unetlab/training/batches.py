@@ -1,6 +1,7 @@
 """Pictures on their way to the network: scaled, shuffled, cropped, padded, augmented.
 
-Epoch `e` is a function of (seed, e) alone: its order, crops and augmentations do not depend on what ran before.
+Minibatch `s` of epoch `e` is a function of (seed, e, s) alone: its pictures, crops and augmentations do not depend on
+what ran before, so a training can go on from any step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,13 +70,12 @@ class TrainingBatches:
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * per_epoch + min(rest * self.batch_size, per_epoch)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The `steps_per_epoch` minibatches of epoch `number`."""
-        rng, generator = epoch_randomness(self.seed, number)
-        order = rng.permutation(self.samples)
-        for step in range(self.steps_per_epoch):
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The `steps_per_epoch` minibatches of epoch `number`, from its step `start` on."""
+        order = np.random.default_rng([self.seed, number]).permutation(self.samples)
+        for step in range(start, self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self.batch([int(index) for index in chosen], rng, generator)
+            yield self.batch([int(index) for index in chosen], *batch_randomness(self.seed, number, step))
 
     def batch(
         self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator
@@ -86,9 +86,9 @@ class TrainingBatches:
         return augment(images, masks, self.augment, generator)
 
 
-def epoch_randomness(seed: int, number: int) -> tuple[np.random.Generator, torch.Generator]:
-    """What decides over epoch `number`: order and crops by the first, augmentations by the second."""
-    rng = np.random.default_rng([seed, number])
+def batch_randomness(seed: int, epoch: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+    """What decides over one minibatch, `step` counted in its epoch: crops by the first, augmentations by the other."""
+    rng = np.random.default_rng([seed, epoch, step])
     return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 

@@ -1,23 +1,28 @@
 """The core loop. Read this file first: everything that changes the maths of training is visible here.
 
-Two plain callables extend it: `on_event(event)` hears what happened, `should_stop()` is asked before each step.
+Three plain callables extend it: `on_event(event)` hears what happened, `should_stop()` is asked before each step, and
+`keep(position)` may save where training stands.
 """
 
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unetlab.errors import TrainingError
-from unetlab.events import Batch, Epoch, Event
+from unetlab.events import Batch, Epoch, Event, Note
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.evaluation import Evaluation
-from unetlab.training.losses import Loss
+from unetlab.training.losses import Loss, share_of_pixels
 
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)
+# so many steps in a row without finite gradients end the run; fp16 needs up to 26 to find its scale from 2^16 down
+SKIP_LIMIT = {"fp32": 3, "bf16-mixed": 3, "fp16-mixed": 30}
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
@@ -25,10 +30,26 @@ def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
+@dataclass
+class Position:
+    """Where a training stands between two steps. `losses`: of this epoch so far. `best`: rank of the best epoch."""
+
+    step: int = 0
+    epoch: int = 0
+    losses: list[float] = field(default_factory=list)
+    best: tuple[float, float] = (-math.inf, -math.inf)
+    epochs_since_best: int = 0
+    skipped: int = 0
+    skipped_in_row: int = 0
+    seconds: float = 0.0
+
+
 class Learner:
     """A model, its loss and its optimizer, and the one training step that fit and the LR finder share.
 
     `precision_name`: fp32, bf16-mixed or fp16-mixed. `clip_norm`: largest gradient norm, 0 = no clipping.
+    `micro_batch`: pictures that go through the network at a time, None = all of a step. `ema`: decay of the averaged
+    weights, 0 = none.
     """
 
     def __init__(
@@ -40,9 +61,11 @@ class Learner:
         precision_name: str = "fp32",
         weight_decay: float = 0.01,
         clip_norm: float = 0.0,
+        micro_batch: int | None = None,
+        ema: float = 0.0,
     ):
         self.model = to_device(model, device)
-        self.loss, self.device, self.clip_norm = loss, device, clip_norm
+        self.loss, self.device, self.clip_norm, self.micro_batch = loss, device, clip_norm, micro_batch
         self.precision_name = precision_name
         self.scaler = precision.gradient_scaler(precision_name, device)
         # decay pulls on kernels only, not on biases and BatchNorm (fastai's wd_bn_bias=False)
@@ -51,26 +74,51 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}],
             betas=(0.9, 0.99),  # 0.99: fastai; the first is set at every step
+            fused=True,
         )
+        self.is_skipped = False
+        self.average = AveragedModel(self.model, multi_avg_fn=ema_towards(ema), use_buffers=True) if ema else None
+
+    @property
+    def scored_model(self) -> nn.Module:
+        """The model that is validated and kept: the averaged one where there is one."""
+        return self.average.module if self.average else self.model
 
     def autocast(self) -> AbstractContextManager:
         """The mixed-precision context that this learner trains and predicts in."""
         return precision.autocast(self.precision_name, self.device)
 
     def train_step(self, images: Tensor, masks: Tensor, lr: float, momentum: float) -> float:
-        """One optimizer update on images (B,C,H,W) and masks (B,H,W); the loss before it."""
+        """One optimizer update on images (B,C,H,W) and masks (B,H,W); the loss before it.
+
+        A loss or gradients that are not finite change no weight and no BatchNorm statistic: `is_skipped` says so.
+        """
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = lr, (momentum, group["betas"][1])
-        with self.autocast():
-            loss = self.loss(self.model(images), masks)
-        self.scaler.scale(loss).backward()
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        total = images.new_zeros(())
+        num_parts = math.ceil(len(images) / (self.micro_batch or len(images)))
+        for part_images, part_masks in zip(images.tensor_split(num_parts), masks.tensor_split(num_parts), strict=True):
+            with self.autocast():
+                loss = self.loss(self.model(part_images), part_masks) * share_of_pixels(part_masks, masks)
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
         self.scaler.unscale_(self.optimizer)  # before clipping: the threshold is in true gradient units
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if self.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.scaler.step(self.optimizer)
+            nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip_norm, norm)
+        self.is_skipped = not (math.isfinite(total.item()) and math.isfinite(norm.item()))
+        if self.is_skipped:
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+        else:
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
-        return loss.item()
+        if self.average and not self.is_skipped:
+            self.average.update_parameters(self.model)
+        return total.item()
 
     def fit_one_cycle(
         self,
@@ -81,53 +129,79 @@ class Learner:
         schedule: Schedule,
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
-    ) -> int:
-        """Trains for `epochs` under `schedule` and returns the number of steps taken.
+        keep: Callable[[Position], None] = lambda position: None,
+        position: Position | None = None,
+        best_score: str = "mean_dice",
+        patience: int = 0,
+    ) -> Position:
+        """Trains for `epochs` under `schedule`, from `position` on, and returns where it ended.
 
         A stop ends the epoch early; the weights at that point are validated and reported as an epoch of their own.
-        The best epoch has the highest mean Dice, ties go to the lower loss. Raises TrainingError when the loss is
-        not finite.
+        The best epoch has the highest `best_score`, ties go to the lower loss; `patience` epochs without a better one
+        end the training, 0 = never. Raises TrainingError when losses or gradients stay not finite.
         """
+        at, is_stopping = position or Position(), False
         total_steps = epochs * batches.steps_per_epoch
-        step, best, is_stopping = 0, (-math.inf, -math.inf), should_stop()
-        for epoch in range(epochs):
-            losses = []
+        while at.epoch < epochs and not is_stopping:
             self.model.train()
-            for images, masks in batches.epoch(epoch):
-                if is_stopping := is_stopping or should_stop():
+            for images, masks in batches.epoch(at.epoch, start=at.step - at.epoch * batches.steps_per_epoch):
+                keep(at)
+                if is_stopping := should_stop():
                     break
-                lr, momentum = schedule(step, total_steps)
+                lr, momentum = schedule(at.step, total_steps)
                 loss = self.train_step(images, masks, lr, momentum)
-                check_finite(loss, f"at step {step} (learning rate {lr:.2g})")
-                on_event(Batch(step=step, epoch=epoch, loss=loss, lr=lr, momentum=momentum))
-                losses.append(loss)
-                step += 1
-            if is_stopping and not losses:
+                on_event(Batch(at.step, at.epoch, loss, lr, momentum, skipped=self.is_skipped))
+                at.skipped_in_row = at.skipped_in_row + 1 if self.is_skipped else 0
+                at.skipped += self.is_skipped
+                if at.skipped_in_row == SKIP_LIMIT[self.precision_name]:
+                    raise blown_up(f"{at.skipped_in_row} steps in a row, the last at step {at.step}, rate {lr:.2g}")
+                at.step += 1
+                if math.isfinite(loss):
+                    at.losses.append(loss)
+            if is_stopping and not at.losses:
                 break  # nothing new since the last validation
-            evaluation = validate(epoch)
-            check_finite(evaluation.loss, f"on the validation pictures after epoch {epoch + 1}")
-            scores = evaluation.scores
-            rank = (-math.inf if scores.mean_dice is None else scores.mean_dice, -evaluation.loss)
-            on_event(
-                Epoch(
-                    epoch=epoch,
-                    step=step,
-                    train_loss=sum(losses) / len(losses),
-                    valid_loss=evaluation.loss,
-                    **scores.as_dict(),
-                    is_best=rank > best,
-                )
-            )
-            best = max(best, rank)
+            evaluation = validate(at.epoch)
+            if not math.isfinite(evaluation.loss):
+                raise blown_up(f"on the validation pictures after epoch {at.epoch + 1}")
+            rank = rank_of(evaluation, best_score)
+            is_best = rank > at.best
+            at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
+            train_loss = sum(at.losses) / max(len(at.losses), 1)
+            scores = evaluation.scores.as_dict()
+            on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
                 break
-        return step
+            at.epoch, at.losses = at.epoch + 1, []
+            if patience and at.epochs_since_best >= patience:
+                on_event(Note(f"Ended early: no better {best_score} in {patience} epochs."))
+                break
+        return at
 
 
-def check_finite(loss: float, where: str) -> None:
-    """Raises TrainingError when the loss is NaN or infinite: no later step mends that."""
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"The loss is {loss} {where}: training blew up. "
-            "Train again with a third of the learning rate, or with precision fp32."
-        )
+def rank_of(evaluation: Evaluation, best_score: str) -> tuple[float, float]:
+    """Sorts epochs, higher is better: the score (-inf where it is absent), then the lower loss."""
+    if best_score == "valid_loss":
+        return (-evaluation.loss, -evaluation.loss)
+    score = getattr(evaluation.scores, best_score)
+    return (-math.inf if score is None else score, -evaluation.loss)
+
+
+def ema_towards(decay: float) -> Callable[..., None]:
+    """Moves averaged weights on, with decay min(d, (1+n)/(10+n)) at update n so that the start is forgotten.
+
+    Source: TensorFlow's ExponentialMovingAverage.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        warming = min(decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(warming)(averaged, current, count)
+
+    return update
+
+
+def blown_up(where: str) -> TrainingError:
+    """What to do when losses or gradients stay not finite: no later step mends that."""
+    return TrainingError(
+        f"The loss or its gradients were not finite {where}: training blew up. The weights from before are kept. "
+        "Train again with a third of the learning rate, or with precision fp32."
+    )

@@ -45,6 +45,11 @@ def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return ((1 - dice) * is_present).sum() / is_present.sum().clamp(min=1)
 
 
+def share_of_pixels(part: Tensor, whole: Tensor) -> Tensor:
+    """Share of the pixels that count of `whole` (B,H,W) that lie in `part`: what its loss weighs in the step's."""
+    return (part != IGNORE).sum() / (whole != IGNORE).sum().clamp(min=1)
+
+
 def balanced_weights(pixels: Tensor) -> Tensor:
     """(K,) weights 1 / sqrt(share) scaled to mean 1; a class without pixels gets the largest. `pixels`: counts (K,)."""
     share = (pixels.double() / pixels.sum().clamp(min=1)).clamp(min=1e-6)

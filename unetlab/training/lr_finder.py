@@ -4,20 +4,18 @@ Weights, optimizer, BatchNorm buffers, scaler and random state are bitwise what 
 The picks are read off the result by lr_curve.py.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-import torch
 from torch import Tensor
 
 from unetlab import lr_curve, schedules
 from unetlab.events import Batch, Event
 from unetlab.options import LRFindOptions
-from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
+from unetlab.training.checkpoint import restore, snapshot
 from unetlab.training.learner import Learner
 
 MOMENTUM = 0.9  # AdamW's usual beta1, held during the sweep as fastai does
@@ -68,25 +66,12 @@ def sweep(
 @contextmanager
 def restored(learner: Learner) -> Iterator[None]:
     """Puts the learner and torch's random state back bitwise on every exit, also on an exception."""
-    model = {name: tensor.detach().to("cpu", copy=True) for name, tensor in learner.model.state_dict().items()}
-    optimizer = copy.deepcopy(learner.optimizer.state_dict())
-    scaler, was_training = learner.scaler.state_dict(), learner.model.training
-    rng = torch.get_rng_state()
-    cuda_rng = torch.cuda.get_rng_state_all() if learner.device.type == "cuda" else []
+    state, was_training = snapshot(learner), learner.model.training
     try:
         yield
     finally:
-        learner.optimizer.zero_grad()  # frees the gradients first: after an out-of-memory there is room again
-        learner.model.load_state_dict(model)
-        learner.optimizer.load_state_dict(optimizer)
-        # a new scaler: an exception between unscale and update leaves the old one halfway through a step
-        learner.scaler = precision.gradient_scaler(learner.precision_name, learner.device)
-        if scaler:
-            learner.scaler.load_state_dict(scaler)
+        restore(learner, state)
         learner.model.train(was_training)
-        torch.set_rng_state(rng)
-        if cuda_rng:
-            torch.cuda.set_rng_state_all(cuda_rng)
 
 
 def _endless(batches: TrainingBatches, *, first_epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

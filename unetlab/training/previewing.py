@@ -16,7 +16,7 @@ from unetlab.events import Event, Progress
 from unetlab.options import PreviewOptions
 from unetlab.runs.store import Run
 from unetlab.training.augment import STRENGTHS, augment
-from unetlab.training.batches import Pictures, TrainingBatches, epoch_randomness
+from unetlab.training.batches import Pictures, TrainingBatches, batch_randomness
 
 SHOWN_PX = 384  # long side of a drawn picture: more is not seen in a grid of seven
 
@@ -58,7 +58,7 @@ def preview(
 def augmented(batches: TrainingBatches, options: PreviewOptions) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw d of the pictures: images (B,C,H,W) and masks (B,H,W) as a first batch of epoch d that holds them has."""
     for number in range(options.draws):
-        rng, generator = epoch_randomness(options.seed, number)
+        rng, generator = batch_randomness(options.seed, number, 0)
         yield batches.batch(options.indices, rng, generator)
 
 

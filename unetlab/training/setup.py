@@ -1,0 +1,93 @@
+"""What training and the sweep start from, built the same way from the same config."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from unetlab.config import RunConfig
+from unetlab.data.dataset import DataSet, open_dataset
+from unetlab.errors import ConfigError
+from unetlab.events import Event, Note
+from unetlab.models.weights import build_model
+from unetlab.runs.store import Run
+from unetlab.training import precision
+from unetlab.training.artifacts import write_environment
+from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.learner import Learner
+from unetlab.training.losses import Loss, balanced_weights, make_loss
+
+OnEvent = Callable[[Event], None]
+ShouldStop = Callable[[], bool]
+
+
+@dataclass
+class Setup:
+    """All that a step needs."""
+
+    data: DataSet
+    pictures: Pictures
+    batches: TrainingBatches
+    learner: Learner
+
+
+def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent) -> Setup:
+    """Data, batches and a learner with fresh weights from the seed. Writes environment.json; an attempt compares."""
+    options, seen = config.train, run.read("environment.json") or {}
+    data, device = open_dataset(config.dataset, version=seen.get("content_hash")), precision.open_device(device_name)
+    precision_name = precision.resolve(options.precision, device)
+    micro_batch = run.status.micro_batch or options.batch_size
+    torch.manual_seed(options.seed)
+    model = build_model(config.model, channels=data.channels, num_classes=data.num_classes)
+    model.set_normalisation(*data.statistics())
+    learner = Learner(
+        model,
+        loss_of(config, data, device),
+        device=device,
+        precision_name=precision_name,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+        micro_batch=micro_batch,
+        ema=options.ema,
+    )
+    pictures = Pictures(data, config.data)
+    batches = TrainingBatches(
+        pictures, batch_size=options.pictures_per_step, augment=options.augment, seed=options.seed, device=device
+    )
+    refuse_single_value(batches, config, micro_batch)
+    environment = write_environment(run, data, device, precision_name, options.seed)
+    changed = [f"{key} was {seen[key]}, is {now}" for key, now in environment.items() if seen and seen.get(key) != now]
+    if changed:
+        on_event(Note(f"Not as before: {'; '.join(changed)}. So the losses can differ from an unbroken run's."))
+    on_event(Note(f"Training in {precision_name} on {device_name}.", about={"precision": precision_name}))
+    if micro_batch < options.batch_size:
+        on_event(
+            Note(
+                f"Memory ran out, so {micro_batch} pictures go through at a time, not {options.batch_size}. Each step "
+                "still sees the same pictures at the same rate, every pixel counting the same. BatchNorm and Dice see "
+                "smaller batches, so the losses differ a little.",
+                about={"micro_batch": micro_batch},
+            )
+        )
+    return Setup(data, pictures, batches, learner)
+
+
+def refuse_single_value(batches: TrainingBatches, config: RunConfig, micro_batch: int) -> None:
+    """Raises ConfigError where BatchNorm at the bottom of the U-Net would see a single value and could not train."""
+    smallest = min(micro_batch, len(batches.samples))
+    bottom = [-(-side // 2**config.model.depth) for side in batches.canvas]
+    if smallest == 1 and bottom == [1, 1]:
+        height, width = batches.canvas
+        raise ConfigError(
+            f"Pictures of {width}x{height} px leave a single pixel at the bottom of a U-Net of depth "
+            f"{config.model.depth}, too little for BatchNorm with batches of 1. Take a batch size of 2 or more, or a "
+            "smaller depth."
+        )
+
+
+def loss_of(config: RunConfig, data: DataSet, device: torch.device) -> Loss:
+    """The configured loss, its class weights taken from the training split."""
+    weights = None
+    if config.train.class_weights == "balanced":
+        weights = balanced_weights(torch.as_tensor(data.class_pixels("train"))).to(device)
+    return make_loss(config.train.loss, weights)
