@@ -42,7 +42,7 @@ def losses(run: Run) -> list[float]:
 
 def test_a_finished_training_leaves_every_file_of_the_contract(trained_home: Run):
     names = files_of(trained_home)
-    asked = {"stop", "reserve"}  # the first is written by a person, the second goes at the end
+    asked = {"stop", "pause", "reserve", "checkpoint.pt"}  # the first two are a person's, the others go at the end
     expected = of_table("train") - asked - {"previews/epoch_003/0.jpg", "previews/epoch_003/0.png"}
     assert {"config.json", "best.safetensors", "last.json", "evaluation.json", "worker.log"} <= expected
     assert expected <= names
@@ -73,7 +73,7 @@ def test_every_step_and_epoch_is_logged_once_and_in_order(trained_home: Run):
     batches = [event for event in events if event["type"] == "batch"]
     steps_per_epoch = 2  # six pictures train, three a batch
     assert [(event["step"], event["epoch"]) for event in batches] == [(s, s // steps_per_epoch) for s in range(4)]
-    assert batches[0].keys() == {"type", "step", "epoch", "loss", "lr", "momentum", "time", "attempt"}
+    assert batches[0].keys() == {"type", "step", "epoch", "loss", "lr", "momentum", "skipped", "time", "attempt"}
     epochs = [event for event in events if event["type"] == "epoch"]
     assert [(event["epoch"], event["step"]) for event in epochs] == [(0, 2), (1, 4)]
     times = [event["time"] for event in events]

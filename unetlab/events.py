@@ -65,7 +65,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence for the person at the screen: what was decided for them, or what went wrong."""
+    """Words for the person at the screen: what was decided for them, or what went wrong.
+
+    `about` may hold `changes`, options by dotted key for a run that mends it, and `page`, where else to look.
+    """
 
     message: str
     type: str = "note"

@@ -199,12 +199,14 @@ def test_clipping_limits_the_true_gradient_also_when_it_was_scaled(make_learner,
 
 def test_a_loss_that_is_not_finite_ends_training_with_what_to_do(make_learner, make_batches):
     learner = make_learner()
-    with pytest.raises(TrainingError, match=r"not finite .*: training blew up.*third of the learning"):
+    with pytest.raises(TrainingError, match=r"(?s)not .*finite.*Train again with a third of the rate"):
         fit(learner, make_batches(), schedule=lambda step, total: (1e20, 0.9))
 
 
 def test_a_validation_loss_that_is_not_finite_ends_training_too(make_learner, make_batches):
-    with pytest.raises(TrainingError, match="not finite on the validation pictures after epoch 1: training blew up"):
+    with pytest.raises(
+        TrainingError, match=r"after step 2: the loss on the validation pictures is not a finite number"
+    ):
         fit(make_learner(), make_batches(), validate=lambda epoch: scored(None, math.nan))
 
 

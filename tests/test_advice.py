@@ -1,0 +1,123 @@
+"""Advice on the page: what is read, and what one click starts."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests import tiny
+from tests.test_pages import open_page, put_into, words
+from unetlab.runs import launching
+from unetlab.runs.store import Run, list_runs
+from unetlab.ui import advice, training
+
+SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": 1.7e9}
+BLACK = {
+    "type": "note",
+    "message": "The network answers “a_b” for every pixel.\nThe rate is too high.\nLower it.",
+    "about": {
+        "code": "black-mask",
+        "cause": "learning-rate",
+        "changes": {"train.max_lr": 0.0033, "train.loss": "dice", "train.batch_size": 3},
+        "page": "pages/lab/learning_rate.py",
+    },
+    "time": 1.7e9 + 60,
+}
+MASKS = BLACK | {"message": "The masks hold one class.", "about": {"changes": {}, "page": "pages/lab/data.py"}}
+WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}, "page": None}}
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """The runs that were given a worker; none really is."""
+    runs: list[Run] = []
+    monkeypatch.setattr(launching, "launch", runs.append)
+    monkeypatch.setattr(launching, "rescue", lambda: None)
+    return runs
+
+
+@pytest.fixture
+def run(workspace: Path, trained: Run) -> Run:
+    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
+    return Run(workspace / "runs" / trained.id)
+
+
+def page_of(run: Run, notes: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The train page on the run, with nothing in its panel but the notes."""
+    monkeypatch.setattr(training, "draw", lambda run, status: advice.draw(run, notes))
+    app = open_page("train", dataset=tiny.NAME, run=run.id)
+    app.session_state["train-view"] = "Chosen run"
+    return app.run()
+
+
+def clicks(app: AppTest) -> list[Any]:
+    return [button for button in app.button if button.key and button.key.startswith("advice-")]
+
+
+def links(app: AppTest) -> list[str]:
+    return [link.proto.label for link in app.get("page_link") if link.proto.label in advice.PAGE_WORDS.values()]
+
+
+def test_advice_stands_above_what_was_merely_said_and_names_the_changes(run, monkeypatch):
+    app = page_of(run, [SAID, BLACK, WAIT], monkeypatch)
+    assert not app.exception
+    said = words(app)
+    assert "**The network answers “a\\_b” for every pixel.**" in said
+    assert "The rate is too high.  \nLower it." in said
+    assert "proposed: learning rate (maximum) 0.02 → 0.0033, loss cross\\_entropy+dice → dice" in said
+    assert "atch size" not in said.partition("proposed:")[2].partition("\n")[0]  # it is 3 already
+    told = next(caption.value for caption in app.caption if "fp32 on cpu" in caption.value)
+    assert [line.partition(" · ")[2] for line in told.splitlines()] == ["Training in fp32 on cpu.  ", "Wait."]
+    assert [button.label for button in clicks(app)] == ["Train with these changes"]
+    assert links(app) == ["Measure the learning rate"]
+
+
+def test_a_click_starts_the_run_with_the_changes_and_goes_to_it(run, started, monkeypatch):
+    app = page_of(run, [BLACK], monkeypatch)
+    clicks(app)[0].click().run()
+    assert not app.exception
+    assert len(started) == 1
+    config = started[0].config
+    assert app.session_state["run"] == started[0].id
+    assert app.session_state["train-view"] == "Chosen run"
+    assert (config.train.max_lr, config.train.loss, config.lr_source) == (0.0033, "dice", f"advice of {run.id}")
+    assert (config.kind, config.parent) == ("train", None)
+    assert config.changed({"train.max_lr": 0.02, "train.loss": "cross_entropy+dice"}, lr_source="typed") == run.config
+    assert started[0].notes.name == "learning rate (maximum) 0.02 → 0.0033, loss cross_entropy+dice → dice"
+    assert not run.has_stop
+
+
+def test_a_run_that_still_trains_is_stopped_first(run, started, monkeypatch):
+    put_into(run, "running")
+    app = page_of(run, [BLACK], monkeypatch)
+    assert [button.label for button in clicks(app)] == ["Stop, and train with these changes"]
+    clicks(app)[0].click().run()
+    assert not app.exception
+    assert run.has_stop
+    assert [new.id for new in started] == [app.session_state["run"]]
+
+
+def test_changes_that_cannot_be_made_stop_and_start_nothing_and_say_why(run, started, monkeypatch):
+    put_into(run, "running")
+    app = page_of(run, [BLACK | {"about": {"changes": {"train.max_lr": 1e9}}}], monkeypatch)
+    clicks(app)[0].click().run()
+    assert not app.exception
+    assert "train.max_lr = 1000000000.0" in words(app)
+    assert not run.has_stop
+    assert started == []
+    assert len(list_runs()) == 1
+
+
+def test_advice_without_changes_has_a_link_and_no_button(run, monkeypatch):
+    app = page_of(run, [MASKS], monkeypatch)
+    assert "The masks hold one class." in words(app)
+    assert clicks(app) == []
+    assert links(app) == ["Look at the masks"]
+
+
+def test_nothing_said_draws_nothing(run, monkeypatch):
+    app = page_of(run, [], monkeypatch)
+    assert not app.exception
+    assert (clicks(app), links(app)) == ([], [])

@@ -1,0 +1,102 @@
+"""The arithmetic that benchmarks print, and the bare loop that they compare with."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """benchmarks/measuring.py as the scripts beside it see it."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    return importlib.import_module("measuring")
+
+
+def trace(measuring: ModuleType, ends: list[list[float]]):
+    steps = [(epoch, end) for epoch, epoch_ends in enumerate(ends) for end in epoch_ends]
+    return measuring.Trace(began=0.0, steps=steps, scores=[], ended=100.0)
+
+
+def test_the_speed_of_the_loop_leaves_out_the_warm_up_and_what_lies_between_epochs(measuring):
+    measured = trace(measuring, [[5, 9, 10, 11], [31, 32, 33]])  # 4 s in the warm-up, 20 s between the epochs
+    assert measuring.steps_per_second(measured, warm_up=1) == 1.0
+    assert measuring.steps_per_second(measured, warm_up=0) == pytest.approx(5 / 8)
+
+
+def test_too_few_steps_say_what_to_do(measuring):
+    with pytest.raises(SystemExit, match="--steps"):
+        measuring.steps_per_second(trace(measuring, [[1, 2]]), warm_up=1)
+
+
+def test_the_time_to_the_result_begins_at_the_end_of_the_warm_up(measuring):
+    assert measuring.seconds_to_result(trace(measuring, [[5, 9, 10, 11]]), warm_up=2) == 91.0
+
+
+def test_pairs_alternate_which_program_goes_first_and_each_ratio_stays_within_its_pair(measuring, capsys):
+    order = []
+
+    def measure(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    measured = measuring.interleaved(lambda: measure("A"), lambda: measure("B"), pairs=3, name="test")
+    assert "".join(order) == "ABBAAB"
+    assert measured == [(1, 2), (4, 3), (5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high", "coverage"),
+    [
+        # by hand: of 8 values the 2nd and 7th have 1 - 2 (1 + 8) / 2^8, the 3rd and 6th 1 - 2 (1 + 8 + 28) / 2^8
+        (1, 1, 1, 0.0),
+        (3, 1, 3, 0.75),
+        (5, 1, 5, 0.9375),
+        (7, 1, 7, 0.984375),
+        (8, 2, 7, 0.9296875),
+        (10, 2, 9, 0.978515625),
+        (11, 3, 9, 0.9345703125),
+    ],
+)
+def test_the_interval_of_a_median_is_that_of_the_sign_test(measuring, count, low, high, coverage):
+    values = list(np.random.default_rng(0).permutation(np.arange(1, count + 1)))
+    assert measuring.median_interval(values) == measuring.Interval((count + 1) / 2, low, high, coverage)
+
+
+def test_a_random_median_lies_in_the_interval_as_often_as_it_says(measuring):
+    rng = np.random.default_rng(0)
+    spans = [measuring.median_interval(values) for values in rng.exponential(size=(2000, 8))]
+    share = np.mean([span.low <= np.log(2) <= span.high for span in spans])
+    assert share == pytest.approx(spans[0].coverage, abs=0.02)
+
+
+def test_a_line_holds_by_its_median(measuring):
+    assert measuring.Row("a", "", [0.1, 0.97, 2.0], at_least=0.97).verdict() == "holds (>= 0.97)"
+    assert measuring.Row("a", "", [0.1, 0.96, 2.0], at_least=0.97).verdict() == "MISSED (>= 0.97)"
+    assert measuring.Row("a", "", [1.2], at_most=1.1).verdict() == "MISSED (<= 1.1)"
+    assert measuring.Row("a", "", [1.2]).verdict() == ""
+
+
+def test_the_bare_loop_trains_in_a_process_of_its_own_and_times_every_step(measuring, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{split}_{kind}": values
+        for split in ("train", "valid")
+        for kind, values in {
+            "images": rng.random((5, 16, 16, 1), np.float32),
+            "masks": rng.integers(0, 2, (5, 16, 16), np.uint8),
+        }.items()
+    }
+    np.savez(tmp_path / "arrays.npz", **arrays, mean=[0.5], std=[0.3], num_classes=2, background=0)
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
+    job = measuring.Job(str(tmp_path / "arrays.npz"), epochs=2, batch_size=2, base_width=2, depth=1)
+    measured = measuring.train_elsewhere("bare", job)
+    times = [measured.began, *(time for _, time in measured.steps), measured.ended]
+    assert [epoch for epoch, _ in measured.steps] == [0, 0, 0, 1, 1, 1]
+    assert times == sorted(times)
+    assert not (tmp_path / "bare").exists()

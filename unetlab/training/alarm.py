@@ -1,0 +1,127 @@
+"""The black-mask alarm: one class predicted everywhere in the first epochs, its cause and the run that mends it.
+
+Measures without a trace: weights, BatchNorm buffers, modes and random states are bitwise what they were.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from unetlab import diagnosis
+from unetlab.config import RunConfig
+from unetlab.data.dataset import IGNORE, DataSet
+from unetlab.diagnosis import ONE_CLASS, SETTLED_STEPS, BlackMask
+from unetlab.events import Note
+from unetlab.training.batches import TrainingBatches
+from unetlab.training.evaluation import Evaluation
+from unetlab.training.learner import Learner
+
+
+def watched_epochs(config: RunConfig, steps_per_epoch: int) -> int:
+    """So many first epochs are looked at: one more than the learning rate takes to its peak and BatchNorm to settle.
+
+    Before that nothing can be told for certain; what is black after it has shown its cause already.
+    """
+    rising = math.ceil(config.train.pct_start * config.train.epochs)
+    return max(rising, math.ceil(SETTLED_STEPS / steps_per_epoch)) + 1
+
+
+def look(
+    learner: Learner,
+    batches: TrainingBatches,
+    evaluation: Evaluation,
+    *,
+    epoch: int,
+    losses: list[float],
+    lrs: list[float],
+    config: RunConfig,
+    told: Collection[str] = (),
+) -> Note | None:
+    """What to tell after the validation of `epoch` (from 0); None where all is well or the cause is among `told`.
+
+    `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. The note is
+    about `code` "black-mask", `cause`, `changes` (dotted option -> value, one run) and `page`. Costs two forward passes
+    of one batch, and those only where one class is predicted everywhere.
+    """
+    counts = evaluation.confusion.sum(0)
+    is_watched = epoch < watched_epochs(config, batches.steps_per_epoch)
+    if not losses or not is_watched or counts.max() < ONE_CLASS * max(counts.sum(), 1):
+        return None
+    data, predicted = batches.pictures.data, int(counts.argmax())
+    images, masks = next(batches.epoch(epoch))
+    if learner.micro_batch:
+        images, masks = images[: learner.micro_batch], masks[: learner.micro_batch]
+    with without_a_trace(learner.scored_model) as model, torch.no_grad(), learner.autocast():
+        running = model(images).float()
+        use_batch_statistics(model)
+        batch = model(images).float()
+    facts = BlackMask(
+        predicted=data.class_names[predicted],
+        train_shares=_shares(data, data.class_pixels("train").tolist()),
+        valid_shares=_shares(data, evaluation.confusion.sum(1).tolist()),
+        losses=losses,
+        lrs=lrs,
+        valid_loss=evaluation.loss,
+        constant_loss=constant_loss(learner, data, masks),
+        batch_share=largest_share(batch, masks),
+        running_share=largest_share(running, masks),
+        spread=float(batch.std((0, 2, 3)).mean()),
+        steps_per_epoch=batches.steps_per_epoch,
+        step=(epoch + 1) * batches.steps_per_epoch,
+        epochs=config.train.epochs,
+        max_lr=config.train.max_lr,
+        loss=config.train.loss,
+        class_weights=config.train.class_weights,
+        batch_size=learner.micro_batch or config.train.batch_size,
+        asked_batch_size=config.train.batch_size,
+        image_size=config.data.image_size,
+    )
+    advice = diagnosis.black_mask(facts)
+    if advice.cause in told:
+        return None
+    about = {"code": "black-mask", "cause": advice.cause, "changes": advice.changes, "page": advice.page}
+    return Note(advice.message, about=about)
+
+
+@contextmanager
+def without_a_trace(model: nn.Module) -> Iterator[nn.Module]:
+    """The model in eval mode; buffers and the mode of every module are put back bitwise on every exit."""
+    buffers = [buffer.clone() for buffer in model.buffers()]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield model.eval()
+    finally:
+        with torch.no_grad():
+            for buffer, before in zip(model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def use_batch_statistics(model: nn.Module) -> None:
+    """BatchNorm alone goes into train mode: dropout would draw random numbers, and blur the comparison."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()
+
+
+def largest_share(logits: Tensor, masks: Tensor) -> float:
+    """Share 0..1 of the pixels that count for which the most frequent class is predicted."""
+    chosen = logits.argmax(1)[masks != IGNORE]
+    return float(torch.bincount(chosen).max() / len(chosen)) if len(chosen) else 1.0
+
+
+def constant_loss(learner: Learner, data: DataSet, masks: Tensor) -> float:
+    """The learner's loss on `masks` (B,H,W) of answering every pixel with the training split's class shares."""
+    shares = torch.as_tensor(data.class_pixels("train"), dtype=torch.float32, device=masks.device)
+    logits = (shares / shares.sum()).clamp(min=1e-6).log().view(1, -1, 1, 1)
+    batch, height, width = masks.shape
+    return learner.loss(logits.expand(batch, -1, height, width), masks).item()
+
+
+def _shares(data: DataSet, pixels: list[int]) -> dict[str, float]:
+    total = max(sum(pixels), 1)
+    return {name: count / total for name, count in zip(data.class_names, pixels, strict=True)}

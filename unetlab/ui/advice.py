@@ -1,0 +1,97 @@
+"""What a run said about itself, and where it gave advice, the click that follows it."""
+
+import contextlib
+import time
+from typing import Any
+
+import streamlit as st
+
+from unetlab.config import RunConfig, option_fields
+from unetlab.errors import RunError
+from unetlab.runs import jobs
+from unetlab.runs.store import Run
+from unetlab.ui import state
+from unetlab.ui.findings import plain
+
+PAGE_WORDS = {
+    "pages/lab/data.py": "Look at the masks",
+    "pages/lab/learning_rate.py": "Measure the learning rate",
+}
+
+
+def draw(run: Run, notes: list[dict[str, Any]]) -> None:
+    """The run's notes (events of type note): advice first, the newest on top; then what was merely said, in order."""
+    told = [(number, note) for number, note in enumerate(notes) if not _is_advice(note)]
+    for number, note in reversed(list(enumerate(notes))):
+        if _is_advice(note):
+            _advice(run, note, key=f"advice-{number}-{run.id}")
+    if told:
+        st.caption("  \n".join(f"{_clock(note)} · {plain(note['message'])}" for _, note in told))
+
+
+def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
+    """What would change, by the form's labels: "learning rate (maximum) 0.001 → 0.00033"; empty where nothing would."""
+    texts = []
+    for key, value in changes.items():
+        group, _, name = key.partition(".")
+        label, now = option_fields()[key].title or key, getattr(getattr(config, group), name)
+        if value != now:
+            texts.append(f"{label[0].lower()}{label[1:]} {_value(now)} → {_value(value)}")
+    return ", ".join(texts)
+
+
+def follow(run: Run, changes: dict[str, Any]) -> None:
+    """A callback: ends the run where it still lives, starts one with the changes, and looks at it."""
+    config = run.config
+    source = {"lr_source": f"advice of {run.id}"} if "train.max_lr" in changes else {}
+    changed = config.changed(changes, kind="train", parent=None, then_train=False, **source)
+    if run.status.is_live:
+        with contextlib.suppress(RunError):  # it has ended meanwhile: all the better
+            jobs.stop(run)
+    started = jobs.start(changed, name=changes_text(config, changes))
+    st.session_state["run"] = started.id
+
+
+def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
+    changes, page = note["about"].get("changes") or {}, note["about"].get("page")
+    text = changes_text(run.config, changes)
+    first, _, rest = note["message"].partition("\n")
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f":material/lightbulb: **{plain(first)}**")
+        if rest:
+            st.markdown(plain(rest))
+        if text:
+            st.caption(f"{_clock(note)} · proposed: {plain(text)}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if text:
+                _button(run, changes, key)
+            if page:
+                st.page_link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
+
+
+def _button(run: Run, changes: dict[str, Any], key: str) -> None:
+    is_live = run.status.is_live
+    is_clicked = st.button(
+        "Stop, and train with these changes" if is_live else "Train with these changes",
+        icon=":material/play_arrow:",
+        key=key,
+        on_click=state.attempt,
+        args=(follow, run, changes),
+        help="This run ends and keeps the model it has." if is_live else None,
+    )
+    # a click in the panel that polls draws the panel alone; the page is to show the new run, or what was wrong
+    if is_clicked and (st.session_state["run"] != run.id or "problem" in st.session_state):
+        st.rerun()
+
+
+def _is_advice(note: dict[str, Any]) -> bool:
+    about = note.get("about") or {}
+    return bool(about.get("changes") or about.get("page"))
+
+
+def _clock(note: dict[str, Any]) -> str:
+    return time.strftime("%H:%M", time.localtime(note["time"]))
+
+
+def _value(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
