@@ -1,9 +1,22 @@
 """The page list and the frame around every page; nothing else. Start with `make run`."""
 
+import gc
+
 import streamlit as st
 
 from unetlab.errors import UnetlabError
 from unetlab.ui import frame
+
+
+@st.cache_resource(show_spinner=False)
+def set_aside_modules() -> None:
+    """Takes what is loaded out of the garbage collector's sight, once a process.
+
+    Streamlit collects after every script and every look of a panel, which would go through all of it each time.
+    """
+    gc.collect()
+    gc.freeze()
+
 
 st.set_page_config(page_title="unetlab", page_icon=":material/grain:", layout="wide")
 
@@ -51,3 +64,4 @@ try:
     page.run()
 except UnetlabError as error:
     st.error(str(error), title="This cannot be shown", icon=":material/error:")
+set_aside_modules()

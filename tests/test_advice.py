@@ -33,7 +33,7 @@ WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """The runs that were given a worker; none really is."""
     runs: list[Run] = []
-    monkeypatch.setattr(launching, "launch", runs.append)
+    monkeypatch.setattr(launching, "hand_over", runs.append)
     monkeypatch.setattr(launching, "rescue", lambda: None)
     return runs
 

@@ -9,35 +9,10 @@ import altair as alt
 import pandas as pd
 
 from unetlab.lr_curve import TRIM_END, TRIM_START
-from unetlab.ui.history import decimate
 
 TRAIN, VALID, LR, MOMENTUM = "#3a8fc4", "#e08214", "#2a9d8f", "#a879c4"
 AXIS_PX = 56  # every chart keeps the same room for its y axis, so that stacked charts share their x axis by eye
 PICK_LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley"}
-
-
-def _x_axis(total: int) -> alt.X:
-    return alt.X(
-        "step:Q",
-        title="step",
-        scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
-        axis=alt.Axis(tickMinStep=1, grid=False),
-    )
-
-
-def _y_axis(
-    field: str,
-    title: str,
-    *,
-    domain: tuple[float, float] | None = None,
-    is_log: bool = False,
-    format: str | None = None,
-) -> alt.Y:
-    scale = alt.Scale(type="log") if is_log else alt.Scale(zero=False, nice=True)
-    if domain is not None and not is_log:
-        scale = alt.Scale(domain=list(domain), clamp=True)
-    axis = alt.Axis(minExtent=AXIS_PX, tickCount=5, **({"format": format} if format else {}))
-    return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def ceiling(value: float) -> float:
@@ -46,82 +21,6 @@ def ceiling(value: float) -> float:
         return 1.0
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
-
-
-def loss_chart(
-    batches: pd.DataFrame, scores: pd.DataFrame, total_steps: int, *, is_log: bool = False, height: int = 280
-) -> alt.LayerChart:
-    """Training loss (raw faint, smoothed) and a dot for the validation loss after each epoch, over steps."""
-    raw = decimate(batches, "loss")
-    # wild validation losses must not flatten the rest: they are drawn at the upper edge, their tooltip tells the number
-    top = ceiling(1.3 * batches["smooth"].max())
-    y = _y_axis("loss", "loss", domain=(0, top), is_log=is_log)
-    base = alt.Chart(raw).encode(x=_x_axis(total_steps))
-    faint = base.mark_line(color=TRAIN, opacity=0.25, strokeWidth=1, clip=True).encode(y=y)
-    smoothed = base.mark_line(color=TRAIN, strokeWidth=2, clip=True).encode(
-        y=_y_axis("smooth", "loss", domain=(0, top), is_log=is_log)
-    )
-    told = {"step": "", "loss": ".4f", "smooth": ".4f", "lr": ".2e", "momentum": ".3f"}
-    dots = (
-        alt.Chart(scores)
-        .mark_point(color=VALID, filled=True, size=55, shape="diamond", clip=True)
-        .encode(
-            x=_x_axis(total_steps),
-            y=_y_axis("valid_loss", "loss", domain=(0, top), is_log=is_log),
-            tooltip=[
-                alt.Tooltip("epoch"),
-                alt.Tooltip("valid_loss", format=".4f"),
-                alt.Tooltip("mean_dice", format=".4f"),
-            ],
-        )
-    )
-    return alt.layer(faint, smoothed, _hover(base, told), dots).properties(height=height)
-
-
-def _hover(base: alt.Chart, told: dict[str, str]) -> alt.Chart:
-    """Invisible rules, one a step, that show its numbers wherever the pointer is above it."""
-    tooltip = [alt.Tooltip(field, **({"format": form} if form else {})) for field, form in told.items()]
-    return base.mark_rule(opacity=0, strokeWidth=8).encode(tooltip=tooltip)
-
-
-def schedule_chart(
-    plan: pd.DataFrame, used: pd.DataFrame | None, field: str, *, height: int = 150, is_log: bool = False
-) -> alt.LayerChart:
-    """`field` ("lr" or "momentum") as planned (thin, dashed) and as used so far (thick), over steps."""
-    total = len(plan)
-    title, color = ("learning rate", LR) if field == "lr" else ("momentum", MOMENTUM)
-    format_ = "~e" if field == "lr" else ".2f"
-    domain = None if is_log else (plan[field].min() if field == "momentum" else 0, plan[field].max())
-    y = _y_axis(field, title, is_log=is_log, domain=domain, format=format_)
-    base = alt.Chart(decimate(plan, field)).encode(x=_x_axis(total))
-    layers = [base.mark_line(color=color, strokeDash=[4, 3], strokeWidth=1.2, opacity=0.8).encode(y=y)]
-    if used is not None:
-        line = alt.Chart(decimate(used, field)).mark_line(color=color, strokeWidth=2.4)
-        layers.append(line.encode(x=_x_axis(total), y=y))
-    layers.append(_hover(base, {"step": "", field: ".3e" if field == "lr" else ".3f"}))
-    return alt.layer(*layers).properties(height=height)
-
-
-def score_chart(scores: pd.DataFrame, epochs: int) -> alt.LayerChart:
-    """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone."""
-    names = {"mean_dice": "mean Dice", "mean_iou": "mean IoU"}
-    long = scores.melt("epoch", list(names), "score", "value").dropna().replace({"score": names})
-    long["epoch"] += 1
-    axis = alt.Axis(tickMinStep=1, grid=False)
-    base = alt.Chart(long).encode(
-        x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(epochs, 2)]), axis=axis),
-        y=_y_axis("value", "score", domain=(0, 1)),
-        color=alt.Color(
-            "score:N",
-            scale=alt.Scale(domain=list(names.values()), range=[VALID, MOMENTUM]),
-            legend=alt.Legend(title=None, orient="bottom"),
-        ),
-        tooltip=["epoch", "score", alt.Tooltip("value", format=".4f")],
-    )
-    dash = alt.StrokeDash("score:N", legend=None)
-    return alt.layer(base.mark_line().encode(strokeDash=dash), base.mark_point(filled=True, size=40)).properties(
-        height=230
-    )
 
 
 def lr_curve_chart(

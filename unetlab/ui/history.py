@@ -1,27 +1,65 @@
 """A run's events as tables, read on where the last look ended, so that polling a long run stays cheap."""
 
+import math
 import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from unetlab.config import RunConfig
-from unetlab.lr_curve import smooth
-from unetlab.runs.store import Run, list_runs, open_run, read_events
+from unetlab.errors import ConfigError
+from unetlab.runs.store import Run, list_runs, read_events
 
 BATCH_COLUMNS = ("step", "epoch", "loss", "lr", "momentum", "time")
+SCORE_COLUMNS = ("epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy")
+COUNTED = ("epoch", "step")  # whole numbers; the others may be missing
+DRAWN = 1000  # points of a line: more than a screen has pixels for
+PACE_BYTES = 256 * 1024  # end of events.jsonl that tells the pace: some 1,500 steps
+
+
+class Columns:
+    """Rows of numbers that are added, and cut off, at the end."""
+
+    def __init__(self, names: Sequence[str]):
+        self._columns = {name: array("q" if name in COUNTED else "d") for name in names}
+
+    def append(self, event: dict[str, Any]) -> None:
+        """One more row; what is missing becomes NaN."""
+        for name, column in self._columns.items():
+            column.append(math.nan if event[name] is None else event[name])
+
+    def cut(self, name: str, first: int) -> None:
+        """Takes off the rows whose `name`, which rises from row to row, is `first` or above."""
+        kept = bisect_left(self._columns[name], first)
+        for column in self._columns.values():
+            del column[kept:]
+
+    def copies(self) -> dict[str, np.ndarray]:
+        """A copy of each column."""
+        return {name: np.array(column) for name, column in self._columns.items()}
 
 
 class History:
-    """What a run has said so far. `refresh` reads only what is new; one object serves all tabs."""
+    """What a run has said so far. `refresh` reads only what is new; one object serves all tabs.
+
+    A run that was killed and resumed has logged some steps twice: what the last attempt said of a step, and of the
+    epochs from there on, holds. `epochs`, `previews` and `notes` are the events themselves, in order.
+    """
 
     def __init__(self, run: Run):
         self.run = run
         self.epochs: list[dict[str, Any]] = []
         self.previews: list[dict[str, Any]] = []
-        self.notes: list[str] = []
-        self._batches: list[tuple[Any, ...]] = []
+        self.notes: list[dict[str, Any]] = []
+        self._batches, self._scores = Columns(BATCH_COLUMNS), Columns(SCORE_COLUMNS)
+        self._last_step = -1
         self._offset, self._lock = 0, threading.Lock()
 
     def refresh(self) -> "History":
@@ -29,38 +67,62 @@ class History:
         with self._lock:
             found, self._offset = read_events(self.run, self._offset)
             for event in found:
-                kind = event.get("type")
-                if kind == "batch":
-                    self._batches.append(tuple(event[name] for name in BATCH_COLUMNS))
-                elif kind == "epoch":
-                    self.epochs.append(event)
-                elif kind == "preview":
-                    self.previews.append(event)
-                elif kind == "note":
-                    self.notes.append(event["message"])
+                self._take_in(event)
         return self
+
+    def _take_in(self, event: dict[str, Any]) -> None:
+        kind = event.get("type")
+        if kind == "batch":
+            if event["step"] <= self._last_step:
+                self._batches.cut("step", event["step"])
+                self._cut_epochs(event["epoch"])
+                _cut(self.previews, event["epoch"])
+            self._batches.append(event)
+            self._last_step = event["step"]
+        elif kind == "epoch":
+            self._cut_epochs(event["epoch"])
+            self.epochs.append(event)
+            self._scores.append(event)
+        elif kind == "preview":
+            _cut(self.previews, event["epoch"])
+            self.previews.append(event)
+        elif kind == "note":
+            self.notes.append(event)
+
+    def _cut_epochs(self, first: int) -> None:
+        _cut(self.epochs, first)
+        self._scores.cut("epoch", first)
 
     def batches(self, beta: float = 0.9) -> pd.DataFrame:
         """One row a step: step, epoch, loss, lr, momentum, time, and `smooth`, the debiased moving average of the loss.
 
-        `beta` in 0..1 is the weight of the past; steps whose loss is not a number are left out.
+        `beta` in 0..1 is the weight of the past, as in lr_curve.smooth; steps whose loss is not a number are left out.
         """
-        frame = pd.DataFrame(self._batches, columns=list(BATCH_COLUMNS)).dropna()
-        return frame.assign(smooth=smooth(frame["loss"].tolist(), beta=beta))
+        return pd.DataFrame(self._smoothed(beta))
 
-    @property
-    def seconds_per_step(self) -> float | None:
-        """Wall time per step so far, pauses for validation included; None before five steps."""
-        if len(self._batches) < 5:
-            return None
-        first, last = self._batches[1], self._batches[-1]  # the very first step warms up
-        return (last[-1] - first[-1]) / max(last[0] - first[0], 1)
+    def drawn(self, beta: float = 0.9) -> pd.DataFrame:
+        """The rows of `batches` that a chart needs, at most 1000."""
+        return _outlined(self._smoothed(beta), "loss")
+
+    def _smoothed(self, beta: float) -> dict[str, np.ndarray]:
+        with self._lock:
+            columns = self._batches.copies()
+        is_known = ~np.isnan(columns["loss"])
+        if not is_known.all():
+            columns = {name: column[is_known] for name, column in columns.items()}
+        return columns | {"smooth": pd.Series(columns["loss"]).ewm(alpha=1 - beta).mean().to_numpy()}
 
     @property
     def scores(self) -> pd.DataFrame:
         """One row an epoch: epoch, step (the last of it), losses, mean_dice, mean_iou, pixel_accuracy."""
-        columns = ["epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy"]
-        return pd.DataFrame([{name: event[name] for name in columns} for event in self.epochs], columns=columns)
+        with self._lock:
+            return pd.DataFrame(self._scores.copies())
+
+    @property
+    def drawn_scores(self) -> pd.DataFrame:
+        """The rows of `scores` that a chart needs, at most 1000."""
+        with self._lock:
+            return _outlined(self._scores.copies(), "valid_loss")
 
     def table(self) -> pd.DataFrame:
         """Steps and, at the last step of each epoch, its scores: the whole history as one table."""
@@ -68,33 +130,73 @@ class History:
         return self.batches().drop(columns="smooth").merge(scores, on="step", how="left")
 
 
+def _cut(said: list[dict[str, Any]], first_epoch: int) -> None:
+    del said[bisect_left(said, first_epoch, key=itemgetter("epoch")) :]
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _history(run_id: str, created: float) -> History:
-    return History(open_run(run_id))
+def _history(folder: str) -> History:
+    return History(Run(Path(folder)))
 
 
 def history_of(run: Run) -> History:
     """The run's history, brought up to date."""
-    return _history(run.id, run.status.created).refresh()
+    return _history(str(run.folder)).refresh()
 
 
 def measured_pace(config: RunConfig) -> tuple[float, Run] | None:
     """(seconds per step, the run it was measured in): the newest run with the same pictures, model and device."""
     for run in list_runs(dataset=config.dataset):
-        other = run.config
-        same = [(c.data, c.model, c.train.batch_size, c.train.precision, c.train.device) for c in (config, other)]
-        has_steps = other.kind in ("lr_find", "train")
-        pace = history_of(run).seconds_per_step if same[0] == same[1] and has_steps else None
-        if pace:
-            return pace, run
+        other = _config_of(str(run.folder))
+        if other is None or other.kind not in ("lr_find", "train") or _work(other) != _work(config):
+            continue
+        seconds = seconds_per_step(run)
+        if seconds:
+            return seconds, run
     return None
 
 
-def decimate(frame: pd.DataFrame, column: str, limit: int = 1000) -> pd.DataFrame:
-    """At most `limit` rows that look the same drawn: lowest and highest per stretch, first and last kept."""
-    if len(frame) <= limit:
-        return frame
-    stretch = pd.Series(range(len(frame)), index=frame.index) * (limit // 2 - 1) // len(frame)
-    groups = frame.groupby(stretch.to_numpy())[column]
-    kept = {frame.index[0], frame.index[-1], *groups.idxmin(), *groups.idxmax()}
-    return frame.loc[sorted(kept)]
+def _work(config: RunConfig) -> tuple[Any, ...]:
+    """What a step's time depends on."""
+    train = config.train
+    return config.data, config.model, train.batch_size, train.accumulate, train.precision, train.device
+
+
+@st.cache_resource(max_entries=1000, show_spinner=False)  # written once, before the run starts
+def _config_of(folder: str) -> RunConfig | None:
+    """None for a run that a newer unetlab made: it tells no pace, and the form does without."""
+    try:
+        return Run(Path(folder)).config
+    except ConfigError:
+        return None
+
+
+def seconds_per_step(run: Run) -> float | None:
+    """Wall time per step near the end of the run, validation included; None before five steps of its last attempt."""
+    path = run.folder / "events.jsonl"
+    size = path.stat().st_size if path.exists() else 0
+    found, _ = read_events(run, max(size - PACE_BYTES, 0))  # the line that this cuts in two is passed over
+    steps = [event for event in found if event["type"] == "batch"]
+    steps = [event for event in steps if event["attempt"] == steps[-1]["attempt"]]
+    if len(steps) < 5:
+        return None
+    first, last = steps[1], steps[-1]  # the very first step warms up
+    return (last["time"] - first["time"]) / (last["step"] - first["step"])
+
+
+def _outlined(columns: dict[str, np.ndarray], by: str) -> pd.DataFrame:
+    rows = outline(columns[by])
+    return pd.DataFrame({name: column[rows] for name, column in columns.items()})
+
+
+def outline(values: np.ndarray, limit: int = DRAWN) -> np.ndarray:
+    """Places of at most `limit` values that look like all when drawn: first, last, lowest and highest per stretch."""
+    count = len(values)
+    if count <= limit:
+        return np.arange(count)
+    starts = np.linspace(0, count, limit // 2 - 1, endpoint=False).astype(int).tolist()
+    kept = {0, count - 1}
+    for start, end in zip(starts, [*starts[1:], count], strict=True):
+        stretch = values[start:end]
+        kept |= {start + int(stretch.argmin()), start + int(stretch.argmax())}
+    return np.array(sorted(kept))

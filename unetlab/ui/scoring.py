@@ -8,7 +8,7 @@ import streamlit as st
 from unetlab.data.dataset import DataSet
 from unetlab.errors import DataError
 from unetlab.runs.store import Run, weights_archive
-from unetlab.ui import charts, overlays, state, training
+from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import history_of
 
 SHOWN_AT_ONCE = 3
@@ -124,21 +124,24 @@ def curves(run: Run) -> None:
         is_log = st.toggle("Log loss", key="log-loss")
         is_log_lr = st.toggle("Log learning rate", key="log-lr")
     history = history_of(run)
-    batches, scores = history.batches(beta), history.scores
-    if batches.empty:
+    steps, scores = history.drawn(beta), history.drawn_scores
+    if steps.empty:
         st.caption("No step was logged.")
         return
-    planned = training.plan(run.config, training.total_steps(run, batches))
+    total = training.total_steps(run, steps)
+    planned = training.plan(run.config, total)
     left, right = st.columns(2, gap="large")
-    left.altair_chart(
-        charts.loss_chart(batches, scores, len(planned), is_log=is_log, height=300),
+    left.vega_lite_chart(
+        run_charts.loss_chart(steps, scores, total, is_log=is_log, height=300),
         alt="Training and validation loss over steps",
     )
-    left.altair_chart(charts.score_chart(scores, run.config.train.epochs), alt="Mean Dice and mean IoU per epoch")
-    right.altair_chart(
-        charts.schedule_chart(planned, batches, "lr", is_log=is_log_lr, height=300), alt="Learning rate over steps"
+    left.vega_lite_chart(
+        run_charts.score_chart(scores, run.config.train.epochs), alt="Mean Dice and mean IoU per epoch"
     )
-    right.altair_chart(charts.schedule_chart(planned, batches, "momentum", height=230), alt="Momentum over steps")
+    rate = run_charts.schedule_chart(planned, steps, "lr", is_log=is_log_lr, height=300)
+    right.vega_lite_chart(rate, alt="Learning rate over steps")
+    momentum = run_charts.schedule_chart(planned, steps, "momentum", height=230)
+    right.vega_lite_chart(momentum, alt="Momentum over steps")
 
 
 def take_away(run: Run) -> None:
@@ -148,7 +151,7 @@ def take_away(run: Run) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "History (CSV)",
-            history.table().to_csv(index=False).encode(),
+            lambda: history.table().to_csv(index=False).encode(),
             f"{run.id}.csv",
             "text/csv",
             icon=":material/table:",

@@ -1,7 +1,10 @@
 """The train page's parts: what will be trained, its schedule, and a run while it learns."""
 
+import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -13,7 +16,7 @@ from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices, jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Notes, Run
-from unetlab.ui import charts, forms, live, overlays, state
+from unetlab.ui import advice, forms, live, overlays, run_charts, state
 from unetlab.ui.history import history_of, measured_pace
 
 FORM = [
@@ -37,13 +40,18 @@ FORM = [
     "train.weight_decay",
     "train.loss",
     "train.class_weights",
+    "train.accumulate",
     "train.clip_norm",
+    "train.ema",
+    "train.best_score",
+    "train.patience",
     "train.seed",
     "train.device",
 ]
 BASIC = [key for key in FORM if is_basic(key)]
 ADVANCED = [key for key in FORM if not is_basic(key)]
 NEW, RUN = "New training", "Chosen run"
+PLANNED = 400  # points that draw a schedule
 FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
 
 
@@ -90,13 +98,21 @@ def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
         [(pair.height, pair.width) for pair in pairs],
         image_size=config.data.image_size,
         size_mode=config.data.size_mode,
-        batch_size=config.train.batch_size,
+        batch_size=config.train.pictures_per_step,
     )
 
 
 def plan(config: RunConfig, total: int) -> pd.DataFrame:
-    """Learning rate and momentum of every step, from the function that training uses."""
-    rows = [(step, *schedules.planned(step, total, config.train)) for step in range(total)]
+    """Learning rate and momentum over all steps, from the function that training uses: step, lr, momentum.
+
+    At most 400 steps, enough to draw it; first, last and the turn of a cycle are among them.
+    """
+    turn = config.train.pct_start * total
+    # torch's peak stands at pct_start·total - 1, fastai's at pct_start·total; both may fall between two steps
+    near_turn = [math.floor(turn) + shift for shift in (-1, 0, 1)]
+    steps = np.concatenate([np.linspace(0, total - 1, min(total, PLANNED - len(near_turn))), near_turn])
+    steps = np.unique(steps.clip(0, total - 1).astype(int)).tolist()
+    rows = [(step, *schedules.planned(step, total, config.train)) for step in steps]
     return pd.DataFrame(rows, columns=["step", "lr", "momentum"])
 
 
@@ -113,8 +129,12 @@ def preview(config: RunConfig, data: DataSet) -> None:
     """Learning rate above momentum over all steps, as this form will train."""
     planned = plan(config, steps_per_epoch(config, data) * config.train.epochs)
     st.markdown("**What the schedule will do**")
-    st.altair_chart(charts.schedule_chart(planned, None, "lr", height=260), alt="Planned learning rate over steps")
-    st.altair_chart(charts.schedule_chart(planned, None, "momentum", height=190), alt="Planned momentum over steps")
+    st.vega_lite_chart(
+        run_charts.schedule_chart(planned, None, "lr", height=260), alt="Planned learning rate over steps"
+    )
+    st.vega_lite_chart(
+        run_charts.schedule_chart(planned, None, "momentum", height=190), alt="Planned momentum over steps"
+    )
     st.caption(
         "One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
         "other way. A loss that rises towards the peak is expected."
@@ -140,23 +160,24 @@ def draw(run: Run, status: Status) -> None:
     """The run as it is now: progress, loss over rate over momentum, scores, the same pictures each epoch."""
     live.face(run, status, keeps="the model as it is then, with its scores")
     history, config = history_of(run), run.config
-    batches, scores = history.batches(), history.scores
-    if not len(batches):
+    advice.draw(run, history.notes)
+    steps, scores = history.drawn(), history.drawn_scores
+    if steps.empty:
         if status.is_live:
             st.skeleton(height=420)
         return
-    total = total_steps(run, batches)
+    total = total_steps(run, steps)
     planned = plan(config, total)
-    st.container(key="live-loss").altair_chart(
-        charts.loss_chart(batches, scores, total),
+    st.container(key="live-loss").vega_lite_chart(
+        run_charts.loss_chart(steps, scores, total),
         alt="Training loss, raw and smoothed, and validation loss per epoch, over steps",
     )
     st.caption(
         f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"dashed: planned. {_note(batches, planned)}"
+        f"dashed: planned. {_note(steps, planned)}"
     )
-    st.altair_chart(charts.schedule_chart(planned, batches, "lr"), alt="Learning rate over steps")
-    st.altair_chart(charts.schedule_chart(planned, batches, "momentum"), alt="Momentum over steps")
+    st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "lr"), alt="Learning rate over steps")
+    st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
     if len(scores):
         last = scores.iloc[-1]
         dice = "absent" if pd.isna(last["mean_dice"]) else f"{last['mean_dice']:.3f}"
@@ -164,21 +185,27 @@ def draw(run: Run, status: Status) -> None:
             f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
             "(pixel counts pooled, background left out)"
         )
-        st.altair_chart(charts.score_chart(scores, config.train.epochs), alt="Mean Dice and mean IoU per epoch")
+        st.vega_lite_chart(run_charts.score_chart(scores, config.train.epochs), alt="Mean Dice and mean IoU per epoch")
     if history.previews:
         overlays.previews(run, history.previews)
 
 
-def total_steps(run: Run, batches: pd.DataFrame) -> int:
+def total_steps(run: Run, steps: pd.DataFrame) -> int:
     """Steps that the run planned; those it took when the data set it saw is gone."""
     try:
-        return steps_per_epoch(run.config, state.dataset_of(run)) * run.config.train.epochs
+        return _planned_steps(str(run.folder), (run.read("environment.json") or {}).get("content_hash"))
     except UnetlabError:
-        return int(batches["step"].to_numpy().max()) + 1
+        return int(steps["step"].iloc[-1]) + 1
 
 
-def _note(batches: pd.DataFrame, planned: pd.DataFrame) -> str:
-    peak, step = int(planned["lr"].to_numpy().argmax()), int(batches["step"].to_numpy().max())
+@st.cache_data(max_entries=64, show_spinner=False)  # a large data set takes long to open, and versions stay as they are
+def _planned_steps(folder: str, version: str | None) -> int:
+    run = Run(Path(folder))
+    return steps_per_epoch(run.config, state.dataset_of(run)) * run.config.train.epochs
+
+
+def _note(steps: pd.DataFrame, planned: pd.DataFrame) -> str:
+    peak, step = int(planned["step"].iloc[planned["lr"].to_numpy().argmax()]), int(steps["step"].iloc[-1])
     if step < peak:
         return f"The rate rises until step {peak}; a loss that rises with it is expected."
     return f"The rate peaked at step {peak} and falls since: this is where the loss settles."

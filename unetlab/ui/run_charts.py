@@ -1,0 +1,159 @@
+"""Charts of a run over its steps, which the Train page draws every second: loss, schedule, scores.
+
+Altair takes 30 ms to build and check a chart. So each is kept as text without its data, and a look adds only that: a
+Vega-Lite spec for `st.vega_lite_chart`. Every row of a table is a point of its line; History.drawn thins them out.
+"""
+# pyright: reportArgumentType=false, reportReturnType=false
+# (altair types its encodings more narrowly than it accepts them)
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from unetlab.ui.charts import AXIS_PX, LR, MOMENTUM, TRAIN, VALID, ceiling
+
+Spec = dict[str, Any]
+
+
+def loss_chart(
+    steps: pd.DataFrame, scores: pd.DataFrame, total_steps: int, *, is_log: bool = False, height: int = 280
+) -> Spec:
+    """Training loss (raw faint, smoothed) and a dot for the validation loss after each epoch, over steps.
+
+    `steps`: step, loss, smooth, lr, momentum. `scores`: epoch, step, valid_loss, mean_dice.
+    """
+    # wild validation losses must not flatten the rest: they are drawn at the upper edge, their tooltip tells the number
+    top = ceiling(1.3 * steps["smooth"].max())
+    return _with_data(_loss_spec(total_steps, top, is_log, height), steps=steps, scores=scores)
+
+
+@lru_cache(maxsize=64)
+def _loss_spec(total_steps: int, top: float, is_log: bool, height: int) -> str:
+    domain = (0.0, top)
+    base = alt.Chart(alt.NamedData("steps")).encode(x=_x_axis(total_steps))
+    faint = base.mark_line(color=TRAIN, opacity=0.25, strokeWidth=1, clip=True)
+    smoothed = base.mark_line(color=TRAIN, strokeWidth=2, clip=True)
+    told = {"step": "d", "loss": ".4f", "smooth": ".4f", "lr": ".2e", "momentum": ".3f"}
+    dots = (
+        alt.Chart(alt.NamedData("scores"))
+        .mark_point(color=VALID, filled=True, size=55, shape="diamond", clip=True)
+        .encode(
+            x=_x_axis(total_steps),
+            y=_y_axis("valid_loss", "loss", domain=domain, is_log=is_log),
+            tooltip=[
+                alt.Tooltip("epoch:Q"),
+                alt.Tooltip("valid_loss:Q", format=".4f"),
+                alt.Tooltip("mean_dice:Q", format=".4f"),
+            ],
+        )
+    )
+    layers = (
+        faint.encode(y=_y_axis("loss", "loss", domain=domain, is_log=is_log)),
+        smoothed.encode(y=_y_axis("smooth", "loss", domain=domain, is_log=is_log)),
+        _hover(base, told),
+        dots,
+    )
+    return _as_json(alt.layer(*layers).properties(height=height))
+
+
+def _hover(base: alt.Chart, told: dict[str, str]) -> alt.Chart:
+    """Invisible rules, one a step, that show its numbers wherever the pointer is above it."""
+    tooltip = [alt.Tooltip(f"{field}:Q", format=form) for field, form in told.items()]
+    return base.mark_rule(opacity=0, strokeWidth=8).encode(tooltip=tooltip)
+
+
+def schedule_chart(
+    plan: pd.DataFrame, used: pd.DataFrame | None, field: str, *, height: int = 150, is_log: bool = False
+) -> Spec:
+    """`field` ("lr" or "momentum") as planned (thin, dashed) and as used so far (thick), over steps.
+
+    `plan` reaches from the first to the last step.
+    """
+    low, high = float(plan[field].min()) if field == "momentum" else 0.0, float(plan[field].max())
+    total = int(plan["step"].iloc[-1]) + 1
+    spec = _schedule_spec(field, total, (low, high), is_log, height, used is not None)
+    columns = ["step", field]
+    return _with_data(spec, plan=plan[columns], **({} if used is None else {"used": used[columns]}))
+
+
+@lru_cache(maxsize=64)
+def _schedule_spec(
+    field: str, total_steps: int, domain: tuple[float, float], is_log: bool, height: int, has_used: bool
+) -> str:
+    title, color = ("learning rate", LR) if field == "lr" else ("momentum", MOMENTUM)
+    y = _y_axis(field, title, domain=domain, is_log=is_log, format="~e" if field == "lr" else ".2f")
+    base = alt.Chart(alt.NamedData("plan")).encode(x=_x_axis(total_steps))
+    layers = [base.mark_line(color=color, strokeDash=[4, 3], strokeWidth=1.2, opacity=0.8).encode(y=y)]
+    if has_used:
+        line = alt.Chart(alt.NamedData("used")).mark_line(color=color, strokeWidth=2.4)
+        layers.append(line.encode(x=_x_axis(total_steps), y=y))
+    layers.append(_hover(base, {"step": "d", field: ".3e" if field == "lr" else ".3f"}))
+    return _as_json(alt.layer(*layers).properties(height=height))
+
+
+def score_chart(scores: pd.DataFrame, epochs: int) -> Spec:
+    """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone."""
+    drawn = {"epoch": scores["epoch"] + 1, "mean Dice": scores["mean_dice"], "mean IoU": scores["mean_iou"]}
+    return _with_data(_score_spec(epochs), scores=pd.DataFrame(drawn))
+
+
+@lru_cache(maxsize=64)
+def _score_spec(epochs: int) -> str:
+    names = ["mean Dice", "mean IoU"]
+    axis = alt.Axis(tickMinStep=1, grid=False)
+    base = (
+        alt.Chart(alt.NamedData("scores"))
+        .transform_fold(names, as_=["score", "value"])
+        .transform_filter("isValid(datum.value)")
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(epochs, 2)]), axis=axis),
+            y=_y_axis("value", "score", domain=(0, 1)),
+            color=alt.Color(
+                "score:N",
+                scale=alt.Scale(domain=names, range=[VALID, MOMENTUM]),
+                legend=alt.Legend(title=None, orient="bottom"),
+            ),
+            tooltip=["epoch:Q", "score:N", alt.Tooltip("value:Q", format=".4f")],
+        )
+    )
+    dash = alt.StrokeDash("score:N", legend=None)
+    layers = base.mark_line().encode(strokeDash=dash), base.mark_point(filled=True, size=40)
+    return _as_json(alt.layer(*layers).properties(height=230))
+
+
+def _x_axis(total: int) -> alt.X:
+    return alt.X(
+        "step:Q",
+        title="step",
+        scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
+        axis=alt.Axis(tickMinStep=1, grid=False),
+    )
+
+
+def _y_axis(
+    field: str,
+    title: str,
+    *,
+    domain: tuple[float, float] | None = None,
+    is_log: bool = False,
+    format: str | None = None,
+) -> alt.Y:
+    scale = alt.Scale(type="log") if is_log else alt.Scale(zero=False, nice=True)
+    if domain is not None and not is_log:
+        scale = alt.Scale(domain=list(domain), clamp=True)
+    axis = alt.Axis(minExtent=AXIS_PX, tickCount=5, **({"format": format} if format else {}))
+    return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+
+def _as_json(chart: alt.LayerChart) -> str:
+    """The spec as text, so that nobody can change what is kept; without Altair's own theme: Streamlit's is wanted."""
+    spec = chart.to_dict()
+    del spec["config"]
+    return json.dumps(spec)
+
+
+def _with_data(spec: str, **tables: pd.DataFrame) -> Spec:
+    return json.loads(spec) | {"datasets": tables}
