@@ -22,7 +22,7 @@ from unetlab.options import ImportOptions, PreviewOptions
 from unetlab.runs import devices, jobs, launching, queue, store
 from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, state
+from unetlab.ui import charts, fitting, state
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("home", "data", "learning_rate", "train", "results")
@@ -81,8 +81,9 @@ def words(app: AppTest) -> str:
 
 @pytest.fixture(autouse=True)
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening the Data page starts no process."""
+    """Opening a page starts no process."""
     monkeypatch.setattr(launching, "warm_up", lambda: None)
+    monkeypatch.setattr(fitting, "draw", lambda config, data: None)
 
 
 @pytest.fixture

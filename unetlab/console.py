@@ -42,6 +42,7 @@ def follow(run: Run) -> Status:
                     num_answered += 1
                     _answer(run, num_answered, bar.console)
                 launching.reap()
+                launching.rescue()
                 jobs.insist(run)
                 time.sleep(POLL_S)
         return status
@@ -192,6 +193,29 @@ def train_lines(run: Run) -> list[str]:
         f"{score_text(evaluation['majority_share'])})"
     )
     return lines
+
+
+def forecast_result(run: Run) -> dict[str, Any]:
+    """The JSON of `forecast`, sizes in bytes (training/forecast.py); only run and status when there is no result."""
+    return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
+
+
+def forecast_lines(run: Run) -> list[str]:
+    """What a training would take at its peak, of what, and the largest batch that fits."""
+    result, lines = run.read("result.json"), [f"{run.id}: {run.status.state}"]
+    if not result:
+        return lines
+    gb = {name: result[name] / 1e9 for name in ("needs", "bytes", "outside", "free", "total")}
+    verdict = "fits into" if result["needs"] <= result["free"] else "does not fit into"
+    return [
+        *lines,
+        f"  needs about {gb['needs']:.2f} GB, {verdict} the {gb['free']:.2f} GB free of {gb['total']:.2f} GB "
+        f"({result['label']})",
+        f"  {gb['bytes']:.2f} GB of tensors at the peak of a step: "
+        + ", ".join(f"{name} {size / 1e9:.2f}" for name, size in result["by"].items()),
+        f"  {result['margin']:.0%} margin on them, and {gb['outside']:.2f} GB that the process takes beside them",
+        f"  largest batch size that fits: {result['largest_batch'] or 'none'}",
+    ]
 
 
 def exit_for(status: Status) -> None:

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from unetlab.config import RunConfig
-from unetlab.ui import forms, live, state, training
+from unetlab.runs import launching
+from unetlab.ui import fitting, forms, live, state, training
 
 st.title("Train")
 data = state.chosen_dataset()
@@ -14,6 +15,7 @@ if data is None:
         "Bring pictures, or make the sample",
     )
 run = state.chosen_run()
+launching.warm_up()
 
 form, view = st.columns([1, 2.4], gap="large")
 with form:
@@ -25,6 +27,7 @@ with form:
     config = training.configured(base, values)
     if config:
         training.facts(config, data)
+        fitting.draw(config, data)
     st.button(
         "Start training",
         type="primary",

@@ -1,0 +1,178 @@
+"""Will it fit? The memory that the training in the form would take, forecast by a job, against what is free."""
+
+import contextlib
+import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from unetlab.config import RunConfig
+from unetlab.data.dataset import DataSet
+from unetlab.errors import RunError
+from unetlab.runs import jobs
+from unetlab.runs.store import Run, open_run
+from unetlab.ui import charts
+
+POLL_S = 0.4
+SETTLE_S = 0.6  # a question starts a job only when the form has not changed for so long
+MAX_ANSWERS = 200
+MATTERS = {"batch_size", "accumulate", "precision", "device", "loss", "class_weights", "augment"}
+OTHERS, NEEDED, MARGIN, FREE, MISSING = "#8899a6", "#3a8fc4", "#9cc9e6", "#8899a633", "#d1495b"
+
+Question = tuple[Any, ...]
+Answer = dict[str, Any]  # result.json of a forecast (training/forecast.py), or {"failed": why}
+
+
+def draw(config: RunConfig, data: DataSet) -> None:
+    """The forecast for the form as it is: at once where it was asked before, else as soon as a job has made it.
+
+    The job starts from the polling, not from the page's script, which stays quick, and never two at a time.
+    """
+    question = question_of(config, data)
+    _collect()
+    if question in _answers():
+        _show(config, question, _answers()[question])
+        return
+
+    def look() -> None:
+        _collect()
+        if question in _answers():
+            st.rerun()  # the whole page, whose polling ends with this
+        _ask(question, config)
+        st.caption(":material/memory: Forecasting the memory that it needs.")
+        st.skeleton(height=26)
+
+    st.fragment(look, run_every=POLL_S)()
+
+
+def question_of(config: RunConfig, data: DataSet) -> Question:
+    """What decides about the memory: two forms with the same share one forecast."""
+    asked = config.model_dump_json(include={"data": True, "model": True, "train": MATTERS})
+    return str(data.folder), data.manifest.content_hash, data.manifest.version, asked, config.train.ema > 0
+
+
+@st.cache_resource(show_spinner=False)
+def _answers() -> dict[Question, Answer]:
+    return {}
+
+
+def _ask(question: Question, config: RunConfig) -> None:
+    """Starts the forecast once the question has stood for SETTLE_S and no earlier one is being worked on."""
+    wanted, since = st.session_state.get("fit-wanted", (None, 0.0))
+    if wanted != question:
+        since = time.monotonic()
+        st.session_state["fit-wanted"] = (question, since)
+    if "fit-job" not in st.session_state and time.monotonic() - since >= SETTLE_S:
+        run = jobs.start(config.changed({}, kind="forecast", parent=None))
+        st.session_state["fit-job"] = (question, run.id)
+
+
+def _collect() -> None:
+    """Keeps the answer of this session's job once it has ended."""
+    question, run_id = st.session_state.get("fit-job", (None, ""))
+    if question is None:
+        return
+    answer: Answer | None = {"failed": "Its run was deleted."}
+    with contextlib.suppress(RunError):
+        answer = _answer_of(open_run(run_id))
+    if answer is not None:
+        _answers()[question] = answer
+        while len(_answers()) > MAX_ANSWERS:
+            _answers().pop(next(iter(_answers())))
+        del st.session_state["fit-job"]
+
+
+def _answer_of(run: Run) -> Answer | None:
+    """None while it lives."""
+    status = run.status
+    if status.is_live:
+        return None
+    return run.read("result.json") if status.state == "finished" else {"failed": status.reason}
+
+
+def _show(config: RunConfig, question: Question, answer: Answer) -> None:
+    if "failed" in answer:
+        st.warning(
+            f"{answer['failed']} The training can be started all the same.",
+            title="No memory forecast",
+            icon=":material/memory:",
+        )
+        _again(question)
+        return
+    needs, free = answer["needs"], answer["free"]
+    where = "RAM" if answer["device"] in ("cpu", "mps") else answer["label"]
+    said = f"Needs about {_gb(needs)} of {_gb(free)} GB free in {where} (forecast; margin {answer['margin']:.0%})"
+    st.altair_chart(charts.share_bar(bar_rows(answer)), alt=f"Memory: {said}")
+    if needs <= free:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/check: {said}.", help=_explained(answer), width="stretch")
+            _again(question)
+        return
+    largest = answer["largest_batch"]
+    advice = (
+        f"The largest batch is {largest}."
+        if largest
+        else "No batch size fits: take a smaller image size, width or depth, or free memory."
+    )
+    st.warning(f"{said}. {advice}", title="It does not fit", icon=":material/memory:")
+    with st.container(horizontal=True):
+        if largest:
+            st.button(
+                f"Set the batch size to {largest}",
+                icon=":material/compress:",
+                key="fit-batch",
+                on_click=_set_batch,
+                args=(largest,),
+            )
+        _again(question)
+
+
+def bar_rows(answer: Answer) -> pd.DataFrame:
+    """What others use, what the training takes, its margin, and what stays free or is missing, for charts.share_bar.
+
+    Shares are of the device's memory, or of all that is asked of it where that is more.
+    """
+    needs, free, total = answer["needs"], answer["free"], answer["total"]
+    margin = round(answer["bytes"] * answer["margin"])
+    parts = [("used by others", total - free, OTHERS)]
+    if needs <= free:
+        parts += [("forecast", needs - margin, NEEDED), ("margin", margin, MARGIN), ("stays free", free - needs, FREE)]
+    else:
+        parts += [("forecast, as far as there is room", free, NEEDED), ("missing", needs - free, MISSING)]
+    whole = max(total, total - free + needs)
+    rows = [(f"{name}: {_gb(size)} GB", size / whole, color) for name, size, color in parts]
+    return pd.DataFrame(rows, columns=["name", "share", "color"])
+
+
+def _again(question: Question) -> None:
+    st.button(
+        "Look again",
+        icon=":material/refresh:",
+        type="tertiary",
+        key="fit-again",
+        on_click=_forget,
+        args=(question,),
+        help="Forecasts once more, with the memory that is free now.",
+    )
+
+
+def _forget(question: Question) -> None:
+    _answers().pop(question, None)
+
+
+def _set_batch(batch_size: int) -> None:
+    st.session_state["train:train.batch_size"] = batch_size
+
+
+def _explained(answer: Answer) -> str:
+    by = ", ".join(f"{name} {_gb(size)}" for name, size in answer["by"].items())
+    return (
+        f"Tensors at the peak of a step, in GB: {by}. The process takes {_gb(answer['outside'])} GB beside them. "
+        f"The margin is for what kernels borrow and the allocator wastes. Largest batch: {answer['largest_batch']}. "
+        "What this workspace's own workers hold counts as free."
+    )
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f}" if size >= 95_000_000 else f"{size / 1e9:.2f}"
