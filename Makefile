@@ -1,10 +1,10 @@
-# One door: make run, make test, make check, make fix, make bench, make acceptance. CI calls the same.
+# One door: make run, make test, make check, make fix, make bench, make acceptance, make chaos. CI calls the same.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test check fix acceptance bench clean
+.PHONY: run test check fix acceptance chaos bench clean
 
 run: $(VENV)/.run
 	@echo "unetlab: http://127.0.0.1:$(PORT)   (Ctrl-C ends the page, not a running training)"
@@ -26,9 +26,17 @@ fix: $(VENV)/.dev
 acceptance: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m acceptance
 
-# Ratios to peers, measured side by side in one run: an import beside a bare decode loop
+# Half an hour of kills, pauses and full disks from a seed of its own; `python -m tests.chaos --help`
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos
+
+# Tables of ratios to peers, measured side by side (benchmarks/README.md): most of an hour on an idle machine
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/import.py
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/quality.py --seeds 1 --only sample
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/import.py --pairs 1000
 
 clean:
 	rm -rf $(VENV) artifacts .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,8 @@ from unetlab.config import RunConfig, is_same_problem, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
+    forecast_lines,
+    forecast_result,
     lr_lines,
     lr_result,
     show,
@@ -22,7 +24,7 @@ from unetlab.console import (
 from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
-from unetlab.runs import freeing, jobs, queue, store
+from unetlab.runs import freeing, jobs, launching, queue, store
 from unetlab.runs.store import Run, open_run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -35,6 +37,13 @@ Settings = Annotated[
 ]
 From = Annotated[str | None, typer.Option("--from", help="Take all options from this run, then apply --set.")]
 LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_tenth, valley, or a number such as 1e-3.")]
+Devices = Annotated[
+    int | None, typer.Option(min=1, help="Processes that share each step, one a GPU; on a CPU they share its cores.")
+]
+SyncBatchNorm = Annotated[
+    bool | None, typer.Option(help="Take BatchNorm's statistics over the pictures of all devices. CUDA only.")
+]
+Prepare = Annotated[bool, typer.Option("--prepare", help="Make the run and print its folder; you start torchrun.")]
 
 
 @app.command()
@@ -61,10 +70,20 @@ def lr_find(dataset: str, from_run: From = None, settings: Settings = [], json: 
 
 @app.command()
 def train(
-    dataset: str, lr: LR = None, from_run: From = None, settings: Settings = [], name: str = "", json: Json = False
+    dataset: str,
+    lr: LR = None,
+    from_run: From = None,
+    settings: Settings = [],
+    name: str = "",
+    devices: Devices = None,
+    sync_batchnorm: SyncBatchNorm = None,
+    prepare: Prepare = False,
+    json: Json = False,
 ) -> None:
     """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
     config = _config("train", dataset, from_run, settings)
+    shared = {"devices": devices, "sync_batchnorm": sync_batchnorm}
+    config = config.changed({}, **{key: value for key, value in shared.items() if value is not None})
     if lr in lr_curve.DEFINITIONS:
         source = open_run(from_run) if from_run else None
         if source is None or source.config.kind != "lr_find":
@@ -72,6 +91,10 @@ def train(
         config = _with_lr(config, source, lr)
     elif lr is not None:
         config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_source="typed")
+    if prepare:
+        run = launching.prepare(config, name=name)
+        show({"run": run.id, "folder": str(run.folder)}, [f"{run.folder}"], as_json=json)
+        return
     run = jobs.start(config, name=name)
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
@@ -85,6 +108,15 @@ def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json =
     run = jobs.start(parent.config.changed({}, kind="evaluate", parent=parent.id))
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
+    exit_for(status)
+
+
+@app.command()
+def forecast(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
+    """Device memory that a training would take, and the largest batch that fits. Nothing is trained."""
+    run = jobs.start(_config("forecast", dataset, from_run, settings))
+    status = follow(run)
+    show(forecast_result(run), forecast_lines(run), as_json=json)
     exit_for(status)
 
 
@@ -120,6 +152,45 @@ def runs_stop(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json 
     jobs.stop(run)
     status = follow(run)
     show({"run": run.id, "status": status.state, "reason": status.reason}, [f"{run.id}: {status.state}"], as_json=json)
+
+
+@runs_app.command("pause")
+def runs_pause(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """Ask a training to write a checkpoint and end; `runs resume` goes on from there, to the bit on a CPU."""
+    run = open_run(run_id)
+    jobs.pause(run)
+    status = follow(run)
+    show({"run": run.id, "status": status.state, "reason": status.reason}, [f"{run.id}: {status.state}"], as_json=json)
+
+
+@runs_app.command("resume")
+def runs_resume(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, help="Pictures at a time from now on, where memory was too small.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Let a paused, stopped, failed or lost training go on from its checkpoint, and follow it."""
+    run = open_run(run_id)
+    jobs.resume(run, micro_batch=micro_batch)
+    status = follow(run)
+    show(train_result(run), train_lines(run), as_json=json)
+    exit_for(status)
+
+
+@runs_app.command("move")
+def runs_move(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    place: Annotated[queue.Place, typer.Argument(help="To the front of the line, or past one neighbour.")],
+    json: Json = False,
+) -> None:
+    """Change the turn of a run that waits for its device."""
+    run = open_run(run_id)
+    queue.move(run, place)
+    line = queue.line_of(run)
+    lines = [f"{number}. {waiting}" for number, waiting in enumerate(line, 1)]
+    show({"run": run.id, "order": line}, lines, as_json=json)
 
 
 @runs_app.command("delete")

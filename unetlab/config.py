@@ -31,12 +31,24 @@ class RunConfig(Options):
     parent: str | None = Field(default=None, description="The run whose weights (evaluate) or form this one took.")
     lr_source: str = Field(default="typed", description="Where max_lr came from: a pick and its run, or 'typed'.")
     then_train: bool = Field(default=False, description="lr_find: train with the first pick when it ends.")
+    devices: int = Field(default=1, ge=1, le=1024, description="train: so many processes share each step.")
+    sync_batchnorm: bool = Field(default=False, description="BatchNorm over the pictures of all devices (CUDA only).")
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
     train: TrainOptions = TrainOptions()
     lr_find: LRFindOptions = LRFindOptions()
     importing: ImportOptions | None = None
     preview: PreviewOptions | None = None
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes share the job, a device each: only a training can be shared."""
+        return self.devices if self.kind == "train" else 1
+
+    @property
+    def pictures_at_a_time(self) -> int:
+        """Pictures that go through the network at a time on one device, unless memory ran out."""
+        return min(self.train.batch_size, -(-self.train.pictures_per_step // self.num_processes))
 
     def changed(self, changes: dict[str, Any], **top: Any) -> "RunConfig":
         """A copy with dotted keys such as `model.depth` replaced and checked. Raises ConfigError."""
@@ -101,6 +113,11 @@ def load_config(values: dict[str, Any]) -> RunConfig:
     if config.lr_find.end_lr <= config.lr_find.start_lr:
         raise ConfigError(
             f"lr_find.end_lr is {config.lr_find.end_lr:g}, not above lr_find.start_lr ({config.lr_find.start_lr:g})."
+        )
+    if config.devices > 1 and config.train.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(
+            f"{config.devices} devices were asked for and train.device is {config.train.device}, which is one. "
+            "Set train.device to cuda for the first GPUs, or to cpu."
         )
     for kind, group in (("import", "importing"), ("preview", "preview")):
         if config.kind == kind and getattr(config, group) is None:

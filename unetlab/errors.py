@@ -57,7 +57,3 @@ class DeviceError(UnetlabError):
 
 class TrainingError(UnetlabError):
     """Training cannot go on."""
-
-
-class Paused(Exception):
-    """Not an error: a job was asked to pause, and what it needs to go on lies on the disk."""

@@ -1,10 +1,12 @@
 """Runs one job from its run folder: `python -m unetlab.worker RUN_DIR`. Started by runs/jobs.py.
 
+On several devices torchrun starts one such process for each; the first leads, the others assist (runs/ranks.py).
+
 The one place where both sides meet. torch is imported only after the device's lock is held. `--warm FOLDER` loads it
-at once, holds no device, and does the previews it is handed (runs/warm.py) until none came for ten minutes.
+at once, holds no device, and does the jobs it is handed (runs/warm.py) until none came for ten minutes. After a job
+that took a device other than the CPU, was paused or failed it leaves.
 """
 
-import errno
 import faulthandler
 import gc
 import os
@@ -12,63 +14,59 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from unetlab.config import LANE_KINDS, RunConfig
-from unetlab.errors import Paused, UnetlabError
+from unetlab.errors import UnetlabError
 from unetlab.events import Event, Progress
-from unetlab.runs import devices, launching, queue
-from unetlab.runs.status import State, StatusKeeper
+from unetlab.runs import devices, failures, launching, queue, ranks
+from unetlab.runs.status import Paused, State, StatusKeeper
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
-from unetlab.runs.warm import Seat, logging_to
+from unetlab.runs.warm import Seat, give_back_memory, logging_to
 
 POLL_S = 0.1
+LEADER_S = 10.0  # so long the leader may take to report what most likely befell all processes alike
 WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S says otherwise
+WARM_BYTES = 2**30  # one that is larger after a job leaves
 TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
 CANCELLED = "Cancelled before it started."
 STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on request."}
 STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
-# how torch's allocators and oneDNN say that memory ran out: they raise plain RuntimeErrors on a CPU
-OUT_OF_MEMORY = (
-    "OutOfMemoryError",
-    "MemoryError",
-    "bad_alloc",
-    "can't allocate",
-    "could not create a primitive",
-    "out of memory",
-)
 
 
 class Terminated(BaseException):
     """SIGTERM: somebody insists. Not an Exception, so that no handler on the way swallows it."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, do: Callable[[Run, StatusKeeper], tuple[State, str]] | None = None) -> int:
     """Does the job of the run folder and leaves its last word in status.json. Returns the exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to whoever follows the run
-    run, keeper = Run(folder), StatusKeeper(folder)
+    run, keeper = Run(folder), StatusKeeper(folder, is_heir=do is not None)
     reserve, is_bug, code, smaller = folder / "reserve", False, 0, None
     try:
         reserve.write_bytes(bytes(RESERVE_BYTES))
-        state, reason = _do(run, keeper)
+        state, reason = (do or _do)(run, keeper)
     except Paused:
         state, reason = "paused", "Paused on request; it can go on from here."
     except UnetlabError as error:
         state, reason, code = "failed", str(error), 1
     except Terminated:
         state, reason, code = "stopped", "Ended by a signal; what it had saved is kept.", TERMINATED
+        if ranks.num_processes() > 1 and not run.has_stop:  # torchrun terminates all when one has died
+            state, reason = "failed", failures.PROCESS_LOST
     except Exception as error:
         reserve.unlink(missing_ok=True)  # whatever comes now must find room on the disk
-        if _is_out_of_memory(error):
+        if failures.is_out_of_memory(error):
             smaller = _smaller_micro_batch(run)
-        advice = _advice(error)
-        state, reason, is_bug, code = "failed", advice or f"{_named(error)}\n{BUG}", advice is None, 1
+        advice = failures.advice(error)
+        state, reason, is_bug, code = "failed", advice or f"{failures.named(error)}\n{BUG}", advice is None, 1
         _print_traceback()
     reserve.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -81,18 +79,63 @@ def main(folder: Path) -> int:
 
 
 def _smaller_micro_batch(run: Run) -> int | None:
-    """Half the pictures that went through at a time; None where that was one, or the job is not of that kind."""
+    """Half the pictures that went through at a time; None where that was one, or nobody could start the job anew."""
     config = run.config
-    current = run.status.micro_batch or config.train.batch_size
-    return None if config.kind in LANE_KINDS or current == 1 else -(-current // 2)
+    current = run.status.micro_batch or config.pictures_at_a_time
+    is_last = config.kind in LANE_KINDS or current == 1 or not ranks.is_one_machine()
+    return None if is_last else -(-current // 2)
 
 
 def _heal(run: Run, keeper: StatusKeeper, micro_batch: int) -> None:
     """Hands the run to a fresh process: only the end of this one gives all of its memory back."""
+    ranks.end_others(wait_s=LEADER_S)
     gc.collect()  # the traceback, and with it the tensors of the step that failed, is gone since the `except` ended
     keeper.hand_on(micro_batch=micro_batch)
     queue.join(run, run.status.device, at_front=True)
     launching.launch(run)
+
+
+def assist(folder: Path) -> int:
+    """Takes part in the job of the run folder on a device of its own, led by the process of rank 0.
+
+    Where it fails alone, the leader waits for it in vain: then it ends the leader and has the last word itself.
+    """
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = Run(folder)
+    try:
+        while (status := run.status).state == "queued":
+            time.sleep(POLL_S)
+        if status.state == "running":
+            _assist_job(run)
+        return 0
+    except Terminated:
+        return TERMINATED
+    except Exception as error:
+        _print_traceback()
+        failure = error
+    deadline = time.monotonic() + LEADER_S
+    while time.monotonic() < deadline:
+        now = run.status
+        if now.state != "running" or now.attempt != status.attempt:
+            return 1
+        time.sleep(POLL_S)
+    if not ranks.is_one_machine():
+        return 1  # torchrun ends the leader on its machine, which says so
+    ranks.end_others(wait_s=0.0)
+
+    def fail(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
+        raise failure
+
+    return main(folder, fail)
+
+
+def _assist_job(run: Run) -> None:
+    from unetlab.training import tasks  # here and not above: this imports torch
+
+    config = run.config
+    device = ranks.own_device(devices.resolve(config.train.device))
+    tasks.TASKS[config.kind](run, config, device, on_event=lambda event: None, should_stop=lambda: False)
 
 
 def stay_warm(folder: Path) -> int:
@@ -102,14 +145,15 @@ def stay_warm(folder: Path) -> int:
     seat, code = Seat(folder, os.getpid()), 0
     idle_s = float(os.environ.get("UNETLAB_WARM_S", WARM_S))
     try:
-        if not seat.is_claimed:  # else the run itself loads torch, and says so
-            _load_torch()
+        for prepare in (_load_torch, _warm_up):
+            if not seat.is_claimed:  # else the run itself does that, and says so
+                prepare()
         while run_id := seat.next_run(idle_s=idle_s):
             run_folder = folder.parent / "runs" / run_id
             with logging_to(run_folder / "worker.log"):
                 code = main(run_folder)
             signal.signal(signal.SIGTERM, _on_sigterm)
-            if code != 0:  # whatever went wrong goes with this process
+            if code != 0 or not _may_stay(Run(run_folder)):  # whatever went wrong goes with this process
                 break
             seat.wait_again()
     except Terminated:
@@ -119,10 +163,30 @@ def stay_warm(folder: Path) -> int:
     return code
 
 
+def _may_stay(run: Run) -> bool:
+    """Whether this process is as good as a fresh one: it has used no device, is not large, and no pause wants its end.
+
+    A device's context cannot be given back in any other way.
+    """
+    try:
+        status = run.status
+    except (OSError, ValueError):  # deleted meanwhile
+        return False
+    is_fresh = status.device in ("cpu", devices.LANE) and status.state in ("finished", "stopped")
+    return is_fresh and give_back_memory() < WARM_BYTES
+
+
 def _load_torch() -> None:
-    from unetlab.training import tasks  # here and not above: this imports torch
+    from unetlab.training import tasks  # noqa: F401  # here and not above: this imports torch
+
+
+def _warm_up() -> None:
+    from unetlab.training import tasks
 
     tasks.warm_up()
+    give_back_memory()
+    gc.freeze()  # a million objects of torch's modules, which every collection after a job would look at
+    give_back_memory()
 
 
 def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
@@ -133,33 +197,35 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
         keeper.update(state="running", running_since=time.time())
         is_stopped = _import(run, config, keeper) if config.kind == "import" else _run_job(run, config, "cpu", keeper)
         return ("stopped", STOPPED[config.kind]) if is_stopped else ("finished", "")
-    device = devices.resolve(config.train.device)
-    lock = _wait_for_turn(run, keeper, device)
-    if lock is None:
+    device = ranks.own_device(devices.resolve(config.train.device))
+    locks = [queue.device_lock(devices.lock_key(name)) for name in ranks.devices_here(device)]
+    if not _wait_for_turn(run, keeper, locks):
         return ("stopped", CANCELLED) if run.has_stop else ("paused", "Paused before it started.")
-    with lock:
+    with ExitStack() as held:
+        for lock in locks:
+            held.enter_context(lock)
         keeper.update(state="running", running_since=time.time(), device=device)
         queue.leave(run)
         is_stopped = _run_job(run, config, device, keeper)
     return ("stopped", STOPPED_WITH_MODEL) if is_stopped else ("finished", "")
 
 
-def _wait_for_turn(run: Run, keeper: StatusKeeper, device: str) -> FileLock | None:
-    """The device's lock, acquired; None when the run was stopped or paused while it waited."""
-    lock = queue.device_lock(devices.lock_key(device))
+def _wait_for_turn(run: Run, keeper: StatusKeeper, locks: list[FileLock]) -> bool:
+    """Acquires the locks of the job's devices; False when the run was stopped or paused while it waited."""
     keeper.progress("waiting for the device", 0, 0)
     while not (run.has_stop or run.has_pause):
         if queue.is_my_turn(run):
             try:
-                lock.acquire(timeout=0)
+                for lock in locks:
+                    lock.acquire(timeout=0)
+                if queue.is_my_turn(run):  # the queue may have been held meanwhile
+                    return True
             except Timeout:
                 pass
-            else:
-                if queue.is_my_turn(run):  # the queue may have been held meanwhile
-                    return lock
+            for lock in locks:
                 lock.release()
         time.sleep(POLL_S)
-    return None
+    return False
 
 
 def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
@@ -183,27 +249,6 @@ def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> 
         return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
 
 
-def _advice(error: Exception) -> str | None:
-    """What happened and what to do, where the user can mend it; None for a bug of ours."""
-    text = _named(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        return "The disk is full. Everything logged so far is kept. Free some space, then start again."
-    if _is_out_of_memory(error):
-        return (
-            "The memory of the device ran out, with one picture at a time. Choose a smaller image size, base width or "
-            "depth, or bf16 precision, and free the memory first if something else uses it."
-        )
-    return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return any(words in _named(error) for words in OUT_OF_MEMORY)
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _print_traceback() -> None:
     try:
         traceback.print_exc()
@@ -219,4 +264,6 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
 if __name__ == "__main__":
     faulthandler.enable()  # a crash in native code says what it was, in worker.log
     place = Path(sys.argv[-1])
-    sys.exit(stay_warm(place) if sys.argv[1] == "--warm" else main(place))
+    if sys.argv[1] == "--warm":
+        sys.exit(stay_warm(place))
+    sys.exit(main(place) if ranks.rank() == 0 else assist(place))

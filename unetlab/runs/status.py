@@ -30,6 +30,10 @@ NOT_RESPONDING_S = 15.0  # a living worker that has not written for this long is
 START_LIMIT_S = 30.0  # a queued run whose worker has not reported by then never started
 
 
+class Paused(Exception):
+    """Ends a job that was asked to pause; what it needs to go on lies on the disk."""
+
+
 class Status(BaseModel):
     """What `status.json` holds. Times are seconds since the epoch; `started` is the process' creation time."""
 
@@ -145,6 +149,12 @@ def read_status(folder: Path) -> Status:
     return status
 
 
+def _is_for_taking(status: Status, folder: Path) -> bool:
+    """Whether the run waits for a worker: no process has it, or one that has died."""
+    is_own = status.pid in (None, os.getpid())
+    return status.is_live and (is_own or cause_of_death(status, folder) is not None)
+
+
 def write_status(folder: Path, status: Status, *, is_durable: bool = True) -> None:
     """Replaces `status.json` in one step."""
     write_json(folder / "status.json", status.model_dump(mode="json"), is_durable=is_durable)
@@ -156,13 +166,30 @@ def next_attempt(status: Status, **changes: object) -> Status:
     return Status(state="queued", created=time.time(), **{**kept, **changes})  # pyright: ignore[reportArgumentType]
 
 
-class StatusKeeper:
-    """The worker's side: one writer of `status.json`, with a heartbeat thread while it lives."""
+class TooLate(SystemExit):
+    """The run has ended, or another worker has taken it, since this one was started for it: it ends without a word."""
 
-    def __init__(self, folder: Path):
+
+class StatusKeeper:
+    """The worker's side: one writer of `status.json`, with a heartbeat thread while it lives.
+
+    `is_heir`: it takes the run over from a worker that was just killed. Else raises TooLate where the run has ended or
+    has a living worker: one that hung while it started, and was given up, may still come.
+    """
+
+    def __init__(self, folder: Path, *, is_heir: bool = False):
         self._folder, self._lock = folder, threading.Lock()
         self._stop = threading.Event()
-        self._status = Status.model_validate(read_json(folder / "status.json")).model_copy(
+        with FileLock(folder / ".lock", timeout=10):  # of two workers that come at once, one is too late
+            status = Status.model_validate(read_json(folder / "status.json"))
+            if not is_heir and not _is_for_taking(status, folder):
+                raise TooLate(f"The run is {status.state}, with the worker {status.pid}. This one is not needed.")
+            self._take(status)
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._thread.start()
+
+    def _take(self, status: Status) -> None:
+        self._status = status.model_copy(
             update={
                 "pid": os.getpid(),
                 "started": psutil.Process().create_time(),
@@ -173,8 +200,6 @@ class StatusKeeper:
             }
         )
         self.update()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
-        self._thread.start()
 
     def update(self, *, is_durable: bool = True, **changes: object) -> None:
         """Changes fields and writes them at once."""

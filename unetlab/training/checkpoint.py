@@ -17,7 +17,8 @@ from unetlab.training import precision
 from unetlab.training.learner import Learner, Position
 
 SCHEMA_VERSION = 1
-INTERVAL_S = 20.0  # and the writing takes seconds at most: never more than 30 s are lost
+# and the writing takes seconds at most: never more than 30 s are lost; $UNETLAB_CHECKPOINT_S says otherwise
+INTERVAL_S = 20.0
 
 
 def snapshot(learner: Learner) -> dict[str, Any]:
@@ -59,14 +60,15 @@ class Checkpointer:
         self._path, self._learner = path, learner
         self._thread: threading.Thread | None = None
         self._last = time.monotonic()
+        self._interval_s = float(os.environ.get("UNETLAB_CHECKPOINT_S", INTERVAL_S))
         self.step = -1  # of the last one taken
         self.problem = ""
 
     @property
     def is_due(self) -> bool:
-        """Whether the last one is INTERVAL_S old and written."""
+        """Whether the last one is old enough (INTERVAL_S) and written."""
         is_writing = self._thread is not None and self._thread.is_alive()
-        return not is_writing and time.monotonic() - self._last >= INTERVAL_S
+        return not is_writing and time.monotonic() - self._last >= self._interval_s
 
     def save(self, position: Position) -> None:
         """Copies the state now and writes it in the background; waits for an earlier write that is not done."""

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from unetlab import diagnosis
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
+from unetlab.training.distributed import Team
 from unetlab.training.evaluation import Evaluation
 from unetlab.training.losses import Loss, share_of_pixels
 
@@ -49,7 +51,7 @@ class Learner:
 
     `precision_name`: fp32, bf16-mixed or fp16-mixed. `clip_norm`: largest gradient norm, 0 = no clipping.
     `micro_batch`: pictures that go through the network at a time, None = all of a step. `ema`: decay of the averaged
-    weights, 0 = none.
+    weights, 0 = none. `team`: the processes that share each step, on a device each; one process by default.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Learner:
         clip_norm: float = 0.0,
         micro_batch: int | None = None,
         ema: float = 0.0,
+        team: Team | None = None,
     ):
-        self.model = to_device(model, device)
+        self.model, self.team = to_device(model, device), team or Team()
+        self.network = self.team.join(self.model)  # the same weights; called in training, so that gradients are shared
         self.loss, self.device, self.clip_norm, self.micro_batch = loss, device, clip_norm, micro_batch
         self.precision_name = precision_name
         self.scaler = precision.gradient_scaler(precision_name, device)
@@ -97,12 +101,12 @@ class Learner:
             group["lr"], group["betas"] = lr, (momentum, group["betas"][1])
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         total = images.new_zeros(())
-        num_parts = math.ceil(len(images) / (self.micro_batch or len(images)))
-        for part_images, part_masks in zip(images.tensor_split(num_parts), masks.tensor_split(num_parts), strict=True):
+        for part_images, part_masks in self.team.parts(images, masks, self.micro_batch):
             with self.autocast():
-                loss = self.loss(self.model(part_images), part_masks) * share_of_pixels(part_masks, masks)
+                loss = self.loss(self.network(part_images), part_masks) * share_of_pixels(part_masks, masks)
             self.scaler.scale(loss).backward()
             total += loss.detach()
+        total = self.team.sum(total)
         self.scaler.unscale_(self.optimizer)  # before clipping: the threshold is in true gradient units
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
@@ -143,6 +147,9 @@ class Learner:
         at, is_stopping = position or Position(), False
         total_steps = epochs * batches.steps_per_epoch
         while at.epoch < epochs and not is_stopping:
+            if patience and at.epochs_since_best >= patience:  # here also for a run that is resumed at its early end
+                on_event(Note(f"Ended early: no better {best_score} in {patience} epochs."))
+                break
             self.model.train()
             for images, masks in batches.epoch(at.epoch, start=at.step - at.epoch * batches.steps_per_epoch):
                 keep(at)
@@ -154,7 +161,7 @@ class Learner:
                 at.skipped_in_row = at.skipped_in_row + 1 if self.is_skipped else 0
                 at.skipped += self.is_skipped
                 if at.skipped_in_row == SKIP_LIMIT[self.precision_name]:
-                    raise blown_up(f"{at.skipped_in_row} steps in a row, the last at step {at.step}, rate {lr:.2g}")
+                    raise self.blown_up(at, schedule(at.step, total_steps)[0], on_event)
                 at.step += 1
                 if math.isfinite(loss):
                     at.losses.append(loss)
@@ -162,20 +169,24 @@ class Learner:
                 break  # nothing new since the last validation
             evaluation = validate(at.epoch)
             if not math.isfinite(evaluation.loss):
-                raise blown_up(f"on the validation pictures after epoch {at.epoch + 1}")
+                raise self.blown_up(at, schedule(at.step - 1, total_steps)[0], on_event)
             rank = rank_of(evaluation, best_score)
             is_best = rank > at.best
-            at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
             train_loss = sum(at.losses) / max(len(at.losses), 1)
             scores = evaluation.scores.as_dict()
             on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
-                break
+                break  # a part of an epoch: the whole of it counts when the run goes on
+            at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
             at.epoch, at.losses = at.epoch + 1, []
-            if patience and at.epochs_since_best >= patience:
-                on_event(Note(f"Ended early: no better {best_score} in {patience} epochs."))
-                break
         return at
+
+    def blown_up(self, at: Position, lr: float, on_event: Callable[[Event], None]) -> TrainingError:
+        """What to do when losses or gradients stay not finite: no later step mends that."""
+        step = at.step if at.skipped_in_row else at.step - 1
+        advice = diagnosis.blown_up(self.precision_name, lr, step, at.skipped_in_row)
+        on_event(Note(advice.message, about={"code": "not-finite", "changes": advice.changes}))
+        return TrainingError(advice.message)
 
 
 def rank_of(evaluation: Evaluation, best_score: str) -> tuple[float, float]:
@@ -197,11 +208,3 @@ def ema_towards(decay: float) -> Callable[..., None]:
         get_ema_multi_avg_fn(warming)(averaged, current, count)
 
     return update
-
-
-def blown_up(where: str) -> TrainingError:
-    """What to do when losses or gradients stay not finite: no later step mends that."""
-    return TrainingError(
-        f"The loss or its gradients were not finite {where}: training blew up. The weights from before are kept. "
-        "Train again with a third of the learning rate, or with precision fp32."
-    )

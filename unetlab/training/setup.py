@@ -14,6 +14,7 @@ from unetlab.runs.store import Run
 from unetlab.training import precision
 from unetlab.training.artifacts import write_environment
 from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.distributed import Team, with_sync_batchnorm
 from unetlab.training.learner import Learner
 from unetlab.training.losses import Loss, balanced_weights, make_loss
 
@@ -31,15 +32,21 @@ class Setup:
     learner: Learner
 
 
-def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent) -> Setup:
-    """Data, batches and a learner with fresh weights from the seed. Writes environment.json; an attempt compares."""
+def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, team: Team | None = None) -> Setup:
+    """Data, batches and a learner with fresh weights from the seed. Writes environment.json; an attempt compares.
+
+    `team`: the processes that train together, one by default; its leader writes.
+    """
+    team = team or Team()
     options, seen = config.train, run.read("environment.json") or {}
     data, device = open_dataset(config.dataset, version=seen.get("content_hash")), precision.open_device(device_name)
     precision_name = precision.resolve(options.precision, device)
-    micro_batch = run.status.micro_batch or options.batch_size
+    micro_batch = run.status.micro_batch or config.pictures_at_a_time
     torch.manual_seed(options.seed)
     model = build_model(config.model, channels=data.channels, num_classes=data.num_classes)
     model.set_normalisation(*data.statistics())
+    if config.sync_batchnorm and team.size > 1:
+        model = with_sync_batchnorm(model, device)
     learner = Learner(
         model,
         loss_of(config, data, device),
@@ -49,39 +56,45 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent) -> 
         clip_norm=options.clip_norm,
         micro_batch=micro_batch,
         ema=options.ema,
+        team=team,
     )
     pictures = Pictures(data, config.data)
     batches = TrainingBatches(
         pictures, batch_size=options.pictures_per_step, augment=options.augment, seed=options.seed, device=device
     )
-    refuse_single_value(batches, config, micro_batch)
+    refuse_single_value(batches, config, micro_batch, num_devices=team.size)
+    if not team.is_leader:
+        return Setup(data, pictures, batches, learner)
     environment = write_environment(run, data, device, precision_name, options.seed)
     changed = [f"{key} was {seen[key]}, is {now}" for key, now in environment.items() if seen and seen.get(key) != now]
     if changed:
         on_event(Note(f"Not as before: {'; '.join(changed)}. So the losses can differ from an unbroken run's."))
-    on_event(Note(f"Training in {precision_name} on {device_name}.", about={"precision": precision_name}))
-    if micro_batch < options.batch_size:
+    place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
+    on_event(Note(f"Training in {precision_name} on {place}.", about={"precision": precision_name}))
+    if micro_batch < config.pictures_at_a_time:
         on_event(
             Note(
-                f"Memory ran out, so {micro_batch} pictures go through at a time, not {options.batch_size}. Each step "
-                "still sees the same pictures at the same rate, every pixel counting the same. BatchNorm and Dice see "
-                "smaller batches, so the losses differ a little.",
+                f"Memory ran out, so {micro_batch} pictures go through at a time, not {config.pictures_at_a_time}. "
+                "Each step still sees the same pictures at the same rate, every pixel counting the same. BatchNorm and "
+                "Dice see smaller batches, so the losses differ a little.",
                 about={"micro_batch": micro_batch},
             )
         )
     return Setup(data, pictures, batches, learner)
 
 
-def refuse_single_value(batches: TrainingBatches, config: RunConfig, micro_batch: int) -> None:
+def refuse_single_value(batches: TrainingBatches, config: RunConfig, micro_batch: int, *, num_devices: int = 1) -> None:
     """Raises ConfigError where BatchNorm at the bottom of the U-Net would see a single value and could not train."""
-    smallest = min(micro_batch, len(batches.samples))
+    smallest = min(micro_batch, len(batches.samples) // num_devices)
+    if num_devices > 1:  # the last batch of an epoch is shared as well
+        smallest = min(smallest, (len(batches.samples) % batches.batch_size or batches.batch_size) // num_devices)
     bottom = [-(-side // 2**config.model.depth) for side in batches.canvas]
-    if smallest == 1 and bottom == [1, 1]:
+    if smallest <= 1 and bottom == [1, 1]:
         height, width = batches.canvas
         raise ConfigError(
             f"Pictures of {width}x{height} px leave a single pixel at the bottom of a U-Net of depth "
-            f"{config.model.depth}, too little for BatchNorm with batches of 1. Take a batch size of 2 or more, or a "
-            "smaller depth."
+            f"{config.model.depth}, too little for BatchNorm with batches of 1. Take a batch size of 2 or more for "
+            "each device, or a smaller depth."
         )
 
 

@@ -25,9 +25,10 @@ from unetlab.training.batches import Pictures
 from unetlab.training.evaluation import evaluate
 from unetlab.training.forecast import forecast
 from unetlab.training.learner import to_device
-from unetlab.training.previewing import preview, warm_up
+from unetlab.training.previewing import preview
 from unetlab.training.setup import OnEvent, ShouldStop, loss_of, set_up
 from unetlab.training.train_task import train
+from unetlab.training.warming import warm_up
 
 __all__ = ["TASKS", "warm_up"]
 

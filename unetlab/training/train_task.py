@@ -1,5 +1,6 @@
 """The job `train`: fit, previews, weights and checkpoints on the way, and the best weights scored at the end."""
 
+import math
 import time
 from contextlib import closing
 from functools import partial
@@ -8,14 +9,18 @@ import numpy as np
 
 from unetlab import files, schedules
 from unetlab.config import RunConfig
-from unetlab.errors import Paused, RunError, TrainingError
+from unetlab.errors import RunError, TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Preview, Progress
 from unetlab.models.weights import load_weights, save_weights, write_card
+from unetlab.runs.status import Paused
 from unetlab.runs.store import Run
+from unetlab.training import alarm
 from unetlab.training.artifacts import card_of, valid_scores, write_evaluation, write_preview
 from unetlab.training.checkpoint import Checkpointer
+from unetlab.training.distributed import Team, open_team
 from unetlab.training.evaluation import Evaluation, evaluate
 from unetlab.training.learner import Position, to_device
+from unetlab.training.precision import open_device
 from unetlab.training.setup import OnEvent, ShouldStop, set_up
 
 PREVIEWS = 4
@@ -24,9 +29,18 @@ PREVIEWS = 4
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
     """Trains, from its checkpoint on where there is one, keeps last and best weights, and evaluates the best once more.
 
-    Raises Paused, with a checkpoint on the disk, when the file `pause` appears.
+    Raises Paused, with a checkpoint on the disk, when the file `pause` appears. Of several processes the leader alone
+    looks at the run folder's requests, validates and writes.
     """
-    setup = set_up(run, config, device, on_event)
+    with open_team(open_device(device)) as team:
+        return train_in(team, run, config, device, on_event=on_event, should_stop=should_stop)
+
+
+def train_in(
+    team: Team, run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop
+) -> bool:
+    """What `train` does, in one of the team's processes."""
+    setup = set_up(run, config, device, on_event, team=team)
     learner, data, options = setup.learner, setup.data, config.train
     indices = data.indices("valid")
     if not indices:
@@ -34,6 +48,7 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
     shown = [indices[i] for i in np.unique(np.linspace(0, len(indices) - 1, PREVIEWS).round().astype(int))]
     with closing(Checkpointer(run.folder / "checkpoint.pt", learner)) as checkpointer:
         position = take_up(run, checkpointer, on_event)
+        team.draw_apart(options.seed, position.step)
         keep = partial(keep_safe, run, checkpointer, on_event, before_s=position.seconds, began=time.monotonic())
         evaluate_here = partial(
             evaluate,
@@ -44,6 +59,9 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
             device=learner.device,
             batch_size=learner.micro_batch or options.batch_size,
         )
+
+        steps: dict[str, list[float]] = {"losses": [], "lrs": []}
+        told: list[str] = []
 
         def validate(epoch: int) -> Evaluation:
             folder = run.folder / "previews" / f"epoch_{epoch:03d}"
@@ -60,6 +78,11 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
             )
             names = [data.manifest.pairs[index].name for index in shown]
             on_event(Preview(epoch=epoch, folder=f"previews/epoch_{epoch:03d}", names=names))
+            if team.size == 1:  # a probe of one process alone would wait for ever in a BatchNorm that spans several
+                found = alarm.look(learner, setup.batches, evaluation, epoch=epoch, config=config, told=told, **steps)
+                if found:
+                    told.append(found.about["cause"])
+                    on_event(found)
             return evaluation
 
         total_steps = options.epochs * setup.batches.steps_per_epoch
@@ -67,6 +90,9 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
         def follow(event: Event) -> None:
             if isinstance(event, Batch):
                 on_event(Progress("training", event.step + 1, total_steps))
+                if math.isfinite(event.loss):
+                    steps["losses"].append(event.loss)
+                    steps["lrs"].append(event.lr)
             if isinstance(event, Epoch):
                 card = card_of(config, data, event.epoch, valid=valid_scores(event))
                 write_card(card, run.folder / "last.safetensors")  # its weights are there since before the validation
@@ -76,16 +102,18 @@ def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should
 
         learner.fit_one_cycle(
             setup.batches,
-            validate,
+            team.led(validate),
             epochs=options.epochs,
             schedule=partial(schedules.planned, options=options),
-            on_event=follow,
-            should_stop=should_stop,
-            keep=keep,
+            on_event=follow if team.is_leader else on_event,
+            should_stop=team.led(should_stop),
+            keep=team.led(keep),
             position=position,
             best_score=options.best_score,
             patience=options.patience,
         )
+        if not team.is_leader:
+            return False
         is_stopped = should_stop()
         if is_stopped:
             checkpointer.save(position)

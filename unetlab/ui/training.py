@@ -117,11 +117,11 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
 
 
 def view(run: Run | None) -> str:
-    """Whether to show the form's plan or the chosen run."""
+    """Whether to show the form's plan or the chosen run, at first one that goes on or can be resumed."""
     if run is None:
         return NEW
     if "train-view" not in st.session_state:
-        st.session_state["train-view"] = RUN if run.status.is_live else NEW
+        st.session_state["train-view"] = NEW if run.status.state == "finished" else RUN
     return st.segmented_control("Show", [NEW, RUN], key="train-view", required=True, persist_state="session") or NEW
 
 
