@@ -186,7 +186,6 @@ def _warm_up() -> None:
     tasks.warm_up()
     give_back_memory()
     gc.freeze()  # a million objects of torch's modules, which every collection after a job would look at
-    give_back_memory()
 
 
 def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:

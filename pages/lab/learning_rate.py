@@ -3,6 +3,7 @@
 import streamlit as st
 
 from unetlab.config import RunConfig
+from unetlab.runs import launching
 from unetlab.ui import forms, live, state, sweeping
 
 st.title("Learning rate")
@@ -13,6 +14,7 @@ if data is None:
         "pages/lab/data.py",
         "Bring pictures, or make the sample",
     )
+launching.warm_up()
 
 form, curve = st.columns([1, 2], gap="large")
 with form:

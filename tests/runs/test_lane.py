@@ -166,8 +166,8 @@ def test_a_lost_claim_is_told_to_one_of_those_who_look():
     (claim,) = warm.workers_folder().glob("*.claim")
     os.utime(claim, (0, 0))
     with ThreadPoolExecutor(8) as pool:
-        told = [run_id for found in pool.map(lambda _: warm.take_back_lost_claims(), range(16)) for run_id in found]
-    assert told == ["run.with.dots"]
+        told = [claim for found in pool.map(lambda _: warm.take_back_lost_claims(), range(16)) for claim in found]
+    assert told == [("run.with.dots", 0.0)]
     assert warm.Seat(warm.workers_folder(), os.getpid()).next_run(idle_s=10) is None
 
 
@@ -180,7 +180,7 @@ def test_a_claim_or_its_return_is_won_by_one_side_only():
         seat = warm.Seat(warm.workers_folder(), os.getpid())
         with ThreadPoolExecutor(2) as pool:
             taken, returned = pool.submit(seat.next_run, idle_s=5), pool.submit(warm.take_back_lost_claims)
-            assert (taken.result() is None) == (returned.result() == [f"run-{number}"])
+            assert (taken.result() is None) == (returned.result() == [(f"run-{number}", 0.0)])
         seat.leave()
 
 
@@ -199,7 +199,7 @@ def test_a_process_that_got_the_number_of_a_dead_worker_is_neither_used_nor_ende
     warm.dismiss(os.getpid())  # ends this very test if it is wrong
 
 
-@pytest.mark.parametrize(("is_claimed", "done"), [(True, ["run"]), (False, ["torch"])])
+@pytest.mark.parametrize(("is_claimed", "done"), [(True, ["run"]), (False, ["torch", "step"])])
 def test_torch_is_loaded_ahead_only_where_no_run_waits_that_would_load_it(
     monkeypatch: pytest.MonkeyPatch, is_claimed: bool, done: list[str]
 ):
@@ -207,6 +207,7 @@ def test_torch_is_loaded_ahead_only_where_no_run_waits_that_would_load_it(
     seen: list[str] = []
     monkeypatch.setenv("UNETLAB_WARM_S", "0")
     monkeypatch.setattr(worker, "_load_torch", lambda: seen.append("torch"))
+    monkeypatch.setattr(worker, "_warm_up", lambda: seen.append("step"))
     monkeypatch.setattr(worker, "main", lambda folder: seen.append(folder.name) or 0)
     warm.register(os.getpid())
     if is_claimed:
@@ -251,6 +252,7 @@ def test_a_preview_that_was_cancelled_before_it_began_says_so(tiny_set: Path):
     os.kill(pid, signal.SIGCONT)
     found = tiny.ended(run)
     assert (found.state, found.reason) == ("stopped", "Cancelled before it started.")
+    tiny.wait_until(lambda: warm.living() == {pid: warm.IDLE}, "it waits again")
     assert answered(jobs.start(preview())) == pid
 
 

@@ -23,20 +23,21 @@ KEPT_S = 3600.0  # an import or preview that has ended is kept for so long
 def start(config: RunConfig, *, name: str = "") -> Run:
     """A run folder, a place in its device's queue and a worker process that waits for its turn.
 
-    Kinds that need no device run at once, also while the queue is held; a preview in a worker that is warm already.
+    Kinds that need no device run at once, also while the queue is held. All but imports go to a worker that is warm
+    already, where there is one.
     """
     if config.kind in LANE_KINDS:
         sweep_lane()
         run = create_run(config, name=name, device=devices.LANE)
-        if config.kind == "preview":
-            launching.hand_over(run)
-        else:
+        if config.kind == "import":  # has no use for torch
             launching.launch(run)
+        else:
+            launching.hand_over(run, and_stay=True)
         return run
     device = devices.resolve(config.train.device)
     run = create_run(config, name=name, device=device)
     queue.join(run, device)
-    launching.launch(run)
+    launching.hand_over(run)
     return run
 
 
@@ -107,7 +108,7 @@ def resume(run: Run, *, micro_batch: int | None = None) -> None:
         changes = {"device": device, "micro_batch": micro_batch or status.micro_batch}
         write_status(run.folder, next_attempt(status, **changes))
     queue.join(run, device)
-    launching.launch(run)
+    launching.hand_over(run)
 
 
 def insist(run: Run, *, grace_s: float = STOP_GRACE_S) -> None:

@@ -1,37 +1,75 @@
 """Worker processes: started for one run, or kept warm and handed one; none is lost between the two."""
 
 import contextlib
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
-from unetlab.runs import warm
-from unetlab.runs.store import Run, runs_folder
+from unetlab.config import RunConfig
+from unetlab.errors import ConfigError
+from unetlab.runs import devices, ranks, warm
+from unetlab.runs.status import LIVE, write_status
+from unetlab.runs.store import Run, create_run, runs_folder
 
 _children: list[subprocess.Popen] = []  # kept only to be reaped: a finished child stays a zombie until asked about
 
 
 def launch(run: Run) -> int:
-    """Starts the worker of a queued run and returns its process id."""
-    return _spawn(str(run.folder), log=run.folder / "worker.log")
+    """Starts the worker of a queued run, or torchrun with one worker a device, and returns its process id."""
+    count = _num_processes(run)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    return _spawn(str(run.folder), log=run.folder / "worker.log", launcher=launcher)
+
+
+def prepare(config: RunConfig, *, name: str = "") -> Run:
+    """A run whose workers somebody starts with a torchrun of his own, on several machines; else freeing.release."""
+    run = create_run(config, name=name, device=devices.resolve(config.train.device))
+    write_status(run.folder, run.status.model_copy(update={"is_parked": True}))
+    return run
 
 
 def warm_up() -> None:
-    """Starts a worker that loads torch and waits for a preview, unless there is one; a page's first visit calls it."""
+    """Starts a worker that loads torch and waits for a job; pages on which one is started call it at every rerun.
+
+    Not where there is one already, where a job of this process runs, whose cores it would take, nor after the memory
+    was freed.
+    """
+    if warm.is_resting() or warm.living() or _has_started_a_live_run():
+        return
     with FileLock(warm.workers_folder() / ".lock", timeout=30):
         if not warm.living():
             _launch_warm()
 
 
-def hand_over(run: Run) -> None:
-    """Gives a queued run to a warm worker; one is started where none waits."""
+def hand_over(run: Run, *, and_stay: bool = False) -> None:
+    """Gives a queued run to a warm worker; where none waits, to one of its own.
+
+    and_stay: that one waits for the next run afterwards, unless the memory was freed and no job for a device started.
+    """
+    if not and_stay:
+        warm.end_rest()
+    if _num_processes(run) > 1:
+        launch(run)
+        return
     if warm.claim(run.id):
         return
-    _launch_warm()
-    if not warm.claim(run.id):  # another starter took it, or it died at once: this run's log shall say why
-        launch(run)
+    if and_stay and not warm.is_resting():
+        _launch_warm()
+        if warm.claim(run.id):
+            return
+    launch(run)  # also where another starter took the new one, or it died at once: this run's log shall say why
+
+
+def _num_processes(run: Run) -> int:
+    """How many workers the job wants; one where its config cannot be read: that worker says what is wrong with it."""
+    try:
+        return run.config.num_processes
+    except (ConfigError, OSError, ValueError):
+        return 1
 
 
 def _launch_warm() -> None:
@@ -39,11 +77,16 @@ def _launch_warm() -> None:
     warm.register(_spawn("--warm", str(folder), log=folder / "worker.log"))
 
 
-def _spawn(*arguments: str, log: Path) -> int:
+def _spawn(*arguments: str, log: Path, launcher: Sequence[str] = ()) -> int:
     reap()
+    environment = ranks.environment()
+    if launcher:  # the workers share the cores; torchrun would give each a single one
+        cores = (os.cpu_count() or 1) // int(launcher[-1])
+        environment.setdefault("OMP_NUM_THREADS", str(max(cores, 1)))
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "unetlab.worker", *arguments],
+            [sys.executable, *launcher, "-m", "unetlab.worker", *arguments],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -56,11 +99,22 @@ def _spawn(*arguments: str, log: Path) -> int:
 
 def rescue() -> None:
     """Gives runs that a warm worker was given, and died or hung before it took them, a worker of their own."""
-    for run_id in warm.take_back_lost_claims():
+    for run_id, since in warm.take_back_lost_claims():
         run = Run(runs_folder() / run_id)
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-            if run.status.state == "queued":
+            status = run.status
+            # it waits since before the claim: else it was given another worker when it was released or resumed
+            is_untaken = status.pid is None and not status.is_parked and status.created <= since
+            if status.state == "queued" and is_untaken:
                 launch(run)
+
+
+def _has_started_a_live_run() -> bool:
+    """Whether a job of this workspace lives that this process started a worker for."""
+    reap()
+    runs = [Run(Path(child.args[-1])) for child in _children]  # pyright: ignore[reportArgumentType, reportIndexIssue]
+    here = [run.read("status.json") or {} for run in runs if run.folder.parent == runs_folder()]
+    return any(status.get("state") in LIVE for status in here)
 
 
 def reap() -> None:

@@ -1,23 +1,27 @@
 """Workers that wait with torch loaded, and how a run is handed to one of them.
 
-`$UNETLAB_HOME/workers/`, P a process id. The content is the same in all of them: process id, its start, since when.
+`$UNETLAB_HOME/workers/`, P a process id. P's files have one content: process id, its start, what it inherited.
 
 | file        | made by                                      | says                                       |
 |-------------|----------------------------------------------|--------------------------------------------|
 | P.json      | who started P; P, each time a job has ended  | P waits for a job                          |
 | P.RUN.claim | renamed from P.json by who started the run   | P shall do the run; it has not seen it yet |
 | P.RUN.busy  | renamed from P.RUN.claim by P                | P does the run                             |
+| resting     | who freed the memory                         | until a device gets a job, nobody waits    |
 | worker.log  | waiting workers                              | why one of them ended                      |
 
 Every step is one rename, which only one process can win: a worker never gets two runs, a run never two workers.
 """
 
 import contextlib
+import ctypes
+import gc
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -27,6 +31,30 @@ from unetlab.runs.status import process_started
 IDLE = "idle worker"  # stands where a run's id would, for a worker without one
 POLL_S = 0.02
 TAKE_LIMIT_S = 20.0  # less than status.START_LIMIT_S, at which a run that nobody took is lost
+# a process keeps these from its start; they decide over threads, devices and kernels, and so over results
+INHERITED = (
+    "ATEN_",
+    "CUDA_",
+    "DNNL_",
+    "GOMP_",
+    "HIP_",
+    "KMP_",
+    "MKL_",
+    "NVIDIA_",
+    "OMP_",
+    "ONEDNN_",
+    "PYTORCH_",
+    "ROCR_",
+    "TORCH_",
+    "UNETLAB_LOCKS",
+)
+
+
+class Claim(NamedTuple):
+    """A run that was handed to a worker, and when (seconds since the epoch)."""
+
+    run_id: str
+    since: float
 
 
 def workers_folder() -> Path:
@@ -38,41 +66,56 @@ def workers_folder() -> Path:
 
 def register(pid: int) -> None:
     """Says that a worker that was just started will wait for a job."""
-    content = {"pid": pid, "started": process_started(pid), "since": time.time()}
+    content = {"pid": pid, "started": process_started(pid), "inherited": inherited()}
     files.write_json(workers_folder() / f"{pid}.json", content, is_durable=False)
 
 
+def inherited() -> dict[str, Any]:
+    """What a worker that this process starts inherits and its results depend on: settings of libraries, the cores."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
+    return {"settings": settings, "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []}
+
+
 def claim(run_id: str) -> bool:
-    """Hands a run to a waiting worker; False when there is none."""
+    """Hands a run to a waiting worker that is as one started here would be; False when there is none."""
+    mine = inherited()
     for path in workers_folder().glob("*.json"):
-        if _is_alive(path):
+        if _content_of_living(path).get("inherited") == mine:
             with contextlib.suppress(FileNotFoundError):  # somebody else was faster, or it has just left
-                os.utime(path)  # TAKE_LIMIT_S counts from here
+                now = time.time()
+                os.utime(path, (now, now))  # TAKE_LIMIT_S counts from here
                 path.rename(path.with_name(f"{path.stem}.{run_id}.claim"))
                 return True
     return False
 
 
 def living() -> dict[int, str]:
-    """Process id -> run id, or IDLE, of every living worker here. What dead ones left is swept, but for claims."""
+    """Process id -> run id, or IDLE, of every living worker here. Registrations of dead ones are swept."""
     found = {}
     for path in _registrations():
         pid, run_id = _parts(path)
         if _is_alive(path):
             found[pid] = run_id
-        elif path.suffix != ".claim":  # a claim's run needs another worker: launching.rescue
+        elif run_id == IDLE:  # others name a run that may need another worker: launching.rescue
             path.unlink(missing_ok=True)
     return found
 
 
-def take_back_lost_claims() -> list[str]:
-    """Ids of runs that were handed to a worker which died or did not take them in time; each is told once."""
+def take_back_lost_claims() -> list[Claim]:
+    """Runs handed to a worker that has died since, or did not take them in time; each is told once.
+
+    Among them are runs that their worker had begun: whether one needs another worker, its status says.
+    """
     lost = []
-    for path in workers_folder().glob("*.claim"):
+    for path in _registrations():
+        if path.suffix == ".json":
+            continue
         with contextlib.suppress(FileNotFoundError):  # taken in this moment, by the worker or another reader
-            if not _is_alive(path) or time.time() - path.stat().st_mtime > TAKE_LIMIT_S:
+            since = path.stat().st_mtime
+            is_late = path.suffix == ".claim" and time.time() - since > TAKE_LIMIT_S
+            if is_late or not _is_alive(path):
                 path.unlink()
-                lost.append(_parts(path)[1])
+                lost.append(Claim(_parts(path)[1], since))
     return lost
 
 
@@ -83,6 +126,29 @@ def dismiss(pid: int) -> None:
         with contextlib.suppress(FileNotFoundError, psutil.Error):
             path.unlink()  # first: nobody may hand it a run any more
             psutil.Process(pid).kill()  # it holds nothing, and this ends also one that hangs
+
+
+def rest() -> None:
+    """From now on no worker is started to wait, until a device gets a job: the memory was wanted for something else."""
+    (workers_folder() / "resting").touch()
+
+
+def end_rest() -> None:
+    """A device gets a job, so it will get another."""
+    (workers_folder() / "resting").unlink(missing_ok=True)
+
+
+def is_resting() -> bool:
+    """Whether the memory was freed and no device got a job since."""
+    return (workers_folder() / "resting").exists()
+
+
+def give_back_memory() -> int:
+    """Lets go of all that the last job left in this process; returns the bytes in RAM that it still holds."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return psutil.Process().memory_info().rss
 
 
 class Seat:
@@ -154,9 +220,15 @@ def _parts(path: Path) -> tuple[int, str]:
 
 
 def _is_alive(path: Path) -> bool:
+    return bool(_content_of_living(path))
+
+
+def _content_of_living(path: Path) -> dict[str, Any]:
+    """What a worker's file says; nothing where the worker has died."""
     try:
         content = files.read_json(path)
     except (OSError, ValueError):
-        return False
+        return {}
     started = process_started(content["pid"])
-    return started is not None and content["started"] is not None and abs(started - content["started"]) <= 1.0
+    is_alive = started is not None and content["started"] is not None and abs(started - content["started"]) <= 1.0
+    return content if is_alive else {}

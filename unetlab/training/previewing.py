@@ -15,7 +15,6 @@ from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
 from unetlab.options import PreviewOptions
 from unetlab.runs.store import Run
-from unetlab.training.augment import STRENGTHS, augment
 from unetlab.training.batches import Pictures, TrainingBatches, batch_randomness
 
 SHOWN_PX = 384  # long side of a drawn picture: more is not seen in a grid of seven
@@ -60,13 +59,6 @@ def augmented(batches: TrainingBatches, options: PreviewOptions) -> Iterator[tup
     for number in range(options.draws):
         rng, generator = batch_randomness(options.seed, number, 0)
         yield batches.batch(options.indices, rng, generator)
-
-
-def warm_up() -> None:
-    """Does once, on 8 px, what a preview does: what torch sets up at a first call is then there."""
-    image, mask = torch.zeros(1, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.int64)
-    for strength in STRENGTHS:
-        augment(image, mask, strength, torch.Generator().manual_seed(0))
 
 
 def _to_arrays(batch: tuple[Tensor, Tensor]) -> list[tuple[np.ndarray, np.ndarray]]:

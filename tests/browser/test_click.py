@@ -1,0 +1,66 @@
+"""A click is answered by a worker that is warm already. How fast is measured in benchmarks/clicks.py."""
+
+import json
+
+import psutil
+from playwright.sync_api import expect
+
+from tests import tiny
+from tests.browser.conftest import Server
+from tests.browser.test_journey import command, set_number
+from unetlab.runs.store import Run
+
+
+def registered(server: Server) -> list[str]:
+    """Names of the files by which warm workers are known, without their endings."""
+    return [path.stem for path in (server.home / "workers").glob("[0-9]*")]
+
+
+def idle_worker(server: Server) -> int:
+    """The process id of the only worker, which waits with torch loaded."""
+    tiny.wait_until(lambda: [name.isdecimal() for name in registered(server)] == [True], "one worker waits")
+    (pid,) = map(int, registered(server))
+    tiny.wait_until(
+        lambda: any("libtorch" in area.path for area in psutil.Process(pid).memory_maps()), "it has loaded torch"
+    )
+    return pid
+
+
+def newest(server: Server, kind: str) -> dict:
+    """status.json of the newest run of a kind; empty where there is none."""
+    configs = (server.home / "runs").glob("*/config.json")
+    runs = [path.parent for path in configs if json.loads(path.read_text())["kind"] == kind]
+    return Run(max(runs)).read("status.json") or {} if runs else {}
+
+
+def test_a_first_visit_warms_a_worker_up_and_it_does_the_sweep_and_the_training(server: Server, new_page):
+    command(server, "data", "sample")
+    page = new_page()
+    page.goto(f"{server.url}/learning_rate?dataset=sample")
+    expect(page.get_by_role("button", name="Find the learning rate")).to_be_visible()
+    pid = idle_worker(server)
+    page.get_by_role("button", name="Find the learning rate").click()
+    expect(page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
+    assert newest(server, "lr_find")["pid"] == pid
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
+    tiny.wait_until(lambda: registered(server) == [str(pid)], "it waits for the next job")
+
+    page.goto(f"{server.url}/train?dataset=sample")
+    tiny.wait_until(lambda: newest(server, "forecast").get("state") == "finished", "the memory is forecast")
+    tiny.wait_until(lambda: registered(server) == [str(pid)], "it waits for the next job")
+    set_number(page, "Epochs", "500")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
+    assert newest(server, "train")["pid"] == pid
+
+    # freed, its memory stays free, whatever is looked at
+    page.get_by_role("button", name="Free memory").click()
+    page.get_by_role("button", name="Stop it and free the memory").click()
+    expect(page.get_by_role("button", name="Close")).to_be_visible(timeout=60_000)
+    page.reload()
+    expect(page.get_by_role("button", name="Free memory")).to_be_visible()
+    page.goto(f"{server.url}/learning_rate?dataset=sample")
+    expect(page.get_by_role("button", name="Find the learning rate")).to_be_visible()
+    assert registered(server) == []
+    assert newest(server, "train")["state"] == "stopped"
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

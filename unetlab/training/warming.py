@@ -1,0 +1,31 @@
+"""What torch sets up at a first call, done before anybody waits for it."""
+
+import torch
+
+from unetlab.config import RunConfig
+from unetlab.models.weights import build_model
+from unetlab.training import precision
+from unetlab.training.augment import STRENGTHS, augment
+from unetlab.training.learner import Learner
+from unetlab.training.losses import make_loss
+
+SHAPE = (8, 1, 128, 128)  # a batch of the sample: kernels are made for one shape
+
+
+def warm_up() -> None:
+    """One training step as the forms propose it, and each augmentation, on made-up pictures on the CPU.
+
+    Leaves torch's random state as it was; takes no memory of another device.
+    """
+    config, device = RunConfig(kind="train", dataset=""), torch.device("cpu")
+    with torch.random.fork_rng(devices=[]):
+        learner = Learner(
+            build_model(config.model, channels=SHAPE[1], num_classes=2),
+            make_loss(config.train.loss, None),
+            device=device,
+            precision_name=precision.resolve(config.train.precision, device),
+        )
+        images, masks = torch.rand(SHAPE), torch.zeros(SHAPE[0], *SHAPE[2:], dtype=torch.int64)
+        for strength in STRENGTHS:
+            augment(images, masks, strength, torch.Generator().manual_seed(0))
+        learner.train_step(images.contiguous(memory_format=torch.channels_last), masks, 1e-3, 0.9)
