@@ -3,16 +3,19 @@
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
+from streamlit.testing.v1 import AppTest
 
 from tests import tiny
 from unetlab import files
-from unetlab.runs import jobs, queue, store
-from unetlab.runs.status import boot_id, write_status
+from unetlab.errors import RunError
+from unetlab.runs import freeing, jobs, launching, queue, store
+from unetlab.runs.status import boot_id, next_attempt, write_status
 from unetlab.runs.store import Run
 
 HOLDER = """
@@ -35,6 +38,14 @@ def in_line(*devices: str) -> list[Run]:
 
 def turns(runs: list[Run]) -> list[bool]:
     return [queue.is_my_turn(run) for run in runs]
+
+
+def order() -> list[str]:
+    return [entry.run for entry in queue.read_queue().order]
+
+
+def ids(*runs: Run) -> list[str]:
+    return [run.id for run in runs]
 
 
 def set_status(run: Run, **changes: object) -> None:
@@ -153,3 +164,136 @@ def test_a_parked_run_that_is_stopped_ends_at_once_and_leaves_the_line():
     jobs.stop(ahead)
     assert (ahead.status.state, ahead.status.reason) == ("stopped", "Cancelled before it started.")
     assert [entry.run for entry in queue.read_queue().order] == [run.id]
+
+
+def test_a_run_is_moved_to_the_front_and_past_one_neighbour():
+    a, b, c = in_line("cpu", "cpu", "cpu")
+    queue.move(c, "first")
+    assert order() == ids(c, a, b)
+    queue.move(b, "up")
+    assert order() == ids(c, b, a)
+    queue.move(c, "down")
+    assert order() == ids(b, c, a)
+    assert turns([a, b, c]) == [False, True, False]
+
+
+def test_a_run_at_the_end_of_its_line_stays_there():
+    a, b, c = in_line("cpu", "cpu", "cpu")
+    for run, place in ((a, "up"), (a, "first"), (c, "down")):
+        queue.move(run, place)
+        assert order() == ids(a, b, c)
+
+
+@pytest.mark.parametrize("place", ["first", "up", "down"])
+def test_moving_passes_no_run_of_another_device(place: queue.Place):
+    runs = in_line("cuda:0", "cpu", "cuda:1", "cpu", "cuda:0", "cpu")
+    queue.move(runs[3], place)
+    queue.move(runs[4], "first")
+    devices = [run.status.device for run in runs]
+    assert [store.open_run(run_id).status.device for run_id in order()] == devices
+    assert queue.line_of(runs[2]) == ids(runs[2])
+    assert queue.line_of(runs[0]) == ids(runs[4], runs[0])
+    after = ids(runs[1], runs[5], runs[3]) if place == "down" else ids(runs[3], runs[1], runs[5])
+    assert queue.line_of(runs[3]) == after
+
+
+def test_a_run_that_does_not_wait_is_not_moved():
+    run, started = in_line("cpu", "cpu")
+    set_status(started, state="running", pid=1, host="elsewhere", started=1.0)
+    with pytest.raises(RunError, match="is running"):
+        queue.move(started, "first")
+    assert order() == ids(run, started), "nothing was written"
+
+
+def test_many_moves_at_once_lose_nobody():
+    runs = in_line(*["cpu", "cuda:0"] * 4)
+    with ThreadPoolExecutor(8) as pool:
+        places: list[queue.Place] = ["up", "first", "down"]
+        list(pool.map(lambda number: queue.move(runs[number % 8], places[number % 3]), range(48)))
+    assert sorted(order()) == sorted(ids(*runs))
+
+
+def test_the_line_of_a_device_leaves_out_who_has_ended():
+    a, b, c = in_line("cpu", "cpu", "cpu")
+    set_status(a, state="failed")
+    assert queue.line_of(b) == ids(b, c)
+    assert (queue.line_of(a), queue.position(c)) == (ids(b, c), 1)
+    assert queue.line_of(tiny.waiting_run()) == []
+
+
+def test_who_joins_twice_stands_once_where_it_came_last():
+    a, b = in_line("cpu", "cpu")
+    queue.join(a, "cpu")
+    assert order() == ids(b, a)
+    queue.join(a, "cpu", at_front=True)
+    assert order() == ids(a, b)
+
+
+def waiting_workers(count: int) -> list[Run]:
+    """Runs with real workers that wait for the CPU, whose lock somebody holds."""
+    runs = [jobs.start(tiny.config()) for _ in range(count)]
+    tiny.wait_until(lambda: all(run.status.phase == "waiting for the device" for run in runs), "all wait")
+    return runs
+
+
+def test_the_moved_run_really_starts_first(tiny_set: Path):
+    with queue.device_lock("cpu").acquire(timeout=0):
+        a, b, c = waiting_workers(3)
+        assert tiny.answer("runs", "move", c.id, "first") == {"run": c.id, "order": ids(c, a, b)}
+        queue.move(b, "up")
+    tiny.wait_until(lambda: c.status.state == "running", "the moved one starts")
+    assert [run.status.state for run in (a, b)] == ["queued", "queued"]
+    jobs.kill(c)
+    tiny.wait_until(lambda: b.status.state == "running", "the next one starts")
+    assert a.status.state == "queued"
+    assert freeing.free_memory(grace_s=0).is_complete
+
+
+def test_the_command_says_what_cannot_be_moved_and_whereto(trained_home: Run):
+    done = tiny.command("runs", "move", trained_home.id, "up")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{trained_home.id} is finished. Only a run that waits for a device can be moved." in done.stderr
+    wrong = tiny.command("runs", "move", trained_home.id, "last", COLUMNS="200", NO_COLOR="1")
+    assert wrong.returncode == 2
+    assert "'first', 'up', 'down'" in wrong.stderr
+
+
+def test_a_run_that_goes_on_in_a_fresh_process_is_not_overtaken_while_the_lock_is_free(tiny_set: Path):
+    """As after memory ran out: its worker hands on, lets go of the device, and the next one is not there yet."""
+    healing = tiny.waiting_run()
+    with queue.device_lock("cpu").acquire(timeout=0):
+        set_status(healing, state="running", pid=1, host="elsewhere", started=1.0)
+        a, b = waiting_workers(2)
+        write_status(healing.folder, next_attempt(healing.status))
+        queue.join(healing, "cpu", at_front=True)
+    time.sleep(1.0)  # ten polls of each that waits
+    assert [run.status.state for run in (healing, a, b)] == ["queued"] * 3
+    launching.launch(healing)
+    tiny.wait_until(lambda: healing.status.state == "running", "it goes on")
+    assert [run.status.state for run in (a, b)] == ["queued"] * 2
+    jobs.kill(healing)
+    tiny.wait_until(lambda: a.status.state == "running", "the next one starts")
+    assert b.status.state == "queued"
+    assert freeing.free_memory(grace_s=0).is_complete
+
+
+def test_the_sidebar_lists_who_waits_by_turn_and_moves_it(tiny_set: Path):
+    a, b, other = in_line("cpu", "cpu", "cuda:0")
+    app = AppTest.from_file(str(tiny.ROOT / "app.py"), default_timeout=30).run()
+
+    def drawn() -> list[str]:
+        buttons = [button.key for button in app.button if (button.key or "").startswith("stop-")]
+        return [key.removeprefix("stop-") for key in buttons]
+
+    assert drawn() == ids(a, b, other)
+    assert [
+        app.button(key=f"{place}-{run.id}").disabled for place, run in [("up", a), ("down", a), ("up", b), ("down", b)]
+    ] == [True, False, False, True]
+    assert not [button for button in app.button if button.key in (f"up-{other.id}", f"down-{other.id}")]
+    app.button(key=f"up-{b.id}").click().run()
+    assert not app.exception
+    assert queue.line_of(a) == ids(b, a)
+    assert drawn() == ids(b, a, other)
+    queue.leave(b)
+    app.button(key=f"down-{b.id}").click().run()
+    assert "Only a run that waits for a device can be moved." in app.error[0].value

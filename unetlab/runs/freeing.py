@@ -1,18 +1,25 @@
 """All memory back: every worker of this workspace ends, the queue is held, and a receipt says what that gave."""
 
 import contextlib
+import os
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
+from unetlab import files
 from unetlab.runs import devices, launching, queue, warm
-from unetlab.runs.jobs import KILL_AFTER_S, insist
-from unetlab.runs.status import Status, process_started, write_status
-from unetlab.runs.store import Run, list_runs, runs_folder
+from unetlab.runs.jobs import KILL_AFTER_S
+from unetlab.runs.status import LIVE, Status, boot_id, process_started, write_status
+from unetlab.runs.store import Run, runs_folder
 
-FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: the weights of the last epoch are on disk already
+FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: what a run needs to go on is on disk already
+SPAWN_S = 2.0  # a run without a process that is younger than this may get one at any moment
+POLL_S = 0.05
 
 
 @dataclass
@@ -38,18 +45,45 @@ class Receipt:
     is_complete: bool = True
 
 
+@dataclass
+class _Leaving:
+    """A worker on its way out. `started`: its creation time; `patience_until`: then it is terminated (monotonic)."""
+
+    freed: Freed
+    started: float
+    patience_until: float
+    is_terminated: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended: a zombie has, and so has one whose number another process was given."""
+        return not _is_still(self.freed.pid, self.started)
+
+
 def worker_pids() -> dict[int, str]:
-    """Process id -> run id, or warm.IDLE, of every living worker of this workspace, asked of the operating system."""
-    root, warm_root, found = str(runs_folder()), str(warm.workers_folder()), {}
+    """Process id -> run id, or warm.IDLE, of every living worker of this workspace.
+
+    Asked of the operating system: the command line of a worker, and of what launched it, ends with its run folder.
+    Asked of the run folders too: command lines may be hidden, and a workspace that was moved has another path.
+    """
+    root, warm_root, found = runs_folder(), warm.workers_folder(), {}
     warm_workers = warm.living()
     for process in psutil.process_iter(["cmdline", "status"]):
         command = process.info["cmdline"] or []
         if process.info["status"] == psutil.STATUS_ZOMBIE or "unetlab.worker" not in command:
             continue
-        if command[-1] == warm_root:
+        folder = _folder_of(process, command[-1])
+        if folder == warm_root:
             found[process.pid] = warm_workers.get(process.pid, warm.IDLE)
-        elif command[-1].startswith(root):
-            found[process.pid] = Path(command[-1]).name
+        elif folder.parent == root:
+            found[process.pid] = folder.name
+    here = (socket.gethostname(), boot_id())
+    for run, status in _live():
+        if status.pid is None or status.started is None or (status.host, status.boot_id) != here:
+            continue
+        if found.get(status.pid, warm.IDLE) == warm.IDLE and _is_still(status.pid, status.started):
+            found[status.pid] = run.id
+    found.pop(os.getpid(), None)  # a test may play the worker
     return found
 
 
@@ -57,67 +91,166 @@ def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
     """Holds the queue, ends every worker of this workspace and says what that gave back.
 
     The queue stays held while somebody waits in it, so that the memory stays free until `release`. A running job ends
-    *stopped* with the model it has; a waiting one keeps its place and gets a worker on `release`. Imports and previews
-    end *stopped*; workers that only wait are ended and stand on the receipt as warm.IDLE.
+    *stopped* with what it has and can be resumed; a waiting one keeps its place and gets a worker on `release`. Imports
+    and previews end *stopped*; workers that only wait are ended and stand on the receipt as warm.IDLE. Who does not
+    answer is terminated after `grace_s` seconds and killed KILL_AFTER_S later. Whoever starts meanwhile ends as well.
     """
-    queue.hold()  # first: or the next in the queue would take the memory
-    workers = worker_pids()
-    receipt = Receipt(before=devices.read_memory(list(workers)))
-    for pid, run_id in workers.items():
-        receipt.processes.append(Freed(pid, run_id, devices.resident_bytes(pid), devices.gpu_bytes(pid)))
-    deadline = time.monotonic() + grace_s + 2 * KILL_AFTER_S
-    # a process on its way out has no command line any more, and its memory for a moment yet
-    while (left := worker_pids()) or any(process_started(pid) for pid in workers):
-        if time.monotonic() > deadline:
-            break
-        for pid, run_id in left.items():
-            _end(pid, run_id, grace_s)
-        launching.reap()
-        time.sleep(0.1)
-    for freed in receipt.processes:
-        freed.ram_after, freed.gpu_after = devices.resident_bytes(freed.pid), devices.gpu_bytes(freed.pid)
-        idle_state = "idle" if freed.pid in left else "ended"
-        freed.state = idle_state if freed.run == warm.IDLE else Run(runs_folder() / freed.run).status.state
-    receipt.after, receipt.is_complete = devices.read_memory(list(left)), not left
-    if not queue.read_queue().order:
-        queue.release()  # nobody waits: nothing to hold back
+    receipt, leaving, num_quiet = Receipt(), {}, 0
+    _hold()  # first: or the next in the queue would take the memory
+    try:
+        warm.rest()
+        receipt.before = devices.read_memory(list(worker_pids()))
+        deadline = time.monotonic() + grace_s + 2 * KILL_AFTER_S
+        # quiet twice: a listing may miss the worker that another one started in its last moment
+        while num_quiet < 2 and time.monotonic() < deadline:
+            launching.reap()
+            launching.rescue()
+            workers = worker_pids()
+            for pid, run_id in workers.items():
+                _end(pid, run_id, leaving, grace_s)
+            # a process on its way out has no command line any more, and its memory for a moment yet
+            is_quiet = not workers and all(worker.is_gone for worker in leaving.values()) and not _is_one_starting()
+            num_quiet = num_quiet + 1 if is_quiet else 0
+            if not is_quiet:
+                time.sleep(POLL_S)
+    finally:
+        _hold()  # somebody may have released it meanwhile; and who has ended leaves the queue
+        if not queue.read_queue().order and not any(status.is_parked for _, status in _live()):
+            _release()  # nobody waits: nothing to hold back
+    for worker in leaving.values():
+        receipt.processes.append(_accounted(worker))
+    left = [worker.freed.pid for worker in leaving.values() if not worker.is_gone]
+    receipt.after, receipt.is_complete = devices.read_memory(left), num_quiet > 0
     return receipt
-
-
-def _end(pid: int, run_id: str, grace_s: float) -> None:
-    """Brings a worker closer to its end; called again and again until it is gone."""
-    if run_id == warm.IDLE:  # from the start, or since its preview has ended
-        warm.dismiss(pid)
-        return
-    run = Run(runs_folder() / run_id)
-    status = run.status
-    if status.state == "running" or (status.is_live and status.device == devices.LANE):
-        run.ask_to_stop()
-    elif status.state == "queued":
-        _park(run, pid)
-    insist(run, grace_s=grace_s)
 
 
 def release() -> list[Run]:
     """Lets the queue go on and gives parked runs a worker again; returns those."""
     queue.release()
-    parked = [run for run in reversed(list_runs()) if run.status.is_parked and run.status.state == "queued"]
-    for run in parked:
-        write_status(run.folder, run.status.model_copy(update={"is_parked": False, "created": time.time()}))
+    released = []
+    for run in sorted((run for run, status in _live() if status.is_parked), key=lambda run: run.id):
+        with FileLock(run.folder / ".lock", timeout=10):  # of two who release at once, one gives it a worker
+            status = Status.model_validate(run.read("status.json"))
+            if not status.is_parked or status.state != "queued":
+                continue
+            write_status(run.folder, status.model_copy(update={"is_parked": False, "created": time.time()}))
         launching.launch(run)
-    return parked
+        released.append(run)
+    return released
+
+
+def _end(pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) -> None:
+    """Brings a worker closer to its end; called again and again until it is gone. Notes in `leaving` who it was."""
+    now, started = time.monotonic(), process_started(pid)
+    if started is None:
+        return
+    if pid not in leaving:
+        freed = Freed(pid, run_id, devices.resident_bytes(pid), devices.gpu_bytes(pid))
+        leaving[pid] = _Leaving(freed, started, now + grace_s)
+    worker = leaving[pid]
+    worker.patience_until = min(worker.patience_until, now + _ask(pid, run_id, grace_s))
+    with contextlib.suppress(psutil.Error):
+        if now > worker.patience_until + KILL_AFTER_S:
+            psutil.Process(pid).kill()
+        elif now > worker.patience_until and not worker.is_terminated:
+            worker.is_terminated = True  # once: a second signal would break into what it does on the first
+            psutil.Process(pid).terminate()
+
+
+def _ask(pid: int, run_id: str, grace_s: float) -> float:
+    """Asks a worker to end, in the way that keeps most of its work. Returns for how many seconds to be patient, at
+    least KILL_AFTER_S: it may have been started just now, with a stop file that is old."""
+    if run_id == warm.IDLE:  # from the start, or since its preview has ended
+        warm.dismiss(pid)
+        return KILL_AFTER_S
+    run = Run(runs_folder() / run_id)
+    try:
+        status = run.status
+        if not status.is_live:
+            return KILL_AFTER_S  # it has said its last word and need only end
+        if status.state == "queued" and status.device != devices.LANE and not (run.has_stop or run.has_pause):
+            _park(run, pid)
+        else:
+            run.ask_to_stop()
+        asked = (run.folder / "stop").stat().st_mtime if run.has_stop else time.time()
+        return max(grace_s - (time.time() - asked), KILL_AFTER_S)
+    except (OSError, ValueError):  # its folder was deleted or damaged, or the disk is full: nothing to wait for
+        return KILL_AFTER_S
 
 
 def _park(run: Run, pid: int) -> None:
     """Ends the process of a waiting run, which holds nothing yet, and keeps its place in the queue."""
-    with contextlib.suppress(psutil.Error):
+    # nobody may find it dead and call it lost before it is parked
+    with contextlib.suppress(psutil.Error), FileLock(run.folder / ".lock", timeout=10):
         process = psutil.Process(pid)
-        # suspended first: its heartbeat must not undo what is written here, nor a reader find it dead and call it lost
-        process.suspend()
+        process.suspend()  # or its turn could come after the look at its status
         status = Status.model_validate(run.read("status.json"))
         if status.state != "queued":  # its turn came in this very moment: it ends like any running job
             run.ask_to_stop()
             process.resume()
             return
+        # before the status: who frees the memory may be killed in between, and would leave it suspended for ever.
+        # free_memory waits for its end, which a zombie has reached: its parent may never ask
+        process.kill()
         write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
-        process.kill()  # free_memory waits for its end, which a zombie has reached: its parent may never ask
+
+
+def _accounted(worker: _Leaving) -> Freed:
+    """The line of the receipt, with what the process holds now and what became of its run."""
+    freed = worker.freed
+    if not worker.is_gone:
+        freed.ram_after, freed.gpu_after = devices.resident_bytes(freed.pid), devices.gpu_bytes(freed.pid)
+    if freed.run == warm.IDLE:
+        freed.state = "ended" if worker.is_gone else "idle"
+        return freed
+    try:
+        freed.state = Run(runs_folder() / freed.run).status.state
+    except (OSError, ValueError):
+        freed.state = "deleted"
+    return freed
+
+
+def _live() -> Iterator[tuple[Run, Status]]:
+    """Runs that wait or run, with what their status says; whether their worker lives is not asked."""
+    for path in runs_folder().glob("[!.]*/status.json"):
+        with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or damaged
+            content = files.read_json(path)
+            if content["state"] in LIVE:
+                yield Run(path.parent), Status.model_validate(content)
+
+
+def _is_one_starting() -> bool:
+    """Whether a run was made so lately that its worker may be about to appear."""
+    return any(
+        status.state == "queued"
+        and status.pid is None
+        and not status.is_parked
+        and abs(time.time() - status.created) < SPAWN_S
+        for _, status in _live()
+    )
+
+
+def _folder_of(process: psutil.Process, argument: str) -> Path:
+    """The folder that a command line names, without links; it may be relative to where the process works."""
+    place = Path(argument)
+    if not place.is_absolute():
+        with contextlib.suppress(psutil.Error):
+            place = Path(process.cwd()) / place
+    return place.resolve()
+
+
+def _is_still(pid: int, started: float) -> bool:
+    """Whether the process `pid` lives and is the one that started then."""
+    found = process_started(pid)
+    # creation times are read in clock ticks: equal within a tick, another process otherwise
+    return found is not None and abs(found - started) <= 1.0
+
+
+def _hold() -> None:
+    with contextlib.suppress(OSError):  # on a full disk the memory comes back all the same
+        queue.hold()
+
+
+def _release() -> None:
+    with contextlib.suppress(OSError):
+        queue.release()

@@ -1,5 +1,6 @@
 """The frame around every page: what is chosen, what runs, whose memory it is, and the button that gives it back."""
 
+import contextlib
 import itertools
 
 import pandas as pd
@@ -14,7 +15,7 @@ from unetlab.ui import charts, incoming, state
 
 POLL_S = 5
 GB = 1e9
-
+OVER_SOON = ("preview", "forecast")  # kinds that end before their line in the sidebar is read
 
 _script_runs = itertools.count()
 
@@ -42,6 +43,7 @@ def draw() -> None:
     for word, key in (("next-dataset", "dataset"), ("next-run", "run")):
         if word in st.session_state:
             st.session_state[key] = st.session_state.pop(word)
+    problem = st.session_state.pop("problem", None)
     with st.sidebar:
         st.markdown("### unetlab")
         dataset = state.choose("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
@@ -50,18 +52,24 @@ def draw() -> None:
         state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_title)
         st.fragment(_status_card, run_every=POLL_S)()
         _free_button()
-    problem = st.session_state.pop("problem", None)
     if problem:
         st.error(problem, title="That did not work", icon=":material/error:")
 
 
 def _status_card() -> None:
-    live = [(run, run.status) for run in jobs.live_runs()]
-    shown = [(run, status) for run, status in live if run.config.kind != "preview"]  # over before it is read
+    if "problem" in st.session_state:  # of a click in this card: it is told at the top of the page
+        st.rerun()
+    live = _live()
+    shown = [(run, status) for run, status in live if run.config.kind not in OVER_SOON]
     if not shown:
         st.caption("Nothing is running.")
     for run, status in shown:
-        _job(run, status, live)
+        if status.state != "queued":
+            _job(run, status, live)
+    turns = [entry.run for entry in queue.read_queue().order]
+    waiting = {run.id: (run, status) for run, status in shown if status.state == "queued"}
+    for run_id in sorted(waiting, key=lambda run_id: turns.index(run_id) if run_id in turns else -1):
+        _job(*waiting[run_id], live)
     if queue.read_queue().is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
         st.button(
@@ -70,6 +78,15 @@ def _status_card() -> None:
     ours = {status.pid for _, status in live if status.pid} | warm.living().keys()
     for memory in devices.read_memory(list(ours)):
         _memory(memory)
+
+
+def _live() -> list[tuple[Run, Status]]:
+    """Runs that wait or run, oldest first; one that ends while the card is drawn is left out."""
+    found = []
+    for run in jobs.live_runs():
+        with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+            found.append((run, run.status))
+    return [(run, status) for run, status in found if status.is_live]
 
 
 def _job(run: Run, status: Status, live: list[tuple[Run, Status]]) -> None:
@@ -83,15 +100,33 @@ def _job(run: Run, status: Status, live: list[tuple[Run, Status]]) -> None:
         st.progress(state.fraction(status), text=state.progress_text(status))
     is_kept = status.state == "running" and status.device != devices.LANE
     label = "Stopping" if run.has_stop else "Stop" if is_kept else "Cancel"
-    st.button(
-        label,
-        key=f"stop-{run.id}",
-        disabled=run.has_stop,
-        icon=":material/stop:",
-        on_click=state.attempt,
-        args=(jobs.stop, run),
-        help="Ends it soon and keeps the model it has." if label == "Stop" else None,
-    )
+    with st.container(horizontal=True, gap="xsmall"):  # three buttons in a line of 224 px
+        st.button(
+            label,
+            key=f"stop-{run.id}",
+            disabled=run.has_stop,
+            icon=":material/stop:",
+            on_click=state.attempt,
+            args=(jobs.stop, run),
+            help="Ends it soon and keeps what it has." if label == "Stop" else None,
+        )
+        if status.state == "queued":
+            _movers(run)
+
+
+def _movers(run: Run) -> None:
+    """Buttons that change the turn of a waiting run; none where nobody else waits for its device."""
+    line = queue.line_of(run)
+    if len(line) < 2 or run.id not in line:
+        return
+    for place, label, end in (("up", "Earlier", 0), ("down", "Later", -1)):
+        st.button(
+            label,
+            key=f"{place}-{run.id}",
+            disabled=line[end] == run.id,
+            on_click=state.attempt,
+            args=(queue.move, run, place),
+        )
 
 
 def _memory(memory: devices.Memory) -> None:
@@ -112,9 +147,9 @@ def _memory(memory: devices.Memory) -> None:
 
 def _free_button() -> None:
     name = "Free GPU memory" if devices.has_gpu() else "Free memory"
-    says = "Ends unetlab's worker processes: only that gives all of their memory back. A training keeps its model."
+    says = "Ends unetlab's worker processes: only that gives all of their memory back. A training can be resumed."
     if st.button(name, icon=":material/memory:", width="stretch", key="free", help=says):
-        running = [run for run in jobs.live_runs() if run.status.state == "running" and run.config.kind != "preview"]
+        running = [run for run, status in _live() if status.state == "running" and run.config.kind not in OVER_SOON]
         if running:
             _ask_first(running)
         else:
@@ -127,7 +162,11 @@ def _free_button() -> None:
 @st.dialog("Free memory", icon=":material/memory:")
 def _ask_first(running: list[Run]) -> None:
     names = ", ".join(run.title for run in running)
-    st.write(f"This ends **{names}**. A training keeps the model it has; an import is cancelled.")
+    st.write(f"This ends **{names}**.")
+    st.write(
+        "A training keeps what it has and can be resumed. A learning-rate sweep keeps its curve so far. "
+        "An import is cancelled. What waits in the queue keeps its place."
+    )
     if st.button("Stop it and free the memory", type="primary", key="free-now"):
         _free()
         st.rerun()
