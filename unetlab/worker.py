@@ -257,6 +257,7 @@ def _print_traceback() -> None:
 
 
 def _on_sigterm(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the last word off
     raise Terminated
 
 

@@ -15,6 +15,13 @@ from unetlab.runs import devices, ranks, warm
 from unetlab.runs.status import LIVE, write_status
 from unetlab.runs.store import Run, create_run, runs_folder
 
+# glibc gives the large tensors of each step back to the system and asks for them again in the next: on a CPU the page
+# faults cost a seventh of a step of 128 px and a third of one of 256 px (docs/experiments.md)
+KEEP_PAGES = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_MMAP_MAX_": "0",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 _children: list[subprocess.Popen] = []  # kept only to be reaped: a finished child stays a zombie until asked about
 
 
@@ -79,7 +86,7 @@ def _launch_warm() -> None:
 
 def _spawn(*arguments: str, log: Path, launcher: Sequence[str] = ()) -> int:
     reap()
-    environment = ranks.environment()
+    environment = KEEP_PAGES | ranks.environment()
     if launcher:  # the workers share the cores; torchrun would give each a single one
         cores = (os.cpu_count() or 1) // int(launcher[-1])
         environment.setdefault("OMP_NUM_THREADS", str(max(cores, 1)))
@@ -119,4 +126,7 @@ def _has_started_a_live_run() -> bool:
 
 def reap() -> None:
     """Lets go of workers that have ended."""
-    _children[:] = [child for child in _children if child.poll() is None]
+    for child in list(_children):  # one by one: another thread may add a worker meanwhile
+        if child.poll() is not None:
+            with contextlib.suppress(ValueError):  # the other thread has let go of it
+                _children.remove(child)

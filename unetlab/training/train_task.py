@@ -114,6 +114,8 @@ def train_in(
         )
         if not team.is_leader:
             return False
+        if position.skipped:
+            on_event(Note(f"{position.skipped} of {position.step} steps were skipped: their numbers were not finite."))
         is_stopped = should_stop()
         if is_stopped:
             checkpointer.save(position)
@@ -135,7 +137,6 @@ def train_in(
         "epochs": card.epoch + 1,
         "steps": position.step,
         "seconds": round(position.seconds, 2),
-        "skipped_steps": position.skipped,
     }
     files.write_json(run.folder / "result.json", {**trained, "images_per_s": round(images_per_s, 2), "valid": result})
     if not is_stopped:
