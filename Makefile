@@ -36,6 +36,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/quality.py --seeds 1 --only sample
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/clicks.py
 	$(BIN)/python benchmarks/import.py --pairs 1000
 
 clean:

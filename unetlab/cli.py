@@ -9,7 +9,7 @@ import typer
 
 from unetlab import lr_curve
 from unetlab.cli_data import Json, data_app
-from unetlab.config import RunConfig, is_same_problem, parse_settings
+from unetlab.config import OVER_SOON, RunConfig, is_same_problem, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
@@ -127,6 +127,7 @@ def runs_list(
 ) -> None:
     """All runs, newest first."""
     rows = [store.summary(run) for run in (jobs.live_runs() if live else store.list_runs())]
+    rows = [row for row in rows if row["kind"] not in OVER_SOON]
     lines = [
         f"{r['run']:48} {r['kind']:9} {r['status']:9} {store.score_text(r['mean_dice'])}  {r['name']}" for r in rows
     ]

@@ -20,6 +20,7 @@ from unetlab.options import (
 SCHEMA_VERSION = 1
 JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
 LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they wait for nobody
+OVER_SOON: tuple[JobKind, ...] = ("preview", "forecast")  # end before their line in a list is read
 
 
 class RunConfig(Options):

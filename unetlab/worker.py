@@ -266,4 +266,8 @@ if __name__ == "__main__":
     place = Path(sys.argv[-1])
     if sys.argv[1] == "--warm":
         sys.exit(stay_warm(place))
-    sys.exit(main(place) if ranks.rank() == 0 else assist(place))
+    code = main(place) if ranks.rank() == 0 else assist(place)
+    if ranks.num_processes() > 1:
+        sys.stdout.flush()
+        os._exit(code)  # gloo's threads can abort the interpreter on its way out, all being done
+    sys.exit(code)

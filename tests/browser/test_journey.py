@@ -162,7 +162,9 @@ def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page
     assert psutil.pid_exists(pid)
     page.get_by_role("button", name="Free memory").or_(page.get_by_role("button", name="Free GPU memory")).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("A training keeps the model it has").first).to_be_visible()
+    expect(dialog.get_by_text("A training keeps what it has and can be resumed").first).to_be_visible()
+    page.wait_for_timeout(9000)  # the live panel reruns the page meanwhile, at its eighth second
+    expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Stop it and free the memory").click()
     receipt = page.locator(".st-key-receipt-box")
     expect(receipt.get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from unetlab import files
+from unetlab.config import OVER_SOON
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
@@ -15,7 +16,6 @@ from unetlab.ui import charts, incoming, state
 
 POLL_S = 5
 GB = 1e9
-OVER_SOON = ("preview", "forecast")  # kinds that end before their line in the sidebar is read
 
 _script_runs = itertools.count()
 
@@ -151,15 +151,18 @@ def _free_button() -> None:
     if st.button(name, icon=":material/memory:", width="stretch", key="free", help=says):
         running = [run for run, status in _live() if status.state == "running" and run.config.kind not in OVER_SOON]
         if running:
-            _ask_first(running)
+            st.session_state["asks-to-free"] = running
         else:
             _free()
+    # opened anew by each script: a live panel reruns the page, which would close the dialog under the person's hand
+    if "asks-to-free" in st.session_state:
+        _ask_first(st.session_state["asks-to-free"])
     if "receipt" in st.session_state:
         with st.container(border=True, key="receipt-box"):
             _receipt(st.session_state["receipt"])
 
 
-@st.dialog("Free memory", icon=":material/memory:")
+@st.dialog("Free memory", icon=":material/memory:", on_dismiss=lambda: st.session_state.pop("asks-to-free", None))
 def _ask_first(running: list[Run]) -> None:
     names = ", ".join(run.title for run in running)
     st.write(f"This ends **{names}**.")
@@ -168,6 +171,7 @@ def _ask_first(running: list[Run]) -> None:
         "An import is cancelled. What waits in the queue keeps its place."
     )
     if st.button("Stop it and free the memory", type="primary", key="free-now"):
+        del st.session_state["asks-to-free"]
         _free()
         st.rerun()
 
