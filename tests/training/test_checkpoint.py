@@ -153,11 +153,11 @@ def test_a_checkpoint_of_a_newer_schema_is_not_guessed_at(make_learner, tmp_path
         checkpointer.load()
 
 
-def test_one_is_due_when_the_last_is_twenty_seconds_old_and_written(make_learner, tmp_path: Path, monkeypatch):
+def test_one_is_due_when_the_last_is_twenty_five_seconds_old_and_written(make_learner, tmp_path: Path, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     checkpointer = Checkpointer(tmp_path / "checkpoint.pt", make_learner())
-    clock[0] += 19.9
+    clock[0] += 24.9
     assert not checkpointer.is_due
     clock[0] += 0.2
     assert checkpointer.is_due

@@ -18,7 +18,7 @@ from unetlab.training.learner import Learner, Position
 
 SCHEMA_VERSION = 1
 # and the writing takes seconds at most: never more than 30 s are lost; $UNETLAB_CHECKPOINT_S says otherwise
-INTERVAL_S = 20.0
+INTERVAL_S = 25.0
 
 
 def snapshot(learner: Learner) -> dict[str, Any]:
