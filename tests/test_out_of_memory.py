@@ -45,6 +45,16 @@ def address_space(pid: int) -> int:
     raise AssertionError("no VmSize")
 
 
+def room_for_one_picture() -> int:
+    """Bytes of address space of a real training that takes one picture at a time."""
+    small = jobs.start(tiny.config(changes=LARGE | {"train.batch_size": 1, "train.epochs": 50}, dataset="large"))
+    tiny.wait_until(lambda: len(tiny.of_type(small, "batch")) >= 3, "three steps of one picture")
+    found = address_space(small.status.pid)
+    jobs.kill(small)
+    tiny.ended(small)
+    return found
+
+
 def train_with(limit: int, changes: dict[str, object]) -> tuple[Run, subprocess.CompletedProcess]:
     """A training whose workers may use `limit` bytes of address space, started by the command line."""
     sets = [part for key, value in (LARGE | changes).items() for part in ("--set", f"{key}={value}")]
@@ -57,13 +67,7 @@ def train_with(limit: int, changes: dict[str, object]) -> tuple[Run, subprocess.
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address-space limits are kept on Linux only")
 def test_a_worker_that_meets_a_real_limit_goes_on_in_parts_and_ends_with_the_same_steps(large_set: Path):
-    small = jobs.start(tiny.config(changes=LARGE | {"train.batch_size": 1, "train.epochs": 50}, dataset="large"))
-    tiny.wait_until(lambda: len(tiny.of_type(small, "batch")) >= 3, "three steps of one picture")
-    fits_one = address_space(small.status.pid)
-    jobs.kill(small)
-    tiny.ended(small)
-
-    run, done = train_with(fits_one + 300 * MIB, {})
+    run, done = train_with(room_for_one_picture() + 300 * MIB, {})
     assert done.returncode == 0, done.stderr + run.log_tail()
     status = run.status
     assert status.state == "finished"
@@ -83,12 +87,7 @@ def test_a_worker_that_meets_a_real_limit_goes_on_in_parts_and_ends_with_the_sam
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address-space limits are kept on Linux only")
 def test_where_one_picture_does_not_fit_the_run_ends_with_advice(large_set: Path):
-    small = jobs.start(tiny.config(changes=LARGE | {"train.batch_size": 1, "train.epochs": 50}, dataset="large"))
-    tiny.wait_until(lambda: len(tiny.of_type(small, "batch")) >= 1, "a step")
-    fits_small = address_space(small.status.pid)
-    jobs.kill(small)
-    tiny.ended(small)
-    run, done = train_with(fits_small, {"model.base_width": 128, "train.batch_size": 2})
+    run, done = train_with(room_for_one_picture(), {"model.base_width": 128, "train.batch_size": 2})
     assert done.returncode == 2
     status = run.status
     assert (status.state, status.micro_batch) == ("failed", 1)

@@ -23,21 +23,8 @@ OPTIONS = {"train.epochs": 60, "model.dropout": 0.2, "train.augment": "strong"}
 STEPS = 120
 
 
-def losses(run: Run) -> dict[int, float]:
-    """The loss of each step as a reader sees it: of a step logged twice, the last attempt's."""
-    return {event["step"]: event["loss"] for event in tiny.of_type(run, "batch")}
-
-
-def epochs(run: Run) -> dict[int, tuple[float, ...]]:
-    """(training loss, validation loss, mean Dice) of each epoch, the last attempt's."""
-    return {
-        event["epoch"]: (event["train_loss"], event["valid_loss"], event["mean_dice"])
-        for event in tiny.of_type(run, "epoch")
-    }
-
-
 def reach(run: Run, step: int) -> None:
-    tiny.wait_until(lambda: len(losses(run)) > step or not run.status.is_live, f"step {step}")
+    tiny.wait_until(lambda: len(tiny.losses(run)) > step or not run.status.is_live, f"step {step}")
     assert run.status.state == "running", run.log_tail()
 
 
@@ -50,14 +37,14 @@ def unbroken(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.setenv(*tiny.ONE_THREAD)
         run = jobs.start(tiny.config(changes=OPTIONS))
         assert tiny.ended(run).state == "finished", run.log_tail()
-    assert len(losses(run)) == STEPS
+    assert len(tiny.losses(run)) == STEPS
     return run
 
 
 def assert_equals(run: Run, unbroken: Run) -> None:
     assert tiny.ended(run).state == "finished", run.log_tail()
-    assert losses(run) == losses(unbroken)
-    assert epochs(run) == epochs(unbroken)
+    assert tiny.losses(run) == tiny.losses(unbroken)
+    assert tiny.scores(run) == tiny.scores(unbroken)
     assert run.read("result.json")["valid"] == unbroken.read("result.json")["valid"]
     assert run.read("result.json")["steps"] == STEPS
     assert (run.folder / "last.safetensors").read_bytes() == (unbroken.folder / "last.safetensors").read_bytes()
@@ -116,8 +103,8 @@ def test_a_stopped_run_can_be_resumed_to_the_bit(tiny_set: Path, unbroken: Run):
     assert run.read("result.json")["valid"], "a stop leaves a scored model"
     jobs.resume(run)
     assert tiny.ended(run).state == "finished", run.log_tail()
-    assert losses(run) == losses(unbroken)
-    assert epochs(run) == epochs(unbroken)
+    assert tiny.losses(run) == tiny.losses(unbroken)
+    assert tiny.scores(run) == tiny.scores(unbroken)
     assert (run.folder / "last.safetensors").read_bytes() == (unbroken.folder / "last.safetensors").read_bytes()
 
 
@@ -129,11 +116,11 @@ def test_the_page_reads_a_resumed_run_as_one(tiny_set: Path, unbroken: Run):
     os.kill(run.status.pid, signal.SIGKILL)
     tiny.wait_until(lambda: run.status.state == "lost", "lost")
     jobs.resume(run)
-    tiny.wait_until(lambda: history.refresh() and len(losses(run)) == STEPS, "all steps")
+    tiny.wait_until(lambda: history.refresh() and len(tiny.losses(run)) == STEPS, "all steps")
     assert tiny.ended(run).state == "finished"
     table = history.refresh().batches()
     assert table["step"].tolist() == list(range(STEPS))
-    assert dict(zip(table["step"], table["loss"], strict=True)) == losses(unbroken)
+    assert dict(zip(table["step"], table["loss"], strict=True)) == tiny.losses(unbroken)
     assert [event["epoch"] for event in history.epochs] == list(range(60))
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -156,7 +157,7 @@ def test_a_run_gets_another_worker_only_where_the_dead_one_was_its_only_chance(
     status.write_status(run.folder, run.status.model_copy(update=changes))
     launching.rescue()
     assert launched == [], "its worker lives"
-    monkeypatch.setattr(warm, "process_started", lambda pid: None)
+    monkeypatch.setattr(status, "process_started", lambda pid: None)
     for _ in range(2):
         launching.rescue()
     assert launched == [run.id] * is_launched
@@ -168,7 +169,7 @@ def test_a_run_that_was_deleted_meanwhile_is_no_concern(launched: list[str], mon
     warm.register(os.getpid())
     assert warm.claim(run.id)
     shutil.rmtree(run.folder)
-    monkeypatch.setattr(warm, "process_started", lambda pid: None)
+    monkeypatch.setattr(status, "process_started", lambda pid: None)
     launching.rescue()
     assert launched == []
 
@@ -265,3 +266,17 @@ def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path):
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
             signal.signal(number, handler)
+
+
+def test_workers_keep_their_pages_unless_the_person_chose_otherwise(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
+        run = jobs.start(tiny.config())
+        tiny.wait_until(lambda: run.status.phase == "waiting for the device", "it waits")
+        environment = psutil.Process(run.status.pid).environ()
+        jobs.stop(run)
+        tiny.ended(run)
+    assert {name: environment.get(name) for name in launching.KEEP_PAGES} == {
+        **launching.KEEP_PAGES,
+        "MALLOC_MMAP_MAX_": "7",
+    }

@@ -15,7 +15,7 @@ import typer
 from safetensors.numpy import load_file
 
 from tests import tiny
-from unetlab import console, files
+from unetlab import console, files, worker
 from unetlab.runs import jobs, launching, queue
 from unetlab.runs import status as status_module
 from unetlab.runs.store import Run, read_events
@@ -199,3 +199,13 @@ def test_a_bug_of_ours_is_told_apart_from_what_the_user_can_mend(tiny_set: Path)
     with pytest.raises(typer.Exit) as left:
         console.exit_for(status.model_copy(update={"is_bug": False}))
     assert left.value.exit_code == 2
+
+
+def test_a_second_sigterm_does_not_break_the_last_word_off():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(worker.Terminated):
+            worker._on_sigterm(signal.SIGTERM, None)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -88,6 +88,19 @@ def of_type(run: Run, kind: str) -> list[dict[str, Any]]:
     return [event for event in read_events(run)[0] if event["type"] == kind]
 
 
+def losses(run: Run) -> dict[int, float]:
+    """The loss of each step, of a step logged twice the last attempt's."""
+    return {event["step"]: event["loss"] for event in of_type(run, "batch")}
+
+
+def scores(run: Run) -> dict[int, tuple[float, ...]]:
+    """(training loss, validation loss, mean Dice) of each epoch, the last attempt's."""
+    return {
+        event["epoch"]: (event["train_loss"], event["valid_loss"], event["mean_dice"])
+        for event in of_type(run, "epoch")
+    }
+
+
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """`python -m unetlab ...` in the current workspace, ended."""
     return subprocess.run(

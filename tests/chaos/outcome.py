@@ -15,22 +15,14 @@ TRAININGS = (
 )
 
 
-def losses(run: Run) -> dict[int, float]:
-    """The loss of each step, of a step logged twice the last attempt's."""
-    return {event["step"]: event["loss"] for event in tiny.of_type(run, "batch")}
-
-
-def scores(run: Run) -> dict[int, tuple[float, ...]]:
-    """(training loss, validation loss, mean Dice) of each epoch, the last attempt's."""
-    return {
-        event["epoch"]: (event["train_loss"], event["valid_loss"], event["mean_dice"])
-        for event in tiny.of_type(run, "epoch")
-    }
-
-
 def outcome(run: Run) -> tuple[Any, ...]:
     """What a training that was interrupted has in common, to the bit, with one that was not."""
-    return losses(run), scores(run), run.read("result.json")["steps"], (run.folder / "last.safetensors").read_bytes()
+    return (
+        tiny.losses(run),
+        tiny.scores(run),
+        run.read("result.json")["steps"],
+        (run.folder / "last.safetensors").read_bytes(),
+    )
 
 
 def unbroken(folder: Path) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from unetlab import files
 from unetlab.runs import devices, launching, queue, warm
 from unetlab.runs.jobs import KILL_AFTER_S
-from unetlab.runs.status import LIVE, Status, boot_id, process_started, write_status
+from unetlab.runs.status import LIVE, Status, boot_id, is_same_process, process_started, write_status
 from unetlab.runs.store import Run, runs_folder
 
 FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: what a run needs to go on is on disk already
@@ -57,7 +57,7 @@ class _Leaving:
     @property
     def is_gone(self) -> bool:
         """Whether it has ended: a zombie has, and so has one whose number another process was given."""
-        return not _is_still(self.freed.pid, self.started)
+        return not is_same_process(self.freed.pid, self.started)
 
 
 def worker_pids() -> dict[int, str]:
@@ -81,7 +81,7 @@ def worker_pids() -> dict[int, str]:
     for run, status in _live():
         if status.pid is None or status.started is None or (status.host, status.boot_id) != here:
             continue
-        if found.get(status.pid, warm.IDLE) == warm.IDLE and _is_still(status.pid, status.started):
+        if found.get(status.pid, warm.IDLE) == warm.IDLE and is_same_process(status.pid, status.started):
             found[status.pid] = run.id
     found.pop(os.getpid(), None)  # a test may play the worker
     return found
@@ -237,13 +237,6 @@ def _folder_of(process: psutil.Process, argument: str) -> Path:
         with contextlib.suppress(psutil.Error):
             place = Path(process.cwd()) / place
     return place.resolve()
-
-
-def _is_still(pid: int, started: float) -> bool:
-    """Whether the process `pid` lives and is the one that started then."""
-    found = process_started(pid)
-    # creation times are read in clock ticks: equal within a tick, another process otherwise
-    return found is not None and abs(found - started) <= 1.0
 
 
 def _hold() -> None:

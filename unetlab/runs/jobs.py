@@ -12,7 +12,7 @@ from filelock import FileLock
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
-from unetlab.runs.status import State, Status, next_attempt, write_status
+from unetlab.runs.status import RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
 from unetlab.runs.store import Run, create_run, delete_run, list_runs
 
 STOP_GRACE_S = 60.0  # from the stop file's time: a step and a last validation fit in here; then SIGTERM
@@ -97,10 +97,10 @@ def resume(run: Run, *, micro_batch: int | None = None) -> None:
     """
     if run.config.kind != "train":
         raise RunError(f"Only a training can be resumed; {run.id} is a {run.kind_word}. Start it again.")
-    run.status  # noqa: B018  # makes the death of its worker final
+    read_status(run.folder)  # makes the death of its worker final
     with FileLock(run.folder / ".lock", timeout=10):  # of two who press at once, one resumes it
         status = Status.model_validate(run.read("status.json"))
-        if status.is_live or status.state == "finished":
+        if status.state not in RESUMABLE:
             raise RunError(f"{run.id} is {status.state}, so there is nothing to resume.")
         for name in ("stop", "pause"):
             (run.folder / name).unlink(missing_ok=True)
@@ -147,9 +147,7 @@ def _end_parked(run: Run, status: Status, state: State, reason: str) -> None:
 
 def _signal(status: Status, action: str) -> None:
     """Terminates or kills exactly the process that wrote the status, never one that got its number later."""
-    try:
-        process = psutil.Process(status.pid)
-        if status.started is not None and abs(process.create_time() - status.started) < 1.0:
-            getattr(process, action)()
-    except psutil.Error:
-        pass
+    if status.pid is None or status.started is None or not is_same_process(status.pid, status.started):
+        return
+    with contextlib.suppress(psutil.Error):
+        getattr(psutil.Process(status.pid), action)()

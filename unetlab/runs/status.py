@@ -24,6 +24,7 @@ from unetlab.files import read_json, write_json
 
 State = Literal["queued", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
+RESUMABLE: tuple[State, ...] = ("paused", "stopped", "failed", "lost")
 
 HEARTBEAT_S = 1.0  # a worker writes its status at least this often
 NOT_RESPONDING_S = 15.0  # a living worker that has not written for this long is "not responding", never "lost"
@@ -91,6 +92,12 @@ def process_started(pid: int) -> float | None:
         return None
 
 
+def is_same_process(pid: int, started: float) -> bool:
+    """Whether the process `pid` lives and is the one that started then: numbers are given to others later."""
+    found = process_started(pid)
+    return found is not None and abs(found - started) <= 1.0  # creation times are read in clock ticks
+
+
 def oom_kills() -> int | None:
     """How many processes the Linux kernel has ended since the boot because memory ran out; None where unknown."""
     try:
@@ -112,9 +119,7 @@ def cause_of_death(status: Status, folder: Path) -> str | None:
         return None
     if status.boot_id != boot_id():
         return "The machine was restarted while this ran."
-    started = process_started(status.pid)
-    # creation times are read in clock ticks: equal within a tick, another process otherwise
-    if started is None or abs(started - status.started) > 1.0:
+    if not is_same_process(status.pid, status.started):
         return _how_it_died(status, folder)
     return None
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from unetlab import files
-from unetlab.runs.status import process_started
+from unetlab.runs.status import is_same_process, process_started
 
 IDLE = "idle worker"  # stands where a run's id would, for a worker without one
 POLL_S = 0.02
@@ -229,6 +229,5 @@ def _content_of_living(path: Path) -> dict[str, Any]:
         content = files.read_json(path)
     except (OSError, ValueError):
         return {}
-    started = process_started(content["pid"])
-    is_alive = started is not None and content["started"] is not None and abs(started - content["started"]) <= 1.0
+    is_alive = content["started"] is not None and is_same_process(content["pid"], content["started"])
     return content if is_alive else {}

@@ -7,12 +7,11 @@ from typing import NoReturn
 import streamlit as st
 
 from unetlab.runs import devices, jobs, queue
-from unetlab.runs.status import Status
+from unetlab.runs.status import RESUMABLE, Status
 from unetlab.runs.store import Run
 from unetlab.ui import state
 
 POLL_S, YOUNG_POLL_S = 1.0, 0.25
-RESUMABLE = ("paused", "stopped", "failed", "lost")
 YOUNG_S = 8.0  # so long after its start a job is looked at more often: the first points count most
 
 
