@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests import tiny
-from tests.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
-from tests.test_pages import open_page, words
+from tests.ui.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
+from tests.ui.test_pages import open_page, words
 from unetlab import files
 from unetlab.data import changes, portable
 from unetlab.data.dataset import datasets_folder, list_datasets, open_dataset

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
-from tests.test_pages import open_page, put_into, words
+from tests.ui.test_pages import open_page, put_into, words
 from unetlab.runs import launching
 from unetlab.runs.store import Run, list_runs
 from unetlab.ui import advice, training

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests import tiny
-from tests.test_out_of_memory import Launches, fail_with, signals_kept  # noqa: F401
+from tests.runs.test_out_of_memory import Launches, fail_with, signals_kept  # noqa: F401
 from unetlab import worker
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError

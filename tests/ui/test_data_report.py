@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from tests.test_pages import ROOT, words
+from tests.ui.test_pages import ROOT, words
 from unetlab.config import RunConfig
 from unetlab.data import changes, drawing, examples
 from unetlab.data.dataset import DataSet, open_dataset, store_version

@@ -10,8 +10,8 @@ import streamlit
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
-from tests.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
-from tests.test_pages import open_page, words
+from tests.ui.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
+from tests.ui.test_pages import open_page, words
 from unetlab.data import importing
 from unetlab.data.dataset import list_datasets, open_dataset, open_folder
 from unetlab.data.inspection import stored_report

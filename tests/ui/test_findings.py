@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
-from tests.test_pages import words
+from tests.ui.test_pages import words
 from unetlab.data import changes
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import ClassInfo, Finding, Fix, Manifest, Pair
@@ -72,7 +72,7 @@ drawn: list[DataSet] = []
 
 
 def draw_page() -> None:
-    from tests.test_findings import drawn
+    from tests.ui.test_findings import drawn
     from unetlab.ui import findings
 
     findings.headline(drawn[0])

@@ -24,7 +24,7 @@ from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
 from unetlab.ui import charts, fitting, state
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("home", "data", "learning_rate", "train", "results")
 NOTHING = {
     "home": "Try it on the sample",
@@ -374,7 +374,7 @@ def test_the_process_that_opened_all_pages_has_no_torch_and_stays_small(home_wit
     script = tmp_path / "open_all.py"
     script.write_text(
         "import sys, psutil\n"
-        "from tests.test_pages import PAGES, open_page\n"
+        "from tests.ui.test_pages import PAGES, open_page\n"
         "for page in PAGES:\n"
         "    assert not open_page(page).exception, page\n"
         "assert 'torch' not in sys.modules\n"
