@@ -5,7 +5,8 @@ import gc
 import streamlit as st
 
 from unetlab.errors import UnetlabError
-from unetlab.ui import frame
+from unetlab.ui import frame, state
+from unetlab.workspace import own_workspace
 
 
 @st.cache_resource(show_spinner=False)
@@ -59,8 +60,9 @@ page = st.navigation(
 )
 
 frame.mend_deep_link(page, is_first_session=is_first)
-frame.draw()
 try:
+    state.enter(own_workspace())
+    frame.draw()
     page.run()
 except UnetlabError as error:
     st.error(str(error), title="This cannot be shown", icon=":material/error:")

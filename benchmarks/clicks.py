@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from unetlab.data.samples import create_sample
 from unetlab.runs import freeing, jobs, store, warm
+from unetlab.workspace import own_workspace
 
 CLICKS = {  # page: (button, what is drawn then, seconds aimed at)
     "learning_rate": ("Find the learning rate", "[data-testid=stMain] svg.marks", 2.0),
@@ -54,7 +55,7 @@ def wait_until(is_true: Callable[[], object], what: str) -> None:
 
 def is_ready() -> bool:
     """Whether a warm worker waits and has nothing left to set up."""
-    idle = [pid for pid, run_id in warm.living().items() if run_id == warm.IDLE]
+    idle = [pid for pid, run_id in warm.living(own_workspace()).items() if run_id == warm.IDLE]
     return bool(idle) and psutil.Process(idle[0]).cpu_percent(interval=0.5) < 5
 
 
@@ -67,10 +68,10 @@ def click(browser: Browser, port: int, page: str, *, is_warm: bool) -> float:
     target.wait_for()
     wait_until(is_ready, "a warm worker")
     if not is_warm:
-        freeing.free_memory()
+        freeing.free_memory(own_workspace())
     tab.wait_for_timeout(1000)  # other parts of the page have been drawn by then
     seconds = target.evaluate(SECONDS_UNTIL, drawn)
-    (run,) = (run for run in jobs.live_runs() if run.config.kind in ("lr_find", "train"))
+    (run,) = (run for run in jobs.live_runs(own_workspace()) if run.config.kind in ("lr_find", "train"))
     tab.close()
     jobs.stop(run)
     jobs.wait(run, timeout_s=PATIENCE_S)
@@ -93,7 +94,7 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("There is no Chromium on this machine: apt-get install chromium.")
     print(f"{len(os.sched_getaffinity(0))} cores, load before the start {os.getloadavg()[0]:.1f}")
-    create_sample()
+    create_sample(own_workspace())
     try:
         with served() as (port, _), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
@@ -106,7 +107,7 @@ def main() -> None:
                 )
             browser.close()
     finally:
-        freeing.free_memory()
+        freeing.free_memory(own_workspace())
         shutil.rmtree(folder, ignore_errors=True)
 
 

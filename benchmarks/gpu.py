@@ -26,6 +26,7 @@ from unetlab.runs import jobs
 from unetlab.training import precision
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
+from unetlab.workspace import own_workspace
 
 LR = 1e-3
 MIB = 2**20
@@ -203,7 +204,7 @@ def memory(scope: Scope) -> list[dict[str, Any]]:
                 "train.device": scope.device.type,
             }
             config = config_of(f"memory{size}", options, kind="forecast")
-            result = finished(jobs.start(config)).read("result.json")
+            result = finished(jobs.start(own_workspace(), config)).read("result.json")
             expected, trial = result["bytes"], Trial(size, config.train.batch_size, name, channels=1)
             forget(scope.device)
             step = learner_step(trial, scope)

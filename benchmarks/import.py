@@ -26,6 +26,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from unetlab.workspace import own_workspace
+
 SIDE = 512
 DISTINCT = 200  # pictures that are drawn; the others differ in a comment only
 
@@ -112,12 +114,12 @@ def child(folder: str) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.perf_counter()
-    import_dataset([Path(folder)], name="benchmark")
+    import_dataset(own_workspace(), [Path(folder)], name="benchmark")
     seconds = time.perf_counter() - began
     is_over.set()
     watcher.join()
     began = time.perf_counter()
-    data = open_dataset("benchmark")
+    data = open_dataset(own_workspace(), "benchmark")
     for index in range(12):
         data.image(index), data.mask(index)
     opening = time.perf_counter() - began

@@ -33,6 +33,7 @@ from unetlab.data.dataset import open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, read_events
+from unetlab.workspace import own_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL_S = 0.5  # how often a run is looked at; each look costs the machine a fraction of a millisecond
@@ -81,9 +82,9 @@ def make_set(name: str, *, train: int, valid: int, size: int) -> None:
         mask = np.roll(mask, 3 * (number // len(drawn)), axis=0)
         Image.fromarray(picture).save(folder / "images" / f"{number:05}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{number:05}.png")
-    import_dataset([folder], name=name, valid_fraction=valid / (train + valid))
+    import_dataset(own_workspace(), [folder], name=name, valid_fraction=valid / (train + valid))
     shutil.rmtree(folder)
-    counts = [len(open_dataset(name).indices(split)) for split in ("train", "valid")]
+    counts = [len(open_dataset(own_workspace(), name).indices(split)) for split in ("train", "valid")]
     if counts != [train, valid]:
         raise SystemExit(f"The set was to have {train} training and {valid} validation pictures; it has {counts}.")
 
@@ -93,7 +94,7 @@ def write_arrays(name: str, path: Path, *, image_size: int | None = None) -> Non
 
     `image_size`: scaled as resize mode does it; None keeps the size. Pictures must be of one size.
     """
-    data, arrays = open_dataset(name), {}
+    data, arrays = open_dataset(own_workspace(), name), {}
     for split in ("train", "valid"):
         pairs = [(data.image(index), data.mask(index)) for index in data.indices(split)]
         if image_size is not None:
@@ -115,7 +116,7 @@ def train_in_worker(
 ) -> Trace:
     """The real training: a job in its own worker process, read from its run folder. `on_look(pid)` every `poll_s`."""
     began = time.time()
-    run = finished(jobs.start(config), on_look=on_look, poll_s=poll_s)
+    run = finished(jobs.start(own_workspace(), config), on_look=on_look, poll_s=poll_s)
     events = read_events(run)[0]
     return Trace(
         began,

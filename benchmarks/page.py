@@ -37,6 +37,7 @@ from unetlab.config import RunConfig
 from unetlab.data.samples import create_sample
 from unetlab.runs import freeing, jobs, store
 from unetlab.runs.status import StatusKeeper
+from unetlab.workspace import own_workspace
 
 BATCH_SIZE = 1  # a step for each training picture of the sample
 STEPS_A_SECOND = 5
@@ -49,12 +50,12 @@ class SyntheticRun:
     """A training that this process pretends to be the worker of. `steps` are logged, twice as many are planned."""
 
     def __init__(self, steps: int):
-        manifest = create_sample()
+        manifest = create_sample(own_workspace())
         self.per_epoch = sum(pair.split == "train" for pair in manifest.pairs)
         epochs = math.ceil(2 * steps / self.per_epoch)
         config = RunConfig(kind="train", dataset=manifest.name)
         self.config = config.changed({"train.batch_size": BATCH_SIZE, "train.epochs": epochs, "train.device": "cpu"})
-        self.run = store.create_run(self.config, name=f"{steps} steps")
+        self.run = store.create_run(own_workspace(), self.config, name=f"{steps} steps")
         files.write_json(self.run.folder / "environment.json", {"content_hash": manifest.content_hash})
         self.total, self.step, self.rng = epochs * self.per_epoch, 0, np.random.default_rng(0)
         self.names = [pair.name for pair in manifest.pairs if pair.split == "valid"][:PREVIEWED]
@@ -174,11 +175,11 @@ def watched(port: int, run: store.Run):
 
 def training_costs(pairs: int, window_s: float) -> list[float]:
     """Steps per second with a tab over those without one, one ratio a pair; the order turns with every pair."""
-    manifest = create_sample()
+    manifest = create_sample(own_workspace())
     config = RunConfig(kind="train", dataset=manifest.name).changed({"train.epochs": 10_000, "train.device": "cpu"})
     ratios = []
     with served() as (port, _):
-        run = jobs.start(config)
+        run = jobs.start(own_workspace(), config)
         try:
             with watched(port, run):  # a first visit starts jobs of the page's own, which are not what polling costs
                 time.sleep(window_s)
@@ -254,7 +255,7 @@ def main() -> None:
             shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
             print(f"cost of a tab: {1 - statistics.median(ratios):.1%} of the steps a second (ratios: {shown})")
     finally:
-        freeing.free_memory()  # the pages started workers of their own
+        freeing.free_memory(own_workspace())  # the pages started workers of their own
         shutil.rmtree(folder, ignore_errors=True)
 
 

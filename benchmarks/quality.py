@@ -32,6 +32,7 @@ from peers import Job
 
 from unetlab.data.importing import import_dataset
 from unetlab.data.samples import create_sample
+from unetlab.workspace import own_workspace
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def import_membranes() -> None:
     folder = Path(os.environ.get("UNETLAB_TEST_DATA") or ROOT.parent / "shared" / "data") / "isbi_membrane"
     if not folder.is_dir():
         raise SystemExit(f"{folder} is not there. Name the folder of the test data in UNETLAB_TEST_DATA.")
-    import_dataset([folder], name="isbi")
+    import_dataset(own_workspace(), [folder], name="isbi")
 
 
 PROBLEMS = {

@@ -12,6 +12,7 @@ import pytest
 from tests import tiny
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_DATA = Path(os.environ.get("UNETLAB_TEST_DATA") or ROOT.parent / "shared" / "data")
@@ -72,7 +73,7 @@ def trained(tiny_home: Path) -> Run:
         patch.setenv("UNETLAB_HOME", str(tiny_home))
         patch.setenv("UNETLAB_LOCKS", str(tiny_home / "locks"))
         patch.setenv(*tiny.ONE_THREAD)
-        run = jobs.start(tiny.config(), name="tiny training")
+        run = jobs.start(own_workspace(), tiny.config(), name="tiny training")
         assert tiny.ended(run).state == "finished", run.log_tail()
     return run
 

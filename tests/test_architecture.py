@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"data", "models", "training", "runs", "ui"}
 DATA_PACKAGES = {"intake", "names", "readers", "labels", "checks"}
 PURE = {"errors", "files", "schedules", "lr_curve", "diagnosis"}
-TORCH_FREE = PURE | {"options", "config", "events", "data", "runs"}
+TORCH_FREE = PURE | {"options", "config", "events", "workspace", "data", "runs"}
 BOTH_SIDES = TORCH_FREE | {"models", "training"}
 MAY_IMPORT = {
     "errors": set(),
@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "options": set(),
     "config": {"errors", "files", "options"},
     "events": {"errors", "files"},
-    "data": {"errors", "files", "options", "config", "events", "data"},
-    "runs": {"errors", "files", "options", "config", "events", "runs"},
+    "workspace": {"errors"},
+    "data": {"errors", "files", "options", "config", "events", "workspace", "data"},
+    "runs": {"errors", "files", "options", "config", "events", "workspace", "runs"},
     "models": {"errors", "files", "options", "config", "models"},
     "training": BOTH_SIDES,
     "ui": TORCH_FREE | {"ui"},
@@ -114,6 +115,16 @@ def test_an_import_that_the_house_does_not_allow_is_found(tmp_path: Path, file: 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(line)
     assert len(violations(tmp_path)) == 1
+
+
+def test_only_entry_points_ask_the_environment_for_the_workspace():
+    """Below them it is passed along: one process may serve several workspaces."""
+    asking = {str(path.relative_to(ROOT)) for path in sources() if "own_workspace" in path.read_text()}
+    assert asking == {"unetlab/workspace.py", "unetlab/cli.py", "unetlab/cli_data.py", "app.py"}
+    naming = {
+        str(path.relative_to(ROOT)) for path in sources() if re.search(r"environ.*(VARIABLE|_HOME)", path.read_text())
+    }
+    assert naming == {"unetlab/workspace.py"}
 
 
 def test_every_module_has_its_place_in_the_house():

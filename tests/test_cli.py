@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from tests import tiny
 from unetlab.runs import freeing, jobs, queue, store
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
@@ -35,8 +36,8 @@ def follow(*arguments: object) -> subprocess.Popen:
 
 def only_run(*, epochs: int) -> Run:
     """The one run of the workspace, once it has logged this many epochs."""
-    tiny.wait_until(lambda: store.list_runs(), "a run")
-    (run,) = store.list_runs()
+    tiny.wait_until(lambda: store.list_runs(own_workspace()), "a run")
+    (run,) = store.list_runs(own_workspace())
     tiny.wait_until(lambda: len(tiny.of_type(run, "epoch")) >= epochs, f"{epochs} epochs")
     return run
 
@@ -96,9 +97,9 @@ def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path
     assert trained["max_lr"] == swept["picks"][pick]
     assert (trained["steps"], 1 <= trained["epochs"] <= 2) == (4, True)
     assert trained["images_per_s"] > 0
-    run = store.open_run(trained["run"])
+    run = store.open_run(own_workspace(), trained["run"])
     assert run.config.lr_source == f"{pick} of {swept['run']}", "the latest sweep of the same job was taken"
-    assert len(store.list_runs(kind="lr_find")) == 1
+    assert len(store.list_runs(own_workspace(), kind="lr_find")) == 1
 
     scored = tiny.answer("evaluate", trained["run"])
     assert scored.keys() == TRAIN_KEYS
@@ -116,7 +117,7 @@ def test_runs_are_listed_shown_and_deleted(tiny_set: Path, trained: Run):
     assert shown["config"] == run.config.model_dump()
     assert shown["result"]["valid"]["mean_dice"] == row["mean_dice"]
     assert tiny.answer("runs", "delete", run.id) == {"run": run.id, "deleted": True}
-    assert store.list_runs() == []
+    assert store.list_runs(own_workspace()) == []
 
 
 def test_a_training_that_is_stopped_from_another_terminal_says_so_in_both(tiny_set: Path):
@@ -146,8 +147,8 @@ def test_the_first_ctrl_c_stops_gracefully(tiny_set: Path):
 def test_ctrl_c_in_the_sweep_before_a_training_trains_nothing(tiny_set: Path):
     settings = tiny.sets({"lr_find.num_steps": 2000})
     with follow("train", tiny.NAME, "--lr", "min_gradient", *settings) as training:
-        tiny.wait_until(lambda: store.list_runs(), "a sweep")
-        (sweep,) = store.list_runs()
+        tiny.wait_until(lambda: store.list_runs(own_workspace()), "a sweep")
+        (sweep,) = store.list_runs(own_workspace())
         # half of the rates are seen: enough for picks, which nobody waited for
         tiny.wait_until(lambda: len(tiny.of_type(sweep, "batch")) > 1000, "a thousand steps")
         training.send_signal(signal.SIGINT)
@@ -155,7 +156,7 @@ def test_ctrl_c_in_the_sweep_before_a_training_trains_nothing(tiny_set: Path):
     assert training.returncode == 2
     assert "was stopped" in errors
     assert printed == ""
-    assert [run.config.kind for run in store.list_runs()] == ["lr_find"]
+    assert [run.config.kind for run in store.list_runs(own_workspace())] == ["lr_find"]
 
 
 def test_the_second_ctrl_c_kills(tiny_set: Path):
@@ -170,7 +171,7 @@ def test_the_second_ctrl_c_kills(tiny_set: Path):
         printed, errors = training.communicate(timeout=20)
     assert json.loads(printed)["status"] == run.status.state == "stopped"
     assert "Traceback" not in errors
-    assert pid not in freeing.worker_pids()
+    assert pid not in freeing.worker_pids(own_workspace())
     assert load_file(run.folder / "best.safetensors")
 
 
@@ -195,6 +196,6 @@ def test_what_people_read_names_scores_with_their_meaning(trained_home: Run):
 
 def test_a_run_that_waits_is_cancelled_by_its_command(tiny_set: Path):
     with queue.device_lock("cpu").acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         answer = tiny.answer("runs", "stop", run.id)
     assert answer == {"run": run.id, "status": "stopped", "reason": "Cancelled before it started."}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests import tiny
-from unetlab.data.dataset import datasets_folder
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(workspace, tmp_pa
         assert failed.returncode == 2, failed.stdout
         assert failed.stderr.strip()
         assert "Traceback" not in failed.stderr
-    assert [path.name for path in datasets_folder().iterdir() if not path.name.startswith(".l")] == []
+    assert [path.name for path in own_workspace().datasets.iterdir() if not path.name.startswith(".l")] == []
 
 
 def test_files_that_changed_behind_our_back_are_told(workspace, drop):
     tiny.answer("data", "import", drop, "--name", "cells")
     assert tiny.answer("data", "check", "cells")["changed_files"] == []
-    (datasets_folder() / "cells" / "originals" / "2.png").write_bytes((drop / "1.png").read_bytes())
+    (own_workspace().datasets / "cells" / "originals" / "2.png").write_bytes((drop / "1.png").read_bytes())
     assert tiny.answer("data", "check", "cells")["changed_files"] == ["2.png"]

@@ -12,6 +12,7 @@ from tests import tiny
 from unetlab.data.dataset import open_dataset
 from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.store import Run, read_events
+from unetlab.workspace import own_workspace
 
 PICTURES = (".jpg", ".png")
 
@@ -54,7 +55,7 @@ def test_a_finished_training_leaves_every_file_of_the_contract(trained_home: Run
 
 
 def test_a_finished_training_can_be_read_without_torch(trained_home: Run):
-    run, data = trained_home, open_dataset(tiny.NAME)
+    run, data = trained_home, open_dataset(own_workspace(), tiny.NAME)
     status = run.status
     assert (status.state, status.reason, status.phase) == ("finished", "", "scoring the best weights")
     assert status.ended >= status.running_since >= status.created
@@ -81,8 +82,8 @@ def test_every_step_and_epoch_is_logged_once_and_in_order(trained_home: Run):
 
 
 def test_the_same_seed_gives_the_same_losses_to_the_bit_and_another_seed_others(tiny_set: Path, trained: Run):
-    again = jobs.start(tiny.config(changes={"train.epochs": 2}))
-    other = jobs.start(tiny.config(changes={"train.epochs": 1, "train.seed": 1}))
+    again = jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 2}))
+    other = jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 1, "train.seed": 1}))
     assert [tiny.ended(run).state for run in (again, other)] == ["finished", "finished"]
     assert losses(again) == losses(trained)
     assert [e["valid_loss"] for e in tiny.of_type(again, "epoch")] == [
@@ -103,7 +104,7 @@ def test_a_stop_in_the_middle_keeps_a_model_that_scores_what_was_logged(tiny_set
     assert epochs[-1]["step"] == len(tiny.of_type(run, "batch")) < 20_000
     best = max(epochs, key=lambda event: (event["mean_dice"], -event["valid_loss"]))
     assert [event["epoch"] for event in epochs if event["is_best"]][-1] == best["epoch"]
-    again = jobs.start(run.config.changed({}, kind="evaluate", parent=run.id))
+    again = jobs.start(own_workspace(), run.config.changed({}, kind="evaluate", parent=run.id))
     assert tiny.ended(again).state == "finished", again.log_tail()
     scored = again.read("result.json")["valid"]
     assert scored == run.read("result.json")["valid"]
@@ -114,9 +115,12 @@ def test_a_stop_in_the_middle_keeps_a_model_that_scores_what_was_logged(tiny_set
 
 
 def test_two_jobs_run_one_after_the_other_and_a_third_is_cancelled_while_it_waits(tiny_set: Path):
-    first = jobs.start(tiny.config(changes={"train.epochs": 40}))
+    first = jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 40}))
     tiny.wait_until(lambda: first.status.state == "running", "the first runs")
-    second, third = jobs.start(tiny.config(changes={"train.epochs": 1})), jobs.start(tiny.config())
+    second, third = (
+        jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 1})),
+        jobs.start(own_workspace(), tiny.config()),
+    )
     tiny.wait_until(lambda: third.status.phase == "waiting for the device", "the third waits")
     assert [run.status.state for run in (first, second, third)] == ["running", "queued", "queued"]
     assert [queue.position(run) for run in (second, third)] == [0, 1]
@@ -129,12 +133,12 @@ def test_two_jobs_run_one_after_the_other_and_a_third_is_cancelled_while_it_wait
     status = tiny.ended(second)
     assert (status.state, status.running_since >= first.read("status.json")["ended"] - 1) == ("finished", True)
     assert tiny.of_type(second, "batch")[0]["time"] > tiny.of_type(first, "epoch")[-1]["time"]
-    assert queue.read_queue().order == []
+    assert queue.read_queue(own_workspace()).order == []
 
 
 def test_a_job_waits_while_another_workspace_has_the_device(tiny_set: Path):
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "the job waits")
         assert queue.is_my_turn(run)
         assert run.status.state == "queued"
@@ -143,7 +147,7 @@ def test_a_job_waits_while_another_workspace_has_the_device(tiny_set: Path):
 
 
 def test_a_sweep_writes_its_curve_and_starts_the_training_that_was_asked_for(tiny_set: Path):
-    sweep = jobs.start(tiny.config("lr_find", {"train.epochs": 1}, then_train=True), name="both")
+    sweep = jobs.start(own_workspace(), tiny.config("lr_find", {"train.epochs": 1}, then_train=True), name="both")
     assert tiny.ended(sweep).state == "finished", sweep.log_tail()
     curve = sweep.read("lr_curve.json")
     assert 10 < len(curve["sweeps"][0]["lrs"]) <= 30
@@ -153,7 +157,7 @@ def test_a_sweep_writes_its_curve_and_starts_the_training_that_was_asked_for(tin
         curve["picks"].keys() == {"min_gradient", "min_loss_tenth", "valley"} == picks.keys() | curve["declined"].keys()
     )
     assert picks, curve["declined"]
-    (training,) = store.list_runs(kind="train")
+    (training,) = store.list_runs(own_workspace(), kind="train")
     assert tiny.ended(training).state == "finished", training.log_tail()
     name, rate = next(iter(picks.items()))
     config = training.config

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from unetlab.config import RunConfig
@@ -18,6 +19,7 @@ from unetlab.data.importing import import_dataset
 from unetlab.runs import jobs, store
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events
+from unetlab.workspace import own_workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "tiny"
@@ -52,7 +54,7 @@ def write_pairs(folder: Path, *, count: int = 8, size: int = 32, suffix: str = "
 
 def import_tiny(folder: Path) -> None:
     """Imports eight pairs as data set `tiny` into the current workspace; `folder` takes the pictures."""
-    import_dataset([write_pairs(folder)], name=NAME)
+    import_dataset(own_workspace(), [write_pairs(folder)], name=NAME)
 
 
 def config(kind: str = "train", changes: dict[str, Any] | None = None, **top: Any) -> RunConfig:
@@ -77,7 +79,7 @@ def ended(run: Run) -> Status:
 
 def start_and_train(changes: dict[str, Any] | None = None, *, epochs: int = 2) -> Run:
     """A run in the middle of its training: `epochs` of them are logged and it goes on for ever."""
-    run = jobs.start(config(changes=ENDLESS | (changes or {})))
+    run = jobs.start(own_workspace(), config(changes=ENDLESS | (changes or {})))
     wait_until(lambda: len(of_type(run, "epoch")) >= epochs or not run.status.is_live, f"{epochs} epochs")
     assert run.status.state == "running", run.log_tail()
     return run
@@ -127,7 +129,7 @@ def sets(changes: dict[str, Any] | None = None) -> list[str]:
 
 def waiting_run(**options: Any) -> Run:
     """A queued run folder without a worker."""
-    return store.create_run(config(**options), device="cpu")
+    return store.create_run(own_workspace(), config(**options), device="cpu")
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -138,4 +140,16 @@ def read_mask(path: Path) -> np.ndarray:
 
 def copy_of(run: Run) -> Run:
     """A copy of a run folder in the current workspace, to be changed or deleted."""
-    return Run(Path(shutil.copytree(run.folder, store.runs_folder() / run.id)))
+    return Run(Path(shutil.copytree(run.folder, own_workspace().runs / run.id)))
+
+
+def own_mounts() -> list[str]:
+    """A command prefix that may mount file systems of its own; skips, or fails in CI, where nothing may."""
+    for prefix in (["unshare", "-m"], ["unshare", "-Urm"]) if shutil.which("unshare") else ():
+        attempt = subprocess.run([*prefix, "mount", "-t", "tmpfs", "none", "/tmp"], capture_output=True)
+        if attempt.returncode == 0:
+            return prefix
+    reason = "neither root nor a user namespace may mount a small file system here"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

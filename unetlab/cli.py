@@ -26,6 +26,7 @@ from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
 from unetlab.runs import freeing, jobs, launching, queue, store
 from unetlab.runs.store import Run, open_run
+from unetlab.workspace import Workspace, own_workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, delete.")
@@ -49,9 +50,10 @@ Prepare = Annotated[bool, typer.Option("--prepare", help="Make the run and print
 @app.command()
 def demo(json: Json = False) -> None:
     """The whole main job on the built-in sample: learning-rate sweep, training, an overlay picture."""
-    manifest = samples.create_sample()
-    swept = _sweep_first(RunConfig(kind="lr_find", dataset=manifest.name))
-    run = jobs.start(_with_lr(swept.config, swept, "min_gradient").changed({}, kind="train"), name="demo")
+    workspace = own_workspace()
+    manifest = samples.create_sample(workspace)
+    swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name))
+    run = jobs.start(workspace, _with_lr(swept.config, swept, "min_gradient").changed({}, kind="train"), name="demo")
     status = follow(run)
     overlay = run.folder / "overlay.jpg"
     result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
@@ -62,7 +64,8 @@ def demo(json: Json = False) -> None:
 @app.command("lr-find")
 def lr_find(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
     """Sweep the learning rate and name the picks."""
-    run = jobs.start(_config("lr_find", dataset, from_run, settings))
+    workspace = own_workspace()
+    run = jobs.start(workspace, _config(workspace, "lr_find", dataset, from_run, settings))
     status = follow(run)
     show(lr_result(run), lr_lines(run), as_json=json)
     exit_for(status)
@@ -81,21 +84,22 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
-    config = _config("train", dataset, from_run, settings)
+    workspace = own_workspace()
+    config = _config(workspace, "train", dataset, from_run, settings)
     shared = {"devices": devices, "sync_batchnorm": sync_batchnorm}
     config = config.changed({}, **{key: value for key, value in shared.items() if value is not None})
     if lr in lr_curve.DEFINITIONS:
-        source = open_run(from_run) if from_run else None
+        source = open_run(workspace, from_run) if from_run else None
         if source is None or source.config.kind != "lr_find":
-            source = _latest_sweep(config) or _sweep_first(config.changed({}, kind="lr_find"))
+            source = _latest_sweep(workspace, config) or _sweep_first(workspace, config.changed({}, kind="lr_find"))
         config = _with_lr(config, source, lr)
     elif lr is not None:
         config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_source="typed")
     if prepare:
-        run = launching.prepare(config, name=name)
+        run = launching.prepare(workspace, config, name=name)
         show({"run": run.id, "folder": str(run.folder)}, [f"{run.folder}"], as_json=json)
         return
-    run = jobs.start(config, name=name)
+    run = jobs.start(workspace, config, name=name)
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
     exit_for(status)
@@ -104,8 +108,8 @@ def train(
 @app.command()
 def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """Score a run's best weights on the validation set again."""
-    parent = open_run(run_id)
-    run = jobs.start(parent.config.changed({}, kind="evaluate", parent=parent.id))
+    parent = open_run(own_workspace(), run_id)
+    run = jobs.start(parent.workspace, parent.config.changed({}, kind="evaluate", parent=parent.id))
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
     exit_for(status)
@@ -114,7 +118,8 @@ def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json =
 @app.command()
 def forecast(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
     """Device memory that a training would take, and the largest batch that fits. Nothing is trained."""
-    run = jobs.start(_config("forecast", dataset, from_run, settings))
+    workspace = own_workspace()
+    run = jobs.start(workspace, _config(workspace, "forecast", dataset, from_run, settings))
     status = follow(run)
     show(forecast_result(run), forecast_lines(run), as_json=json)
     exit_for(status)
@@ -126,7 +131,9 @@ def runs_list(
     json: Json = False,
 ) -> None:
     """All runs, newest first."""
-    rows = [store.summary(run) for run in (jobs.live_runs() if live else store.list_runs())]
+    workspace = own_workspace()
+    runs = jobs.live_runs(workspace) if live else store.list_runs(workspace)
+    rows = [store.summary(run) for run in runs]
     rows = [row for row in rows if row["kind"] not in OVER_SOON]
     lines = [
         f"{r['run']:48} {r['kind']:9} {r['status']:9} {store.score_text(r['mean_dice'])}  {r['name']}" for r in rows
@@ -139,7 +146,7 @@ def runs_list(
 @runs_app.command("show")
 def runs_show(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """State, configuration and result of one run."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     content = {**store.summary(run), "config": run.read("config.json"), "result": run.read("result.json")}
     status = run.status
     lines = [f"{run.id}: {status.state} {status.reason}", *train_lines(run)]
@@ -149,7 +156,7 @@ def runs_show(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json 
 @runs_app.command("stop")
 def runs_stop(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """Ask a run to stop; it keeps a usable model."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     jobs.stop(run)
     status = follow(run)
     show({"run": run.id, "status": status.state, "reason": status.reason}, [f"{run.id}: {status.state}"], as_json=json)
@@ -158,7 +165,7 @@ def runs_stop(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json 
 @runs_app.command("pause")
 def runs_pause(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """Ask a training to write a checkpoint and end; `runs resume` goes on from there, to the bit on a CPU."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     jobs.pause(run)
     status = follow(run)
     show({"run": run.id, "status": status.state, "reason": status.reason}, [f"{run.id}: {status.state}"], as_json=json)
@@ -173,7 +180,7 @@ def runs_resume(
     json: Json = False,
 ) -> None:
     """Let a paused, stopped, failed or lost training go on from its checkpoint, and follow it."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     jobs.resume(run, micro_batch=micro_batch)
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
@@ -187,7 +194,7 @@ def runs_move(
     json: Json = False,
 ) -> None:
     """Change the turn of a run that waits for its device."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     queue.move(run, place)
     line = queue.line_of(run)
     lines = [f"{number}. {waiting}" for number, waiting in enumerate(line, 1)]
@@ -197,7 +204,7 @@ def runs_move(
 @runs_app.command("delete")
 def runs_delete(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """Remove a run that has ended, with its weights."""
-    run = open_run(run_id)
+    run = open_run(own_workspace(), run_id)
     store.delete_run(run)
     show({"run": run.id, "deleted": True}, [f"{run.id}: deleted"], as_json=json)
 
@@ -208,15 +215,16 @@ def free(
     json: Json = False,
 ) -> None:
     """End all workers of this workspace, hold the queue, and show what memory came back."""
+    workspace = own_workspace()
     if release:
-        started = [run.id for run in freeing.release()]
+        started = [run.id for run in freeing.release(workspace)]
         show(
             {"released": started},
             [f"The queue goes on; {len(started)} waiting run(s) have a worker again."],
             as_json=json,
         )
         return
-    receipt = freeing.free_memory()
+    receipt = freeing.free_memory(workspace)
     rows = [vars(row) for row in receipt.processes]
     before, after = [vars(memory) for memory in receipt.before], [vars(memory) for memory in receipt.after]
     content = {"processes": rows, "before": before, "after": after, "is_complete": receipt.is_complete}
@@ -229,22 +237,22 @@ def free(
         f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
         for b, a in zip(receipt.before, receipt.after, strict=True)
     ]
-    if queue.read_queue().is_held:
+    if queue.read_queue(workspace).is_held:
         lines.append("Somebody waits, so the queue is held. Let it go on with: python -m unetlab free --release")
     show(content, lines, as_json=json)
     if not receipt.is_complete:
         raise RunError("A worker did not end. Look at it with: ps -ef | grep unetlab.worker")
 
 
-def _config(kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
-    open_dataset(dataset)  # raises before a worker is started
-    base = open_run(from_run).config if from_run else RunConfig(kind="train", dataset=dataset)
+def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
+    open_dataset(workspace, dataset)  # raises before a worker is started
+    base = open_run(workspace, from_run).config if from_run else RunConfig(kind="train", dataset=dataset)
     return base.changed(parse_settings(settings), kind=kind, dataset=dataset, parent=from_run)
 
 
-def _sweep_first(config: RunConfig) -> Run:
+def _sweep_first(workspace: Workspace, config: RunConfig) -> Run:
     """A finished sweep on the way to a training. Raises RunError when it was stopped: then nothing is to be trained."""
-    run = jobs.start(config)
+    run = jobs.start(workspace, config)
     status = follow(run)
     exit_for(status)
     if status.state == "stopped":
@@ -252,9 +260,9 @@ def _sweep_first(config: RunConfig) -> Run:
     return run
 
 
-def _latest_sweep(config: RunConfig) -> Run | None:
+def _latest_sweep(workspace: Workspace, config: RunConfig) -> Run | None:
     """The newest finished sweep of the same data, model and training options (the rate itself and epochs aside)."""
-    for run in store.list_runs(dataset=config.dataset, kind="lr_find"):
+    for run in store.list_runs(workspace, dataset=config.dataset, kind="lr_find"):
         if run.status.state == "finished" and is_same_problem(run.config, config):
             return run
     return None

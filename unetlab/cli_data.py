@@ -15,6 +15,7 @@ from unetlab.data.manifest import Choices
 from unetlab.errors import DataError
 from unetlab.options import ImportOptions
 from unetlab.runs import jobs
+from unetlab.workspace import own_workspace
 
 data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, look at, change, list, export.")
 
@@ -29,7 +30,7 @@ ReadingKey = Annotated[
 @data_app.command("sample")
 def data_sample(json: Json = False) -> None:
     """Make the built-in sample: synthetic fluorescence nuclei."""
-    show_manifest(samples.create_sample(), as_json=json)
+    show_manifest(samples.create_sample(own_workspace()), as_json=json)
 
 
 @data_app.command("import")
@@ -45,12 +46,13 @@ def data_import(
     json: Json = False,
 ) -> None:
     """Import image/mask pairs; all of them or nothing. What was proposed and decided is in the answer."""
-    importing.free_folder(name)  # before a worker is started
-    importing.sweep_staging()
+    workspace = own_workspace()
+    importing.free_folder(workspace, name)  # before a worker is started
+    importing.sweep_staging(workspace)
     choices = given_of(
         valid_fraction=valid_fraction, pages=pages, mask_kind=mask_kind, is_swapped=True if swap else None
     )
-    folder = importing.staging_folder()
+    folder = importing.staging_folder(workspace)
     options = ImportOptions(
         sources=[str(source.resolve()) for source in sources],
         masks=str(masks.resolve()) if masks else None,
@@ -59,7 +61,7 @@ def data_import(
         reading=reading,
         choices=choices,
     )
-    run = jobs.start(RunConfig(kind="import", dataset="", importing=options))
+    run = jobs.start(workspace, RunConfig(kind="import", dataset="", importing=options))
     status = follow(run)
     exit_for(status)
     if status.state == "stopped":
@@ -68,14 +70,16 @@ def data_import(
     if report is not None:  # it could not be committed
         importing.discard(folder)
         importing.refuse_errors(report)
-    show_manifest(open_dataset(name).manifest, as_json=json)
+    show_manifest(open_dataset(workspace, name).manifest, as_json=json)
 
 
 @data_app.command("add")
 def data_add(name: str, sources: Sources, masks: Masks = None, json: Json = False) -> None:
     """Add pairs to a data set, or replace those of the same names; a new version, earlier runs keep theirs."""
     with import_progress() as progress:
-        manifest = changes.add_files(open_dataset(name).folder, sources, masks=masks, progress=progress)
+        manifest = changes.add_files(
+            open_dataset(own_workspace(), name).folder, sources, masks=masks, progress=progress
+        )
     show_manifest(manifest, as_json=json)
 
 
@@ -93,7 +97,7 @@ def data_change(
     json: Json = False,
 ) -> None:
     """Change what was decided about a data set; a new version, earlier runs keep theirs."""
-    data = open_dataset(name)
+    data = open_dataset(own_workspace(), name)
     by_name = {pair.name: pair.image for pair in data.manifest.pairs} | {p.image: p.image for p in data.manifest.pairs}
     unknown = [pair for pair in exclude if pair not in by_name]
     if unknown:
@@ -111,7 +115,7 @@ def data_change(
 @data_app.command("check")
 def data_check(name: str, json: Json = False) -> None:
     """What is in a data set, what was decided about it, and what may be wrong with it."""
-    data = open_dataset(name)
+    data = open_dataset(own_workspace(), name)
     others = readings.alternatives(changes.survey_of(data), data.manifest.class_file)
     show_manifest(data.manifest, as_json=json, others=others, changed=changes.changed_files(data))
 
@@ -121,7 +125,7 @@ def data_export(
     name: str, to: Annotated[Path, typer.Option(help="The zip to be written.")], json: Json = False
 ) -> None:
     """One zip with the files and every decision; `data import` takes it as any other source."""
-    data = open_dataset(name)
+    data = open_dataset(own_workspace(), name)
     if to.exists():
         raise DataError(f"{to} exists already. Choose another name.")
     with import_progress() as progress:
@@ -132,7 +136,7 @@ def data_export(
 @data_app.command("list")
 def data_list(json: Json = False) -> None:
     """All data sets, newest first."""
-    found = list_datasets()
+    found = list_datasets(own_workspace())
     rows = [{"name": m.name, "num_pairs": len(m.pairs), "num_classes": len(m.classes), "note": m.note} for m in found]
     lines = [f"{row['name']:24} {row['num_pairs']:6} pairs  {row['num_classes']} classes" for row in rows]
     show({"datasets": rows}, lines, as_json=json)

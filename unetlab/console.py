@@ -42,7 +42,7 @@ def follow(run: Run) -> Status:
                     num_answered += 1
                     _answer(run, num_answered, bar.console)
                 launching.reap()
-                launching.rescue()
+                launching.rescue(run.workspace)
                 jobs.insist(run)
                 time.sleep(POLL_S)
         return status
@@ -64,7 +64,7 @@ def _describe(run: Run, status: Status) -> str:
         return status.phase or status.state
     if status.device == devices.LANE:
         return "starting"
-    if queue.read_queue().is_held:
+    if queue.read_queue(run.workspace).is_held:
         return "waiting: the queue is held (python -m unetlab free --release)"
     return f"waiting for {status.device} ({queue.position(run)} before it)"
 

@@ -6,6 +6,7 @@ UnetlabError
 │   ├── NoPairs          nothing to train on
 │   ├── UnreadableFile   a picture, mask or archive that cannot be decoded or must not be
 │   └── NeedsReading     the mask values can be read in more than one way: the user chooses
+├── WorkspaceError       the workspace folder cannot be used
 ├── RunError             a run that does not exist, or is in the wrong state for what was asked
 ├── DeviceError          a device that is not there, or has not enough memory
 └── TrainingError        training cannot go on: loss not finite, validation set empty, ...
@@ -45,6 +46,10 @@ class NeedsReading(DataError):
         super().__init__(f"{message}\n{lines}")
         self.question = message
         self.choices = list(choices)
+
+
+class WorkspaceError(UnetlabError):
+    """The workspace folder is a file, cannot be written, or stands on a full disk."""
 
 
 class RunError(UnetlabError):

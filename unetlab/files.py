@@ -1,4 +1,4 @@
-"""Where things are kept and how they are written: home folder, checked ids, atomic writes.
+"""How things are written and named: checked ids, atomic writes.
 
 `data` and `runs` both need these and may not import each other, hence a module of their own.
 """
@@ -13,14 +13,6 @@ from typing import Any
 from unetlab.errors import UnetlabError
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
-
-
-def home() -> Path:
-    """The workspace folder: `$UNETLAB_HOME`, else `workspace/` beside app.py. Created when missing."""
-    default = Path(__file__).resolve().parent.parent / "workspace"
-    path = Path(os.environ.get("UNETLAB_HOME") or default).expanduser().resolve()
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def child_folder(parent: Path, name: str, error: type[UnetlabError]) -> Path:

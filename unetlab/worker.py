@@ -231,7 +231,9 @@ def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
     from unetlab.data import import_task  # here and not above: no other job reads files of every kind
 
     assert config.importing is not None  # load_config asks for it
-    return import_task.run_import(config.importing, on_progress=keeper.progress, should_stop=lambda: run.has_stop)
+    return import_task.run_import(
+        run.workspace, config.importing, on_progress=keeper.progress, should_stop=lambda: run.has_stop
+    )
 
 
 def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> bool:
@@ -263,7 +265,7 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()  # a crash in native code says what it was, in worker.log
-    place = Path(sys.argv[-1])
+    place = Path(sys.argv[-1]).resolve()
     if sys.argv[1] == "--warm":
         sys.exit(stay_warm(place))
     code = main(place) if ranks.rank() == 0 else assist(place)

@@ -14,7 +14,7 @@ if data is None:
         "pages/lab/data.py",
         "Bring pictures, or make the sample",
     )
-launching.warm_up()
+launching.warm_up(state.workspace())
 
 form, curve = st.columns([1, 2], gap="large")
 with form:

@@ -15,7 +15,7 @@ if data is None:
         "Bring pictures, or make the sample",
     )
 run = state.chosen_run()
-launching.warm_up()
+launching.warm_up(state.workspace())
 
 form, view = st.columns([1, 2.4], gap="large")
 with form:

@@ -9,13 +9,14 @@ from tests import tiny
 from tests.conftest import TEST_DATA
 from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
+from unetlab.workspace import own_workspace
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 def otsu_dice(name: str) -> float:
     """Foreground Dice of the best single threshold per picture, pooled over the validation pictures."""
-    data, overlap, total = open_dataset(name), 0, 0
+    data, overlap, total = open_dataset(own_workspace(), name), 0, 0
     for index in data.indices("valid"):
         picture = (data.image(index)[:, :, 0] * 255).round().astype(np.uint8)
         found, truth = picture > samples.otsu_threshold(picture), data.mask(index) == 1

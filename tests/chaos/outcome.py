@@ -8,6 +8,7 @@ from unittest.mock import patch
 from tests import tiny
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 TRAININGS = (
     {"train.epochs": 40, "model.dropout": 0.2, "train.augment": "strong"},
@@ -32,7 +33,7 @@ def unbroken(folder: Path) -> list[tuple[Any, ...]]:
         runs = []
         for number, changes in enumerate(TRAININGS):
             os.environ["UNETLAB_LOCKS"] = str(folder / f"locks-{number}")
-            runs.append(jobs.start(tiny.config(changes=changes)))
+            runs.append(jobs.start(own_workspace(), tiny.config(changes=changes)))
             # the next one must find this one gone from the queue, or it would wait for it
             tiny.wait_until(lambda run=runs[-1]: run.status.state != "queued", "it runs")
         for run in runs:

@@ -21,6 +21,7 @@ from unetlab.config import load_config
 from unetlab.errors import UnetlabError
 from unetlab.runs import freeing, jobs, launching, queue, status, warm
 from unetlab.runs.store import open_run
+from unetlab.workspace import own_workspace
 
 FREE_GRACE_S = 4.0
 HASTE = ((status, "START_LIMIT_S", 8.0), (warm, "TAKE_LIMIT_S", 4.0), (freeing, "KILL_AFTER_S", 1.0))
@@ -38,18 +39,18 @@ def haste() -> Iterator[None]:
 
 def free() -> dict[str, Any]:
     """Ends all workers; whether that is complete, and what it ended."""
-    receipt = freeing.free_memory(grace_s=FREE_GRACE_S)
+    receipt = freeing.free_memory(own_workspace(), grace_s=FREE_GRACE_S)
     return {"is_complete": receipt.is_complete, "ended": [[freed.pid, freed.state] for freed in receipt.processes]}
 
 
 ORDERS: dict[str, Callable[..., Any]] = {
-    "start": lambda config: jobs.start(load_config(config)).id,
-    "pause": lambda run: jobs.pause(open_run(run)),
-    "stop": lambda run: jobs.stop(open_run(run)),
-    "resume": lambda run: jobs.resume(open_run(run)),
-    "move": lambda run, place: queue.move(open_run(run), place),
+    "start": lambda config: jobs.start(own_workspace(), load_config(config)).id,
+    "pause": lambda run: jobs.pause(open_run(own_workspace(), run)),
+    "stop": lambda run: jobs.stop(open_run(own_workspace(), run)),
+    "resume": lambda run: jobs.resume(open_run(own_workspace(), run)),
+    "move": lambda run, place: queue.move(open_run(own_workspace(), run), place),
     "free": free,
-    "release": lambda: [run.id for run in freeing.release()],
+    "release": lambda: [run.id for run in freeing.release(own_workspace())],
     "warm up": launching.warm_up,
 }
 

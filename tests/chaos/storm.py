@@ -25,6 +25,7 @@ from unetlab.data import importing
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import LIVE, Status
 from unetlab.runs.store import Run, open_run
+from unetlab.workspace import own_workspace
 
 SWEEP = {"lr_find.num_steps": 100, "lr_find.repeats": 2}
 CHECKPOINT_S = "0.3"
@@ -110,7 +111,9 @@ class Storm:
     def _order(self, act: str) -> tuple[str, dict[str, Any]] | None:
         """What the server is told; None where there is nobody to whom this could be done."""
         if act == "start a training":
-            unfinished = [run_id for run_id in self._trainings if open_run(run_id).status.state != "finished"]
+            unfinished = [
+                run_id for run_id in self._trainings if open_run(own_workspace(), run_id).status.state != "finished"
+            ]
             which = self._random.randrange(len(TRAININGS))
             return None if len(unfinished) >= MAX_UNFINISHED else ("start", self._training(which))
         if act == "start another job":
@@ -132,7 +135,10 @@ class Storm:
         return tiny.config("lr_find", SWEEP)
 
     def _import(self) -> RunConfig:
-        options = {"sources": [str(self._folder / "pictures")], "folder": importing.staging_folder().name}
+        options = {
+            "sources": [str(self._folder / "pictures")],
+            "folder": importing.staging_folder(own_workspace()).name,
+        }
         return tiny.config("import", dataset="", importing=options)
 
     def _preview(self) -> RunConfig:
@@ -150,7 +156,7 @@ class Storm:
             self._note(f"{told}: {answer}")
             if do == "free" and "said" in answer:
                 assert answer["said"]["is_complete"], "freeing was not complete"
-                assert freeing.worker_pids() == {}, "freeing left workers"
+                assert freeing.worker_pids(own_workspace()) == {}, "freeing left workers"
         self._find_trainings()
 
     def _find_trainings(self) -> None:
@@ -162,8 +168,16 @@ class Storm:
 
     def _strike(self, act: str) -> bool:
         """Does something to a worker from outside, as the system would; whether there is one."""
-        workers = {pid: run_id for pid, run_id in freeing.worker_pids().items() if pid not in self._witness.excused}
-        training = [pid for pid, run_id in workers.items() if run_id != warm.IDLE and is_training(open_run(run_id))]
+        workers = {
+            pid: run_id
+            for pid, run_id in freeing.worker_pids(own_workspace()).items()
+            if pid not in self._witness.excused
+        }
+        training = [
+            pid
+            for pid, run_id in workers.items()
+            if run_id != warm.IDLE and is_training(open_run(own_workspace(), run_id))
+        ]
         pids = training if training and self._random.random() < 0.7 else list(workers)
         if not pids:
             return False
@@ -228,19 +242,25 @@ class Storm:
         while True:
             self._raise_problems(watch)
             ended = [run for run in all_runs() if not run.status.is_live]
-            left = [run_id for run_id in self._trainings if open_run(run_id).status.state != "finished"]
+            left = [
+                run_id for run_id in self._trainings if open_run(own_workspace(), run_id).status.state != "finished"
+            ]
             if not left and len(ended) == len(all_runs()):
                 break
             if len(left) < unfinished:
                 deadline, unfinished = time.monotonic() + PROGRESS_S, len(left)
-            assert time.monotonic() < deadline, f"these do not end: {[run.id for run in jobs.live_runs()]} of {left}"
+            assert time.monotonic() < deadline, (
+                f"these do not end: {[run.id for run in jobs.live_runs(own_workspace())]} of {left}"
+            )
             for run in ended:
                 if run.id in left:
                     self._note(f"resume {run.id}: {self._server.ask('resume', run=run.id)}")
             time.sleep(0.1)
         self._note("all finished")
-        tiny.wait_until(lambda: set(freeing.worker_pids().values()) <= {warm.IDLE}, "only idle workers are left")
-        assert queue.read_queue() == queue.Queue(), "somebody waits though all have ended"
+        tiny.wait_until(
+            lambda: set(freeing.worker_pids(own_workspace()).values()) <= {warm.IDLE}, "only idle workers are left"
+        )
+        assert queue.read_queue(own_workspace()) == queue.Queue(), "somebody waits though all have ended"
         with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=GRACE_S):
             pass
         missed = self._tab.missed()
@@ -250,7 +270,7 @@ class Storm:
         """Trainings that did not come out as the unbroken one did."""
         found = []
         for run_id, which in self._trainings.items():
-            run = open_run(run_id)
+            run = open_run(own_workspace(), run_id)
             if outcome(run) != expected[which] or (run.folder / "checkpoint.pt").exists():
                 found.append(run_id)
         return found
@@ -279,7 +299,7 @@ def rage(folder: Path, *, seed: int, seconds: float) -> Storm:
             done = "\n".join(storm.acts)
             raise AssertionError(f"seed {seed}, in {folder}:\n{error}\nWhat was done:\n{done}") from None
         finally:
-            for pid in freeing.worker_pids():
+            for pid in freeing.worker_pids(own_workspace()):
                 with contextlib.suppress(psutil.Error):
                     psutil.Process(pid).kill()
     return storm

@@ -19,6 +19,7 @@ from unetlab.config import LANE_KINDS
 from unetlab.runs import freeing, jobs, store
 from unetlab.runs.queue import Queue
 from unetlab.runs.store import Run, read_events, summary
+from unetlab.workspace import own_workspace
 
 GRACE_S = 10.0  # a worker that has said its last word has so long to be gone, on a machine that is busy
 POLL_S = 0.1
@@ -26,8 +27,8 @@ POLL_S = 0.1
 
 def all_runs() -> list[Run]:
     """Every run of the workspace, ended imports and previews among them."""
-    lane = [run for kind in LANE_KINDS for run in store.list_runs(kind=kind)]
-    return list({run.id: run for run in [*store.list_runs(), *lane]}.values())
+    lane = [run for kind in LANE_KINDS for run in store.list_runs(own_workspace(), kind=kind)]
+    return list({run.id: run for run in [*store.list_runs(own_workspace()), *lane]}.values())
 
 
 class RunWitness:
@@ -146,13 +147,13 @@ class Witness:
         self._look_at_processes(listed)
 
     def _look_at_queue(self) -> None:
-        path = files.home() / "queue.json"
+        path = own_workspace().root / "queue.json"
         if path.exists():
             Queue.model_validate(files.read_json(path))
 
     def _look_at_processes(self, listed: Iterable[str]) -> None:
         """What may be so for a moment, and must not stay so."""
-        pids, lasting = freeing.worker_pids(), set()
+        pids, lasting = freeing.worker_pids(own_workspace()), set()
         for seen in [self._runs[run_id] for run_id in listed]:
             own = {pid for pid, run_id in pids.items() if run_id == seen.run.id}
             if own & self.excused:
@@ -178,7 +179,7 @@ class Tab:
 
     def look(self) -> None:
         """What a page reads at a rerun."""
-        jobs.live_runs()
+        jobs.live_runs(own_workspace())
         for run in all_runs():
             summary(run)
             found, self._offsets[run.id] = read_events(run, self._offsets.get(run.id, 0))
@@ -187,7 +188,11 @@ class Tab:
     def missed(self) -> list[str]:
         """Runs of which it has seen something else than who reads them now, at once."""
         self.look()
-        return [run_id for run_id, seen in self._seen.items() if seen != read_events(store.open_run(run_id))[0]]
+        return [
+            run_id
+            for run_id, seen in self._seen.items()
+            if seen != read_events(store.open_run(own_workspace(), run_id))[0]
+        ]
 
 
 class Watch:

@@ -9,10 +9,11 @@ from PIL import Image
 
 from tests.data.drops import binary, photo, save
 from unetlab.data import changes
-from unetlab.data.dataset import datasets_folder, open_dataset, open_folder
+from unetlab.data.dataset import open_dataset, open_folder
 from unetlab.data.importing import commit, examine, import_dataset, stage_into, staging_folder, working_on
 from unetlab.data.inspection import read_arrival
 from unetlab.errors import DataError
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture
@@ -21,12 +22,12 @@ def cells(tmp_path):
     for number in range(10):
         save(tmp_path / "drop" / "images" / f"{number}.png", photo(number))
         save(tmp_path / "drop" / "masks" / f"{number}.png", binary(number))
-    import_dataset([tmp_path / "drop"], name="cells")
+    import_dataset(own_workspace(), [tmp_path / "drop"], name="cells")
     return tmp_path / "drop"
 
 
 def folder():
-    return open_dataset("cells").folder
+    return open_dataset(own_workspace(), "cells").folder
 
 
 def more(path, numbers, *, label=binary):
@@ -37,7 +38,7 @@ def more(path, numbers, *, label=binary):
 
 
 def splits():
-    return {pair.name: pair.split for pair in open_dataset("cells").manifest.pairs}
+    return {pair.name: pair.split for pair in open_dataset(own_workspace(), "cells").manifest.pairs}
 
 
 def test_added_pictures_make_a_new_version_and_move_nobody(cells, tmp_path):
@@ -46,47 +47,47 @@ def test_added_pictures_make_a_new_version_and_move_nobody(cells, tmp_path):
     assert (len(manifest.pairs), manifest.version) == (16, 2)
     assert {name: split for name, split in splits().items() if name in before} == before
     assert list(splits().values()).count("valid") == 3
-    assert np.array_equal(open_dataset("cells").mask(12), binary(13) // 255)
-    assert [path.name for path in datasets_folder().glob(".staging*")] == []
+    assert np.array_equal(open_dataset(own_workspace(), "cells").mask(12), binary(13) // 255)
+    assert [path.name for path in own_workspace().datasets.glob(".staging*")] == []
 
 
 def test_a_picture_of_the_same_name_replaces_the_old_one(cells, tmp_path):
-    old = open_dataset("cells").manifest
+    old = open_dataset(own_workspace(), "cells").manifest
     save(tmp_path / "new" / "images" / "3.png", photo(77))
     save(tmp_path / "new" / "masks" / "3.png", binary(9))
     manifest = changes.add_files(folder(), [tmp_path / "new"])
     assert (len(manifest.pairs), manifest.version) == (10, 2)
-    data = open_dataset("cells")
+    data = open_dataset(own_workspace(), "cells")
     assert np.array_equal(np.round(data.image(3) * 255), photo(77))
-    before = open_dataset("cells", version=old.content_hash)
+    before = open_dataset(own_workspace(), "cells", version=old.content_hash)
     assert np.array_equal(np.round(before.image(3) * 255), photo(3))
 
 
 def test_the_old_version_stands_even_when_the_cache_is_lost(cells, tmp_path):
-    old = open_dataset("cells").manifest
+    old = open_dataset(own_workspace(), "cells").manifest
     changes.add_files(folder(), [more(tmp_path / "new", [3])])
     shutil.rmtree(folder() / "cache")
-    before = open_dataset("cells", version=old.content_hash)
+    before = open_dataset(own_workspace(), "cells", version=old.content_hash)
     assert np.array_equal(np.round(before.image(3) * 255), photo(3))
     assert np.array_equal(before.mask(3), binary(3) // 255)
-    assert np.array_equal(np.round(open_dataset("cells").image(3) * 255), photo(103))
+    assert np.array_equal(np.round(open_dataset(own_workspace(), "cells").image(3) * 255), photo(103))
 
 
 def test_files_that_would_make_the_set_unusable_are_not_taken(cells, tmp_path):
-    old = open_dataset("cells").manifest
+    old = open_dataset(own_workspace(), "cells").manifest
     for number in range(10):
         save(tmp_path / "new" / "masks" / f"{number}.png", 0 * binary(number))
     with pytest.raises(DataError, match="only the value 0"):
         changes.add_files(folder(), [tmp_path / "new"])
-    assert open_dataset("cells").manifest == old
+    assert open_dataset(own_workspace(), "cells").manifest == old
     assert np.array_equal(np.asarray(Image.open(folder() / "originals" / "masks" / "4.png")), binary(4))
     shutil.rmtree(folder() / "cache")
-    assert np.array_equal(open_dataset("cells").mask(4), binary(4) // 255)
+    assert np.array_equal(open_dataset(own_workspace(), "cells").mask(4), binary(4) // 255)
 
 
 def test_boxes_stay_boxes_when_what_was_added_is_not_taken(cells, tmp_path):
-    import_dataset([cells / "images"], masks=cells / "masks", name="boxed")
-    boxed = open_dataset("boxed").folder
+    import_dataset(own_workspace(), [cells / "images"], masks=cells / "masks", name="boxed")
+    boxed = open_dataset(own_workspace(), "boxed").folder
     for number in range(10):
         save(tmp_path / "new" / "masks" / f"{number}.png", 0 * binary(number))
     with pytest.raises(DataError, match="only the value 0"):
@@ -95,14 +96,14 @@ def test_boxes_stay_boxes_when_what_was_added_is_not_taken(cells, tmp_path):
 
 
 def test_values_that_the_reading_does_not_know_are_ignored_and_told(cells, tmp_path):
-    import_dataset([cells], name="other")
+    import_dataset(own_workspace(), [cells], name="other")
     changes.update_classes(folder(), names={1: "nucleus"})  # an edited reading stays
     changes.add_files(folder(), [more(tmp_path / "new", [10, 11], label=lambda number: binary(number) // 255 * 7)])
-    manifest = open_dataset("cells").manifest
+    manifest = open_dataset(own_workspace(), "cells").manifest
     (told,) = (finding for finding in manifest.findings if finding.code == "unknown-values")
     assert "7" in told.message
     assert manifest.classes[1].name == "nucleus"
-    assert set(np.unique(open_dataset("cells").mask(10))) == {0, 255}
+    assert set(np.unique(open_dataset(own_workspace(), "cells").mask(10))) == {0, 255}
 
 
 def test_a_pair_is_left_out_and_brought_back_where_it_was(cells):
@@ -117,7 +118,7 @@ def test_a_pair_is_left_out_and_brought_back_where_it_was(cells):
 
 
 def test_the_last_word_on_a_picture_counts(cells):
-    names = {pair.image: pair.mask for pair in open_dataset("cells").manifest.pairs}
+    names = {pair.image: pair.mask for pair in open_dataset(own_workspace(), "cells").manifest.pairs}
 
     def pairs_after(change):
         return {pair.image: pair.mask for pair in changes.revise(folder(), change).pairs}
@@ -133,7 +134,7 @@ def test_the_last_word_on_a_picture_counts(cells):
 
 
 def test_swapped_boxes_are_found_and_swapped_by_one_click_pairs_by_hand_too(cells):
-    staging = staging_folder()
+    staging = staging_folder(own_workspace())
     stage_into(staging, [cells / "masks"], masks=cells / "images")
     (told,) = (finding for finding in examine(staging).findings if finding.code == "swapped")
     assert told.severity == "error"
@@ -179,18 +180,18 @@ def test_two_changes_at_once_do_not_meet(cells):
 
 
 def test_changed_originals_are_named(cells):
-    assert changes.changed_files(open_dataset("cells")) == []
+    assert changes.changed_files(open_dataset(own_workspace(), "cells")) == []
     save(folder() / "originals" / "images" / "5.png", photo(55))
     (folder() / "originals" / "masks" / "6.png").unlink()
-    assert changes.changed_files(open_dataset("cells")) == ["images/5.png", "masks/6.png"]
+    assert changes.changed_files(open_dataset(own_workspace(), "cells")) == ["images/5.png", "masks/6.png"]
 
 
 def test_a_version_that_is_gone_is_told(cells):
     with pytest.raises(DataError, match="has no version"):
-        open_dataset("cells", version="0" * 32)
+        open_dataset(own_workspace(), "cells", version="0" * 32)
     with pytest.raises(DataError, match="not a valid name"):
-        open_dataset("cells", version="../../manifest")
+        open_dataset(own_workspace(), "cells", version="../../manifest")
 
 
 def test_nothing_lies_around(cells):
-    assert [path.name for path in datasets_folder().iterdir()] == ["cells"]
+    assert [path.name for path in own_workspace().datasets.iterdir()] == ["cells"]

@@ -3,64 +3,68 @@
 import json
 import shutil
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from unetlab.data import changes
-from unetlab.data.dataset import IGNORE, datasets_folder, delete_dataset, list_datasets, open_dataset
+from unetlab.data.dataset import IGNORE, delete_dataset, list_datasets, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.errors import DataError
+from unetlab.workspace import own_workspace
 
 
 def update_classes(name, **changed):
-    return changes.update_classes(open_dataset(name).folder, **changed)
+    return changes.update_classes(open_dataset(own_workspace(), name).folder, **changed)
 
 
 @pytest.fixture
 def three_classes(make_set):
     """Five pairs whose masks hold classes 0 (half), 1 and 2 (a quarter each)."""
     mask = np.array([[0, 0, 1, 2]] * 4, np.uint8)
-    return import_dataset([make_set({f"{number}.png": np.roll(mask, number, 1) for number in range(5)})], name="cells")
+    return import_dataset(
+        own_workspace(), [make_set({f"{number}.png": np.roll(mask, number, 1) for number in range(5)})], name="cells"
+    )
 
 
 def test_a_missing_set_names_the_nearest_ones(binary_set):
     for name in ("membrane", "cells"):
-        import_dataset([binary_set], name=name)
+        import_dataset(own_workspace(), [binary_set], name=name)
     with pytest.raises(DataError, match=r"no data set 'membran'\. There are: membrane"):
-        open_dataset("membran")
+        open_dataset(own_workspace(), "membran")
 
 
 @pytest.mark.parametrize("name", ["..", "../datasets", "a/b", ""])
 def test_a_name_cannot_leave_the_folder(name, binary_set):
-    import_dataset([binary_set], name="cells")
-    for action in (open_dataset, delete_dataset, update_classes):
+    import_dataset(own_workspace(), [binary_set], name="cells")
+    for action in (partial(open_dataset, own_workspace()), partial(delete_dataset, own_workspace()), update_classes):
         with pytest.raises(DataError, match="not a valid name"):
             action(name)
-    assert len(list_datasets()) == 1
+    assert len(list_datasets(own_workspace())) == 1
 
 
 def test_a_newer_manifest_is_refused_readably(binary_set, home):
-    import_dataset([binary_set], name="cells")
+    import_dataset(own_workspace(), [binary_set], name="cells")
     path = home / "datasets" / "cells" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     with pytest.raises(DataError, match="newer unetlab"):
-        open_dataset("cells")
+        open_dataset(own_workspace(), "cells")
 
 
 def test_a_damaged_manifest_is_refused_readably(binary_set, home):
-    import_dataset([binary_set], name="cells")
+    import_dataset(own_workspace(), [binary_set], name="cells")
     (home / "datasets" / "cells" / "manifest.json").write_text('{"schema_version": 2}')
     with pytest.raises(DataError, match="damaged"):
-        open_dataset("cells")
+        open_dataset(own_workspace(), "cells")
 
 
 def test_a_set_of_the_first_schema_is_read_with_its_splits_and_decisions(three_classes, home):
     folder = home / "datasets" / "cells"
     update_classes("cells", names={1: "rim"}, ignored=2)
     changes.revise(folder, {"seed": 5})
-    before = open_dataset("cells").manifest
+    before = open_dataset(own_workspace(), "cells").manifest
     old = before.model_dump(mode="json")
     for key in ("choices", "findings", "layout", "version", "class_file"):
         old.pop(key)
@@ -72,23 +76,23 @@ def test_a_set_of_the_first_schema_is_read_with_its_splits_and_decisions(three_c
     old |= {"schema_version": 1, "valid_fraction": 0.2, "seed": 5, "problems": [], "pixels_hash": "x"}
     (folder / "manifest.json").write_text(json.dumps(old))
     shutil.rmtree(folder / "cache")
-    after = open_dataset("cells").manifest
+    after = open_dataset(own_workspace(), "cells").manifest
     assert [pair.split for pair in after.pairs] == ["valid", "train", "valid", "train", "train"]
     same = {"classes", "low", "high", "mean", "std", "created"}
     assert after.model_dump(include=same) == before.model_dump(include=same)
-    assert open_dataset("cells").manifest == after
+    assert open_dataset(own_workspace(), "cells").manifest == after
 
 
 def test_opening_reads_the_manifest_only(binary_set, home):
-    import_dataset([binary_set], name="cells")
+    import_dataset(own_workspace(), [binary_set], name="cells")
     shutil.rmtree(home / "datasets" / "cells" / "cache")
-    assert open_dataset("cells").num_classes == 2
+    assert open_dataset(own_workspace(), "cells").num_classes == 2
     assert not (home / "datasets" / "cells" / "cache").exists()
 
 
 @pytest.mark.parametrize("damage", ["the whole cache", "one file", "the index"])
 def test_a_lost_cache_is_rebuilt_from_the_originals(damage, three_classes, home):
-    before = open_dataset("cells")
+    before = open_dataset(own_workspace(), "cells")
     images = [before.image(index) for index in range(5)]
     masks = [before.mask(index) for index in range(5)]
     folder = home / "datasets" / "cells" / "cache"
@@ -98,7 +102,7 @@ def test_a_lost_cache_is_rebuilt_from_the_originals(damage, three_classes, home)
         next(folder.glob("*/pixels.bin")).unlink()
     else:
         next(folder.glob("*/index.json")).write_text("{")
-    data = open_dataset("cells")
+    data = open_dataset(own_workspace(), "cells")
     assert all(np.array_equal(data.image(index), images[index]) for index in range(5))
     assert all(np.array_equal(data.mask(index), masks[index]) for index in range(5))
     assert len(list(folder.glob("*/index.json"))) == 1
@@ -109,38 +113,38 @@ def test_changed_originals_are_noticed_when_the_cache_is_rebuilt(three_classes, 
     shutil.rmtree(folder / "cache")
     Image.new("L", (4, 4)).save(folder / "originals" / "images" / "2.png")
     with pytest.raises(DataError, match="changed since 'cells' was imported"):
-        open_dataset("cells").image(0)
+        open_dataset(own_workspace(), "cells").image(0)
 
 
 def test_newest_sets_are_listed_first_and_broken_folders_passed_over(binary_set):
     for name in ("first", "second"):
-        import_dataset([binary_set], name=name)
+        import_dataset(own_workspace(), [binary_set], name=name)
         time.sleep(0.005)
-    (datasets_folder() / "half").mkdir()
-    (datasets_folder() / "broken").mkdir()
-    (datasets_folder() / "broken" / "manifest.json").write_text("{")
-    assert [manifest.name for manifest in list_datasets()] == ["second", "first"]
+    (own_workspace().datasets / "half").mkdir()
+    (own_workspace().datasets / "broken").mkdir()
+    (own_workspace().datasets / "broken" / "manifest.json").write_text("{")
+    assert [manifest.name for manifest in list_datasets(own_workspace())] == ["second", "first"]
 
 
 def test_deleting_takes_the_folder_away(three_classes, home):
-    delete_dataset("cells")
+    delete_dataset(own_workspace(), "cells")
     assert [path.name for path in (home / "datasets").iterdir()] == []
     with pytest.raises(DataError, match="There are none yet"):
-        delete_dataset("cells")
+        delete_dataset(own_workspace(), "cells")
 
 
 def test_renaming_leaves_pixels_and_hash_alone(three_classes):
     manifest = update_classes("cells", names={1: "rim", 2: "core"})
     assert [info.name for info in manifest.classes] == ["value 0", "rim", "core"]
     assert manifest.content_hash == three_classes.content_hash
-    assert open_dataset("cells").class_names == ["value 0", "rim", "core"]
+    assert open_dataset(own_workspace(), "cells").class_names == ["value 0", "rim", "core"]
 
 
 def test_the_background_can_be_moved_and_taken_away(three_classes):
     assert three_classes.classes[0].is_background
     assert [info.is_background for info in update_classes("cells", background=2).classes] == [False, False, True]
     assert update_classes("cells", background=None)
-    assert open_dataset("cells").background is None
+    assert open_dataset(own_workspace(), "cells").background is None
 
 
 def test_an_ignored_class_leaves_and_comes_back(three_classes):
@@ -150,12 +154,12 @@ def test_an_ignored_class_leaves_and_comes_back(three_classes):
     assert manifest.ignored_pixels == 5 * 4
     assert manifest.ignored_values == [1]
     assert manifest.content_hash != three_classes.content_hash
-    assert open_dataset("cells").mask(0)[0].tolist() == [0, 0, IGNORE, 1]
-    assert open_dataset("cells").class_pixels("train").tolist() == [32, 16]
+    assert open_dataset(own_workspace(), "cells").mask(0)[0].tolist() == [0, 0, IGNORE, 1]
+    assert open_dataset(own_workspace(), "cells").class_pixels("train").tolist() == [32, 16]
     back = update_classes("cells", ignored=None)
     assert [(info.name, info.values) for info in back.classes] == [("value 0", [0]), ("value 2", [2]), ("rim", [1])]
     assert back.ignored_pixels == 0
-    assert open_dataset("cells").mask(0)[0].tolist() == [0, 0, 2, 1]
+    assert open_dataset(own_workspace(), "cells").mask(0)[0].tolist() == [0, 0, 2, 1]
 
 
 def test_another_ignored_class_takes_the_place_of_the_first(three_classes):
@@ -184,11 +188,11 @@ def test_another_reading_of_the_masks_decodes_nothing(three_classes, home):
 def test_a_change_that_makes_no_sense_is_refused(change, message, three_classes):
     with pytest.raises(DataError, match=message):
         update_classes("cells", **change)
-    assert open_dataset("cells").manifest == three_classes
+    assert open_dataset(own_workspace(), "cells").manifest == three_classes
 
 
 def test_two_classes_are_needed(binary_set):
-    import_dataset([binary_set], name="cells")
+    import_dataset(own_workspace(), [binary_set], name="cells")
     with pytest.raises(DataError, match="at least 2 are needed"):
         update_classes("cells", ignored=1)
 
@@ -196,6 +200,6 @@ def test_two_classes_are_needed(binary_set):
 def test_a_threshold_has_no_class_to_ignore(make_set):
     ramp = np.arange(64, dtype=np.uint8).reshape(8, 8)
     folder = make_set({"1.png": ramp, "2.png": ramp})
-    import_dataset([folder], name="cells", reading="threshold:30")
+    import_dataset(own_workspace(), [folder], name="cells", reading="threshold:30")
     with pytest.raises(DataError, match="threshold"):
         update_classes("cells", ignored=1)

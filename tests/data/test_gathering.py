@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from unetlab.data.importing import examine, import_dataset, stage_into, staging_folder
+from unetlab.workspace import own_workspace
 
 SHAPE = (10, 12)
 
@@ -25,7 +26,7 @@ def masks(folder, *names):
 
 
 def report(folder):
-    staging = staging_folder()
+    staging = staging_folder(own_workspace())
     stage_into(staging, [folder])
     return examine(staging)
 
@@ -57,7 +58,7 @@ def coco(folder, stems):
 def test_a_set_of_coco_outlines_names_the_file_and_finds_nothing_unused(tmp_path):
     pictures(tmp_path, "a.png", "b.png", "c.png")
     coco(tmp_path, ["a", "b", "c"])
-    found = import_dataset([tmp_path], name="cells")
+    found = import_dataset(own_workspace(), [tmp_path], name="cells")
     assert {pair.matched_by for pair in found.pairs} == {"outlined in instances.json"}
     assert found.layout == "outlined in instances.json"
     assert found.ignored_files == []
@@ -68,7 +69,7 @@ def test_pictures_outlined_by_files_of_their_own_name_each_its_own(tmp_path):
     pictures(tmp_path, "a.png", "b.png", "c.png")
     for stem in "abc":
         labelme(tmp_path, stem, "cell")
-    found = import_dataset([tmp_path], name="cells")
+    found = import_dataset(own_workspace(), [tmp_path], name="cells")
     assert [pair.matched_by for pair in found.pairs] == [f"outlined in {stem}.json" for stem in "abc"]
     assert found.layout == "outlined in 3 files such as a.json"
 
@@ -77,7 +78,7 @@ def test_a_file_not_used_beside_outlines_is_told_alone(tmp_path):
     pictures(tmp_path, "a.png", "b.png")
     coco(tmp_path, ["a", "b"])
     (tmp_path / "notes.txt").write_text("taken in May with the old microscope by the lake\n")
-    assert import_dataset([tmp_path], name="cells").ignored_files == ["notes.txt"]
+    assert import_dataset(own_workspace(), [tmp_path], name="cells").ignored_files == ["notes.txt"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from unetlab.data import changes
 from unetlab.data.dataset import IGNORE, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.errors import DataError
+from unetlab.workspace import own_workspace
 
 
 def plain(number: int) -> np.ndarray:
@@ -278,21 +279,21 @@ def exif_turned(folder: Path, orientation: int, undo: Image.Transpose, *, is_mas
 
 def test_masks_drawn_on_pictures_as_stored_are_turned_with_them(tmp_path: Path):
     exif_turned(tmp_path, 6, Image.Transpose.ROTATE_90, is_mask_raw=True)
-    manifest = import_dataset([tmp_path], name="set")
+    manifest = import_dataset(own_workspace(), [tmp_path], name="set")
     assert "mask-turned-too" in {finding.code for finding in manifest.findings}
-    data = open_dataset("set")
+    data = open_dataset(own_workspace(), "set")
     assert all(np.array_equal(data.mask(index), plain(index)) for index in range(6))
 
 
 @pytest.mark.parametrize("is_mask_raw", [False, True])
 def test_where_sizes_cannot_tell_one_click_turns_the_masks(tmp_path: Path, is_mask_raw: bool):
     exif_turned(tmp_path, 3, Image.Transpose.ROTATE_180, is_mask_raw=is_mask_raw)
-    manifest = import_dataset([tmp_path], name="set")
+    manifest = import_dataset(own_workspace(), [tmp_path], name="set")
     (told,) = (finding for finding in manifest.findings if finding.code == "exif-rotation")
     if is_mask_raw:
         before = manifest.content_hash
-        assert changes.revise(open_dataset("set").folder, told.fixes[0].change).content_hash != before
-    data = open_dataset("set")
+        assert changes.revise(open_dataset(own_workspace(), "set").folder, told.fixes[0].change).content_hash != before
+    data = open_dataset(own_workspace(), "set")
     assert all(np.array_equal(data.mask(index), plain(index)) for index in range(6))
 
 
@@ -300,7 +301,7 @@ def test_validation_pictures_alone_are_divided(tmp_path: Path):
     for number in range(10):
         save(tmp_path / "images" / "val" / f"{number}.png", photo(number))
         save(tmp_path / "masks" / "val" / f"{number}.png", binary(number))
-    manifest = import_dataset([tmp_path], name="set")
+    manifest = import_dataset(own_workspace(), [tmp_path], name="set")
     assert [pair.split for pair in manifest.pairs].count("valid") == 2
     assert not manifest.is_given_split
 
@@ -316,10 +317,10 @@ def test_a_drop_is_imported_as_it_is_meant(case: Drop, tmp_path: Path):
     case.build(folder)
     if case.refused:
         with pytest.raises(DataError, match=case.refused):
-            import_dataset([folder], name="set")
+            import_dataset(own_workspace(), [folder], name="set")
         return
-    manifest = import_dataset([folder], name="set", **case.options)
-    data = open_dataset("set")
+    manifest = import_dataset(own_workspace(), [folder], name="set", **case.options)
+    data = open_dataset(own_workspace(), "set")
     told = {finding.code for finding in manifest.findings}
     assert len(manifest.pairs) == case.pairs, manifest.findings
     assert data.num_classes == case.classes, manifest.reading
@@ -343,8 +344,8 @@ def test_a_drop_is_imported_as_it_is_meant(case: Drop, tmp_path: Path):
 @pytest.mark.parametrize("case", CASES[:12], ids=lambda case: case.name)
 def test_the_picture_beside_a_mask_is_the_right_one(case: Drop, tmp_path: Path):
     case.build(tmp_path)
-    import_dataset([tmp_path], name="set")
-    data = open_dataset("set")
+    import_dataset(own_workspace(), [tmp_path], name="set")
+    data = open_dataset(own_workspace(), "set")
     for index in range(len(data.manifest.pairs)):
         shown = np.round(data.image(index) * 255)
         nearest = min(range(12), key=lambda number: float(np.abs(shown - photo(number)).mean()))

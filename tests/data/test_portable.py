@@ -10,16 +10,17 @@ from unetlab.data import changes, portable
 from unetlab.data.dataset import open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.errors import DataError, UnreadableFile
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture
 def packed(binary_set, tmp_path):
     """The zip of a set with renamed classes, another split and a pair left out."""
-    import_dataset([binary_set], name="cells")
-    folder = open_dataset("cells").folder
+    import_dataset(own_workspace(), [binary_set], name="cells")
+    folder = open_dataset(own_workspace(), "cells").folder
     changes.update_classes(folder, names={1: "nucleus"})
     changes.revise(folder, {"seed": 4, "excluded": ["images/2.png"]})
-    portable.export_zip(open_dataset("cells"), tmp_path / "cells.zip")
+    portable.export_zip(open_dataset(own_workspace(), "cells"), tmp_path / "cells.zip")
     return tmp_path / "cells.zip"
 
 
@@ -36,9 +37,9 @@ def rewritten(path, change):
 
 
 def test_what_was_decided_arrives_with_the_files(packed):
-    before = open_dataset("cells")
-    manifest = import_dataset([packed], name="again")
-    after = open_dataset("again")
+    before = open_dataset(own_workspace(), "cells")
+    manifest = import_dataset(own_workspace(), [packed], name="again")
+    after = open_dataset(own_workspace(), "again")
     same = {"pairs", "classes", "choices", "content_hash", "low", "high", "reading"}
     assert manifest.model_dump(include=same) == before.manifest.model_dump(include=same)
     assert manifest.name == "again"
@@ -46,35 +47,37 @@ def test_what_was_decided_arrives_with_the_files(packed):
 
 
 def test_masks_dropped_in_a_box_of_their_own_travel_too(binary_set, tmp_path):
-    import_dataset([binary_set / "images"], masks=binary_set / "masks", name="cells")
-    portable.export_zip(open_dataset("cells"), tmp_path / "cells.zip")
-    assert len(import_dataset([tmp_path / "cells.zip"], name="again").pairs) == 10
+    import_dataset(own_workspace(), [binary_set / "images"], masks=binary_set / "masks", name="cells")
+    portable.export_zip(open_dataset(own_workspace(), "cells"), tmp_path / "cells.zip")
+    assert len(import_dataset(own_workspace(), [tmp_path / "cells.zip"], name="again").pairs) == 10
 
 
 def test_progress_reaches_the_end_and_no_half_zip_is_left(packed, tmp_path):
     told = []
-    portable.export_zip(open_dataset("cells"), tmp_path / "two.zip", progress=lambda *event: told.append(event))
+    portable.export_zip(
+        open_dataset(own_workspace(), "cells"), tmp_path / "two.zip", progress=lambda *event: told.append(event)
+    )
     assert told[-1] == (20, 20)
 
     def fail(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        portable.export_zip(open_dataset("cells"), tmp_path / "three.zip", progress=fail)
+        portable.export_zip(open_dataset(own_workspace(), "cells"), tmp_path / "three.zip", progress=fail)
     assert sorted(path.name for path in tmp_path.glob("*.zip*")) == ["cells.zip", "two.zip"]
     assert not list(tmp_path.glob(".three*"))
 
 
 def test_a_strangers_manifest_opens_no_file_outside(packed, tmp_path):
     secret = tmp_path / "secret.png"
-    secret.write_bytes((open_dataset("cells").folder / "originals" / "images" / "0.png").read_bytes())
+    secret.write_bytes((open_dataset(own_workspace(), "cells").folder / "originals" / "images" / "0.png").read_bytes())
 
     def point_outside(manifest):
         manifest["choices"]["pairs"] = [[str(secret), "masks/1.png"], ["../../secret.png", "masks/1.png"]]
         manifest["pairs"][0]["image"] = str(secret)
         return manifest
 
-    manifest = import_dataset([rewritten(packed, point_outside)], name="again")
+    manifest = import_dataset(own_workspace(), [rewritten(packed, point_outside)], name="again")
     assert all(not pair.image.startswith(("/", "..")) for pair in manifest.pairs)
     assert len(manifest.pairs) == 9
 
@@ -82,7 +85,7 @@ def test_a_strangers_manifest_opens_no_file_outside(packed, tmp_path):
 @pytest.mark.parametrize("damage", [lambda m: {"schema_version": 2}, lambda m: {**m, "pairs": "none"}, lambda m: []])
 def test_a_damaged_manifest_is_refused_in_words(packed, damage):
     with pytest.raises((UnreadableFile, DataError), match="not a data set exported"):
-        import_dataset([rewritten(packed, damage)], name="again")
+        import_dataset(own_workspace(), [rewritten(packed, damage)], name="again")
 
 
 def test_an_ordinary_zip_is_no_exported_set(binary_set, tmp_path):
@@ -91,4 +94,4 @@ def test_an_ordinary_zip_is_no_exported_set(binary_set, tmp_path):
             archive.write(path, path.relative_to(binary_set))
     assert not portable.is_exported(tmp_path / "plain.zip")
     assert not portable.is_exported(binary_set)
-    assert len(import_dataset([tmp_path / "plain.zip"], name="plain").pairs) == 10
+    assert len(import_dataset(own_workspace(), [tmp_path / "plain.zip"], name="plain").pairs) == 10

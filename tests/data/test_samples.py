@@ -7,6 +7,7 @@ import pytest
 
 from unetlab.data.dataset import list_datasets
 from unetlab.data.samples import create_sample, make_nuclei, otsu_threshold
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_the_same_seed_gives_the_same_pictures(nuclei):
 
 def test_the_sample_is_made_in_under_two_seconds_and_says_what_it_is():
     started = time.perf_counter()
-    manifest = create_sample()
+    manifest = create_sample(own_workspace())
     assert time.perf_counter() - started < 2
     assert len(manifest.pairs) >= 24
     assert manifest.note.startswith("Synthetic")
@@ -64,5 +65,5 @@ def test_the_sample_is_made_in_under_two_seconds_and_says_what_it_is():
 
 
 def test_the_sample_is_made_once():
-    assert create_sample().created == create_sample().created
-    assert len(list_datasets()) == 1
+    assert create_sample(own_workspace()).created == create_sample(own_workspace()).created
+    assert len(list_datasets(own_workspace())) == 1

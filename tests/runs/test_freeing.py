@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from tests import tiny
 from unetlab.runs import devices, freeing, jobs, launching, queue
 from unetlab.runs.store import Run, read_events
+from unetlab.workspace import own_workspace
 
 
 def is_alive(pid: int) -> bool:
@@ -23,17 +24,17 @@ def waiting(run: Run) -> bool:
 
 def test_free_ends_every_worker_and_the_waiting_job_goes_on_when_released(tiny_set: Path):
     first = tiny.start_and_train()
-    second = jobs.start(tiny.config(changes={"train.epochs": 1}))
+    second = jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 1}))
     tiny.wait_until(lambda: waiting(second), "the second waits")
     pids = {first.status.pid, second.status.pid}
-    assert freeing.worker_pids() == {first.status.pid: first.id, second.status.pid: second.id}
+    assert freeing.worker_pids(own_workspace()) == {first.status.pid: first.id, second.status.pid: second.id}
 
-    receipt = freeing.free_memory(grace_s=60)
+    receipt = freeing.free_memory(own_workspace(), grace_s=60)
 
     assert receipt.is_complete
     assert {freed.pid for freed in receipt.processes} == pids
     assert not any(is_alive(pid) for pid in pids)
-    assert freeing.worker_pids() == {}
+    assert freeing.worker_pids(own_workspace()) == {}
     states = {freed.run: (freed.state, freed.ram_after) for freed in receipt.processes}
     assert states == {first.id: ("stopped", 0), second.id: ("queued", 0)}
     before = {freed.run: freed.ram_before for freed in receipt.processes}
@@ -43,25 +44,25 @@ def test_free_ends_every_worker_and_the_waiting_job_goes_on_when_released(tiny_s
     assert first.read("result.json")["valid"].keys() >= {"loss", "mean_dice"}
 
     assert second.status.is_parked
-    assert queue.read_queue().is_held
-    assert [entry.run for entry in queue.read_queue().order] == [second.id]
+    assert queue.read_queue(own_workspace()).is_held
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [second.id]
     assert read_events(second)[0] == []
 
-    assert freeing.release() == [second]
-    assert not queue.read_queue().is_held
+    assert freeing.release(own_workspace()) == [second]
+    assert not queue.read_queue(own_workspace()).is_held
     assert tiny.ended(second).state == "finished", second.log_tail()
     assert len(tiny.of_type(second, "batch")) == 2
 
 
 def preview() -> Run:
-    return jobs.start(tiny.config("preview", preview={"indices": [0]}))
+    return jobs.start(own_workspace(), tiny.config("preview", preview={"indices": [0]}))
 
 
 def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
     run = preview()
     assert tiny.ended(run).state == "finished", run.log_tail()
     pid = run.status.pid
-    tiny.wait_until(lambda: freeing.worker_pids() == {pid: "idle worker"}, "an idle worker")
+    tiny.wait_until(lambda: freeing.worker_pids(own_workspace()) == {pid: "idle worker"}, "an idle worker")
     receipt = tiny.answer("free")
     (freed,) = receipt["processes"]
     assert (freed["pid"], freed["run"], freed["state"], freed["ram_after"]) == (pid, "idle worker", "ended", 0)
@@ -69,7 +70,7 @@ def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
     assert receipt["is_complete"]
     assert not is_alive(pid)
     assert run.status.state == "finished"
-    assert not queue.read_queue().is_held
+    assert not queue.read_queue(own_workspace()).is_held
     again = preview()
     assert tiny.ended(again).state == "finished"
     assert again.status.pid != pid
@@ -77,30 +78,30 @@ def test_an_idle_worker_is_ended_and_stands_on_the_receipt(tiny_set: Path):
 
 def test_a_warm_worker_is_ended_whatever_it_is_doing(tiny_set: Path):
     """While it loads torch, with a run that it has not seen, and in the middle of a run."""
-    launching.warm_up()
-    receipt = freeing.free_memory()
+    launching.warm_up(own_workspace())
+    receipt = freeing.free_memory(own_workspace())
     assert [(freed.run, freed.state) for freed in receipt.processes] == [("idle worker", "ended")]
     assert receipt.is_complete
     run = preview()
-    receipt = freeing.free_memory()
+    receipt = freeing.free_memory(own_workspace())
     assert [(freed.run, freed.state) for freed in receipt.processes] == [(run.id, "stopped")]
     assert receipt.is_complete
     assert not run.status.is_parked
-    assert freeing.release() == []
+    assert freeing.release(own_workspace()) == []
     many = tiny.config("preview", preview={"indices": [0] * 6, "draws": 6})
     for _ in range(3):
-        run = jobs.start(many)
+        run = jobs.start(own_workspace(), many)
         tiny.wait_until(lambda run=run: run.status.state != "queued", "the preview runs")
-        assert freeing.free_memory().is_complete
+        assert freeing.free_memory(own_workspace()).is_complete
         assert run.status.state in ("stopped", "finished")
-        assert freeing.worker_pids() == {}
+        assert freeing.worker_pids(own_workspace()) == {}
 
 
 def test_nothing_to_free_holds_nothing():
-    receipt = freeing.free_memory()
+    receipt = freeing.free_memory(own_workspace())
     assert receipt.is_complete
     assert receipt.processes == []
-    assert not queue.read_queue().is_held
+    assert not queue.read_queue(own_workspace()).is_held
     assert [memory.device for memory in receipt.after] == [memory.device for memory in receipt.before]
 
 
@@ -111,22 +112,24 @@ def test_a_worker_of_another_workspace_is_left_alone(tiny_set: Path, tmp_path: P
     with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
         try:
             assert stranger.stdout.readline() == b"there\n"
-            assert freeing.worker_pids() == {}
-            assert freeing.free_memory(grace_s=1).is_complete
+            assert freeing.worker_pids(own_workspace()) == {}
+            assert freeing.free_memory(own_workspace(), grace_s=1).is_complete
             assert stranger.poll() is None
         finally:
             stranger.kill()
 
 
 def test_a_job_that_joins_while_the_queue_is_held_waits_for_the_release(tiny_set: Path):
-    queue.hold()
-    run = jobs.start(tiny.config())
+    queue.hold(own_workspace())
+    run = jobs.start(own_workspace(), tiny.config())
     tiny.wait_until(lambda: waiting(run), "the job waits")
     assert not queue.is_my_turn(run)
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        freeing.release()
+        freeing.release(own_workspace())
         assert queue.is_my_turn(run)
-        assert run.status.pid in freeing.worker_pids(), "a job that has its worker is not given a second one"
+        assert run.status.pid in freeing.worker_pids(own_workspace()), (
+            "a job that has its worker is not given a second one"
+        )
         jobs.stop(run)
         assert tiny.ended(run).state == "stopped"
 
@@ -134,7 +137,7 @@ def test_a_job_that_joins_while_the_queue_is_held_waits_for_the_release(tiny_set
 def test_somebody_who_looks_while_a_waiting_job_is_parked_does_not_call_it_lost(tiny_set: Path):
     """Pages and commands read the state all the time; between the end of the worker and the parking it has no pid."""
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         is_over, seen = threading.Event(), set()
 
         def look() -> None:
@@ -146,10 +149,10 @@ def test_somebody_who_looks_while_a_waiting_job_is_parked_does_not_call_it_lost(
             watcher.start()
         try:
             for _ in range(5):
-                tiny.wait_until(lambda: run.status.pid in freeing.worker_pids(), "the job waits")
-                assert freeing.free_memory(grace_s=5).is_complete
+                tiny.wait_until(lambda: run.status.pid in freeing.worker_pids(own_workspace()), "the job waits")
+                assert freeing.free_memory(own_workspace(), grace_s=5).is_complete
                 assert run.status.is_parked
-                assert freeing.release() == [run]
+                assert freeing.release(own_workspace()) == [run]
         finally:
             is_over.set()
             for watcher in watchers:
@@ -169,7 +172,7 @@ def test_a_job_whose_turn_came_in_the_moment_of_parking_ends_like_a_running_one(
 
 def test_the_command_shows_the_receipt_and_releases(tiny_set: Path):
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: waiting(run), "the job waits")
         pid = run.status.pid
         receipt = tiny.answer("free")

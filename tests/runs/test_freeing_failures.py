@@ -24,6 +24,7 @@ from unetlab.data import importing
 from unetlab.runs import devices, freeing, jobs, launching, queue, store, warm
 from unetlab.runs.status import process_started
 from unetlab.runs.store import Run
+from unetlab.workspace import Workspace, own_workspace
 
 ACTOR = """
 import signal, sys, time
@@ -49,7 +50,11 @@ for plays in ("running", "silent"):
 print("there", flush=True)
 time.sleep(600)
 """
-FREE = "from unetlab.runs import freeing; print(freeing.free_memory(grace_s=5).is_complete)"
+FREE = """
+from unetlab.runs import freeing
+from unetlab.workspace import own_workspace
+print(freeing.free_memory(own_workspace(), grace_s=5).is_complete)
+"""
 
 
 @contextmanager
@@ -86,7 +91,7 @@ def test_a_worker_that_does_not_listen_is_ended(plays: str, state: str, hasty):
     with acting(ACTOR, plays, str(run.folder)) as process:
         if plays == "suspended":
             process.suspend()
-        receipt = freeing.free_memory(grace_s=0.5)
+        receipt = freeing.free_memory(own_workspace(), grace_s=0.5)
         assert is_gone(process.pid)
         assert receipt.is_complete
         (freed,) = receipt.processes
@@ -101,7 +106,7 @@ def test_a_worker_whose_run_was_deleted_or_damaged_is_ended(hasty):
     with acting(ACTOR, "silent", str(deleted.folder)) as one, acting(ACTOR, "silent", str(damaged.folder)) as other:
         (deleted.folder / "status.json").unlink()
         (damaged.folder / "status.json").write_text('{"state": ')
-        receipt = freeing.free_memory(grace_s=60)
+        receipt = freeing.free_memory(own_workspace(), grace_s=60)
         assert is_gone(one.pid)
         assert is_gone(other.pid)
         assert receipt.is_complete
@@ -113,7 +118,7 @@ def test_a_launcher_and_its_ranks_in_sessions_of_their_own_all_end(hasty):
     with acting(LAUNCHER, "", str(run.folder), words=words) as launcher:
         tiny.wait_until(lambda: (run.folder / "ranks.log").read_text() == "there\nthere\n", "both ranks")
         ranks = [child.pid for child in launcher.children()]
-        receipt = freeing.free_memory(grace_s=0.5)
+        receipt = freeing.free_memory(own_workspace(), grace_s=0.5)
         assert receipt.is_complete
         assert {freed.pid for freed in receipt.processes} == {launcher.pid, *ranks}
         assert all(is_gone(pid) for pid in (launcher.pid, *ranks))
@@ -126,16 +131,16 @@ def test_a_workspace_with_spaces_is_known_by_whatever_path(
 ):
     monkeypatch.setenv("UNETLAB_HOME", str(tmp_path / "my own lab"))
     run = tiny.waiting_run()
-    (tmp_path / "link").symlink_to(files.home())
+    (tmp_path / "link").symlink_to(own_workspace().root)
     (tmp_path / "my own lab" / "runs-2").mkdir()  # its path begins like that of the runs
     stranger = tmp_path / "my own lab" / "runs-2" / run.id
     named = {"as it is": run.folder, "through a link": tmp_path / "link/runs" / run.id, "relative": f"runs/{run.id}"}
     with (
-        acting(ACTOR, "silent", str(named[where]), cwd=files.home()) as process,
+        acting(ACTOR, "silent", str(named[where]), cwd=own_workspace().root) as process,
         acting(ACTOR, "silent", str(stranger)) as other,
     ):
-        assert freeing.worker_pids() == {process.pid: run.id}
-        assert freeing.free_memory(grace_s=0.5).is_complete
+        assert freeing.worker_pids(own_workspace()) == {process.pid: run.id}
+        assert freeing.free_memory(own_workspace(), grace_s=0.5).is_complete
         assert is_gone(process.pid)
         assert not is_gone(other.pid)
 
@@ -144,33 +149,33 @@ def test_a_worker_whose_command_line_does_not_tell_is_known_by_its_run(monkeypat
     """As where command lines are hidden, or the workspace was moved while it ran."""
     run = tiny.waiting_run()
     with acting(ACTOR, "running", str(run.folder)) as process:
-        moved = files.home().rename(files.home().with_name("moved"))
+        moved = own_workspace().root.rename(own_workspace().root.with_name("moved"))
         monkeypatch.setenv("UNETLAB_HOME", str(moved))
-        assert freeing.worker_pids() == {process.pid: run.id}
-        assert freeing.free_memory(grace_s=0.5).is_complete
+        assert freeing.worker_pids(own_workspace()) == {process.pid: run.id}
+        assert freeing.free_memory(own_workspace(), grace_s=0.5).is_complete
         assert is_gone(process.pid)
 
 
 def test_a_suspended_warm_worker_that_was_given_a_run_is_ended(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
     """Its run ends by a worker of its own, for which there must be time after the kill."""
     monkeypatch.setattr(freeing, "KILL_AFTER_S", 2.0)
-    run = store.create_run(tiny.config("preview", preview={"indices": [0]}), device=devices.LANE)
-    with acting(ACTOR, "silent", str(warm.workers_folder()), words=("--warm",)) as process:
-        warm.register(process.pid)
-        assert warm.claim(run.id)
+    run = store.create_run(own_workspace(), tiny.config("preview", preview={"indices": [0]}), device=devices.LANE)
+    with acting(ACTOR, "silent", str(own_workspace().workers), words=("--warm",)) as process:
+        warm.register(own_workspace(), process.pid)
+        assert warm.claim(own_workspace(), run.id)
         process.suspend()
-        receipt = freeing.free_memory(grace_s=2)
+        receipt = freeing.free_memory(own_workspace(), grace_s=2)
         assert is_gone(process.pid)
         assert receipt.is_complete
     assert receipt.processes[0].run == run.id
     status = tiny.ended(run)
     assert (status.state, status.reason) == ("stopped", "Cancelled before it started.")
-    assert freeing.worker_pids() == {}
+    assert freeing.worker_pids(own_workspace()) == {}
 
 
 def test_a_warm_worker_that_stands_in_no_list_is_ended(hasty):
-    with acting(ACTOR, "silent", str(warm.workers_folder()), words=("--warm",)) as process:
-        receipt = freeing.free_memory(grace_s=60)
+    with acting(ACTOR, "silent", str(own_workspace().workers), words=("--warm",)) as process:
+        receipt = freeing.free_memory(own_workspace(), grace_s=60)
         assert is_gone(process.pid)
         assert receipt.is_complete
         assert [freed.state for freed in receipt.processes] == ["ended"]
@@ -188,27 +193,29 @@ def test_a_worker_that_is_started_in_this_very_moment_is_ended(tiny_set: Path, m
     is_made = threading.Event()
     monkeypatch.setattr(launching, "launch", launch_late)
     with ThreadPoolExecutor(1) as starter:
-        started = starter.submit(jobs.start, tiny.config())
+        started = starter.submit(jobs.start, own_workspace(), tiny.config())
         assert is_made.wait(10)
-        receipt = freeing.free_memory(grace_s=10)
+        receipt = freeing.free_memory(own_workspace(), grace_s=10)
         run = started.result()
     assert receipt.is_complete
     assert [freed.run for freed in receipt.processes] == [run.id]
     assert run.status.is_parked
-    assert freeing.worker_pids() == {}
+    assert freeing.worker_pids(own_workspace()) == {}
 
 
 def test_a_training_that_a_sweep_starts_meanwhile_is_ended(tiny_set: Path):
-    sweep = jobs.start(tiny.config("lr_find", then_train=True))
-    tiny.wait_until(lambda: store.list_runs(kind="train") or not sweep.status.is_live, "the training is there")
-    (training,) = store.list_runs(kind="train")
-    receipt = freeing.free_memory(grace_s=30)
+    sweep = jobs.start(own_workspace(), tiny.config("lr_find", then_train=True))
+    tiny.wait_until(
+        lambda: store.list_runs(own_workspace(), kind="train") or not sweep.status.is_live, "the training is there"
+    )
+    (training,) = store.list_runs(own_workspace(), kind="train")
+    receipt = freeing.free_memory(own_workspace(), grace_s=30)
     assert receipt.is_complete
-    assert freeing.worker_pids() == {}
+    assert freeing.worker_pids(own_workspace()) == {}
     assert sweep.status.state in ("stopped", "finished")
     assert training.status.is_parked or training.status.state == "stopped"
     time.sleep(0.5)
-    assert freeing.worker_pids() == {}
+    assert freeing.worker_pids(own_workspace()) == {}
 
 
 def test_two_threads_and_two_processes_that_free_at_once_all_say_that_it_is_done(
@@ -217,34 +224,34 @@ def test_two_threads_and_two_processes_that_free_at_once_all_say_that_it_is_done
     """And of four that release at once, one gives each run its worker."""
     live, together = freeing._live, threading.Barrier(4)
 
-    def all_see_the_same() -> list:
-        found = list(live())
+    def all_see_the_same(workspace: Workspace) -> list:
+        found = list(live(workspace))
         together.wait(10)
         return found
 
     with queue.device_lock("cpu").acquire(timeout=0):
-        waiting = [jobs.start(tiny.config()) for _ in range(3)]
-        pids = set(freeing.worker_pids())
+        waiting = [jobs.start(own_workspace(), tiny.config()) for _ in range(3)]
+        pids = set(freeing.worker_pids(own_workspace()))
         assert len(pids) == 3
         with ThreadPoolExecutor(2) as pool:
             commands = [
                 subprocess.Popen([sys.executable, "-c", FREE], cwd=tiny.ROOT, stdout=subprocess.PIPE) for _ in "ab"
             ]
-            receipts = [pool.submit(freeing.free_memory, grace_s=5) for _ in "ab"]
+            receipts = [pool.submit(freeing.free_memory, own_workspace(), grace_s=5) for _ in "ab"]
             assert all(receipt.result().is_complete for receipt in receipts)
             assert [command.communicate()[0] for command in commands] == [b"True\n"] * 2
         assert all(is_gone(pid) for pid in pids)
         assert all(run.status.is_parked for run in waiting)
-        assert queue.read_queue().is_held
-        order = [entry.run for entry in queue.read_queue().order]
+        assert queue.read_queue(own_workspace()).is_held
+        order = [entry.run for entry in queue.read_queue(own_workspace()).order]
         assert order == [run.id for run in waiting]
         monkeypatch.setattr(freeing, "_live", all_see_the_same)
         with ThreadPoolExecutor(4) as pool:
-            released = list(pool.map(lambda _: freeing.release(), range(4)))
+            released = list(pool.map(lambda _: freeing.release(own_workspace()), range(4)))
         monkeypatch.setattr(freeing, "_live", live)
         assert sorted(run.id for runs in released for run in runs) == sorted(order)
-        assert sorted(freeing.worker_pids().values()) == sorted(order), "one worker each"
-        assert freeing.free_memory(grace_s=5).is_complete
+        assert sorted(freeing.worker_pids(own_workspace()).values()) == sorted(order), "one worker each"
+        assert freeing.free_memory(own_workspace(), grace_s=5).is_complete
 
 
 def test_a_release_in_the_middle_of_freeing_does_not_leave_a_parked_run_behind(
@@ -255,24 +262,24 @@ def test_a_release_in_the_middle_of_freeing_does_not_leave_a_parked_run_behind(
 
     def park_and_let_go(run: Run, pid: int) -> None:
         park(run, pid)
-        queue.release()
+        queue.release(own_workspace())
 
     monkeypatch.setattr(freeing, "_park", park_and_let_go)
     with queue.device_lock("cpu").acquire(timeout=0):
-        run = jobs.start(tiny.config())
-        assert freeing.free_memory(grace_s=5).is_complete
+        run = jobs.start(own_workspace(), tiny.config())
+        assert freeing.free_memory(own_workspace(), grace_s=5).is_complete
     assert run.status.is_parked
-    assert queue.read_queue().is_held
+    assert queue.read_queue(own_workspace()).is_held
 
 
 def test_freeing_that_is_broken_off_holds_nothing_back(monkeypatch: pytest.MonkeyPatch):
-    def break_off() -> None:
+    def break_off(workspace: Workspace) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launching, "rescue", break_off)
     with pytest.raises(KeyboardInterrupt):
-        freeing.free_memory()
-    assert not queue.read_queue().is_held
+        freeing.free_memory(own_workspace())
+    assert not queue.read_queue(own_workspace()).is_held
 
 
 def test_memory_comes_back_on_a_full_disk(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, hasty):
@@ -283,7 +290,7 @@ def test_memory_comes_back_on_a_full_disk(tiny_set: Path, monkeypatch: pytest.Mo
 
     with acting(ACTOR, "running", str(running.folder)) as one, acting(ACTOR, "silent", str(waiting.folder)) as other:
         monkeypatch.setattr(files, "write_atomic", full)
-        receipt = freeing.free_memory(grace_s=0.5)
+        receipt = freeing.free_memory(own_workspace(), grace_s=0.5)
         assert is_gone(one.pid)
         assert is_gone(other.pid)
         assert receipt.is_complete
@@ -295,10 +302,10 @@ def test_who_was_killed_before_leaves_nothing_to_free_and_holds_nothing(tiny_set
     with acting(ACTOR, "running", str(run.folder)) as process:
         process.kill()
         process.wait(5)
-        receipt = freeing.free_memory(grace_s=5)
+        receipt = freeing.free_memory(own_workspace(), grace_s=5)
     assert (receipt.processes, receipt.is_complete) == ([], True)
     assert run.status.state == "lost"
-    assert queue.read_queue() == queue.Queue()
+    assert queue.read_queue(own_workspace()) == queue.Queue()
 
 
 def holdings() -> dict[str, int]:
@@ -309,16 +316,16 @@ def holdings() -> dict[str, int]:
         "handles": process.num_fds(),
         "threads": process.num_threads(),
         "children": len(process.children(recursive=True)),
-        "files": sum(path.is_file() for path in files.home().rglob("*") if "datasets" not in path.parts),
-        "staged": len(list((files.home() / "datasets").iterdir())),
+        "files": sum(path.is_file() for path in own_workspace().root.rglob("*") if "datasets" not in path.parts),
+        "staged": len(list((own_workspace().root / "datasets").iterdir())),
     }
 
 
 def start_and_free(config, *, after_s: float) -> Run:
     """One cycle: a job is started, and ended with its memory after so many seconds. Returns its run, without worker."""
-    run = jobs.start(config)
+    run = jobs.start(own_workspace(), config)
     time.sleep(after_s)
-    receipt = freeing.free_memory(grace_s=20)
+    receipt = freeing.free_memory(own_workspace(), grace_s=20)
     assert receipt.is_complete
     assert [freed.run for freed in receipt.processes] in ([run.id], [])
     return run
@@ -327,7 +334,7 @@ def start_and_free(config, *, after_s: float) -> Run:
 def clear_away(run: Run) -> None:
     if run.status.is_live:
         jobs.stop(run)
-    freeing.release()
+    freeing.release(own_workspace())
     assert not run.status.is_live, run.status
     store.delete_run(run)
 
@@ -340,18 +347,18 @@ def test_many_cycles_of_starting_and_freeing_leave_nothing_behind(cycles: int, t
         for cycle in range(cycles):
             config = tiny.config()
             if cycle % 10 == 9:
-                options = {"sources": [str(pictures)], "folder": importing.staging_folder().name}
+                options = {"sources": [str(pictures)], "folder": importing.staging_folder(own_workspace()).name}
                 config = tiny.config("import", dataset="", importing=options)
             clear_away(start_and_free(config, after_s=moments.choice([0, 0, 0, 0.05, 0.2])))
             if config.kind == "import":
-                importing.discard(files.home() / "datasets" / config.importing.folder)
+                importing.discard(own_workspace().root / "datasets" / config.importing.folder)
             if cycle == 29:  # what is loaded and cached once is there by now
                 before, memory = holdings(), psutil.Process().memory_info().rss
         assert holdings() == before
     assert psutil.Process().memory_info().rss - memory < 4 * 2**20
     with queue.device_lock("cpu").acquire(timeout=0):
         pass
-    assert queue.read_queue() == queue.Queue()
+    assert queue.read_queue(own_workspace()) == queue.Queue()
 
 
 @pytest.mark.slow
@@ -360,7 +367,7 @@ def test_three_cycles_with_real_trainings_leave_nothing_behind_and_keep_each_mod
     for cycle in range(3):
         run = tiny.start_and_train(epochs=1)
         pid = run.status.pid
-        receipt = freeing.free_memory()
+        receipt = freeing.free_memory(own_workspace())
         assert receipt.is_complete
         assert is_gone(pid)
         assert run.status.state == "stopped"
@@ -370,4 +377,4 @@ def test_three_cycles_with_real_trainings_leave_nothing_behind_and_keep_each_mod
             pass
         before = holdings() if cycle == 0 else before
     assert holdings() == before
-    assert queue.read_queue() == queue.Queue()
+    assert queue.read_queue(own_workspace()) == queue.Queue()

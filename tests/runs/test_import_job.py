@@ -22,22 +22,23 @@ from unetlab.errors import DataError, UnetlabError
 from unetlab.options import ImportOptions
 from unetlab.runs import devices, freeing, jobs, queue, status
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 MANY = 1500  # pairs: enough files to be met in the middle of copying them
 
 
 def options(sources: list[Path], **changes) -> dict:
     """The options of an import into a new staging folder."""
-    folder = importing.staging_folder().name
+    folder = importing.staging_folder(own_workspace()).name
     return {"sources": [str(source) for source in sources], "folder": folder} | changes
 
 
 def start(sources: list[Path], **changes) -> Run:
-    return jobs.start(tiny.config("import", dataset="", importing=options(sources, **changes)))
+    return jobs.start(own_workspace(), tiny.config("import", dataset="", importing=options(sources, **changes)))
 
 
 def staging_of(run: Run) -> Path:
-    return files.home() / "datasets" / run.config.importing.folder
+    return own_workspace().root / "datasets" / run.config.importing.folder
 
 
 @contextmanager
@@ -72,14 +73,14 @@ def test_files_become_a_data_set_in_a_worker_that_never_loads_torch(workspace: P
     with in_the_middle(run) as pid:
         assert run.status.state == "running"
         assert run.status.device == devices.LANE
-        assert queue.read_queue().order == []
+        assert queue.read_queue(own_workspace()).order == []
         loaded = [area.path for area in psutil.Process(pid).memory_maps()]
     assert any("numpy" in path for path in loaded), "what is loaded can be seen"
     assert not any("torch" in path for path in loaded)
     found = tiny.ended(run)
     assert (found.state, found.reason) == ("finished", ""), run.log_tail()
     assert run.log_tail() == ""
-    manifest = open_dataset("cells").manifest
+    manifest = open_dataset(own_workspace(), "cells").manifest
     assert (len(manifest.pairs), manifest.note) == (MANY, "of a test")
     assert not staging_of(run).exists()
     assert (many / "0.png").exists(), "the sources are somebody's own"
@@ -91,9 +92,10 @@ def test_the_whole_import_leaves_torch_unloaded(workspace: Path, tmp_path: Path)
     given = ImportOptions.model_validate(options([tmp_path / "pairs"], name="cells"))
     code = (
         "import sys\nfrom unetlab import worker\nfrom unetlab.config import ImportOptions\n"
-        "from unetlab.data import import_task\n"
+        "from unetlab.data import import_task\nfrom unetlab.workspace import own_workspace\n"
         "given = ImportOptions.model_validate_json(sys.argv[1])\n"
-        "assert not import_task.run_import(given, on_progress=lambda *_: None, should_stop=lambda: False)\n"
+        "hooks = {'on_progress': lambda *_: None, 'should_stop': lambda: False}\n"
+        "assert not import_task.run_import(own_workspace(), given, **hooks)\n"
         "print(*sorted(name.partition('.')[0] for name in sys.modules))"
     )
     done = subprocess.run(
@@ -102,16 +104,17 @@ def test_the_whole_import_leaves_torch_unloaded(workspace: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "numpy" in done.stdout.split()
     assert not {"torch", "torchvision", "streamlit"} & set(done.stdout.split())
-    assert len(open_dataset("cells").manifest.pairs) == 8
+    assert len(open_dataset(own_workspace(), "cells").manifest.pairs) == 8
 
 
 def test_without_a_name_it_ends_with_the_report_and_goes_on_from_it(workspace: Path, tmp_path: Path):
     run = start([tiny.write_pairs(tmp_path / "pairs")])
     assert tiny.ended(run).state == "finished", run.status.reason
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
     report = Manifest.model_validate(files.read_json(staging_of(run) / "manifest.json"))
     assert len(report.pairs) == 8
     again = jobs.start(
+        own_workspace(),
         tiny.config(
             "import",
             dataset="",
@@ -120,10 +123,12 @@ def test_without_a_name_it_ends_with_the_report_and_goes_on_from_it(workspace: P
                 "choices": {"excluded": [report.pairs[0].image]},
                 "name": "cells",
             },
-        )
+        ),
     )
     assert tiny.ended(again).state == "finished", again.status.reason
-    assert [pair.image for pair in open_dataset("cells").manifest.pairs] == [pair.image for pair in report.pairs[1:]]
+    assert [pair.image for pair in open_dataset(own_workspace(), "cells").manifest.pairs] == [
+        pair.image for pair in report.pairs[1:]
+    ]
 
 
 def test_a_cancelled_import_leaves_nothing(workspace: Path, many: Path):
@@ -133,7 +138,7 @@ def test_a_cancelled_import_leaves_nothing(workspace: Path, many: Path):
     found = tiny.ended(run)
     assert (found.state, found.reason) == ("stopped", "Cancelled: nothing was imported.")
     assert not staging_of(run).exists()
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
 
 
 def test_a_terminated_import_leaves_nothing(workspace: Path, many: Path):
@@ -142,7 +147,7 @@ def test_a_terminated_import_leaves_nothing(workspace: Path, many: Path):
         os.kill(pid, signal.SIGTERM)
     assert tiny.ended(run).state == "stopped"
     assert not staging_of(run).exists()
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
 
 
 def test_a_killed_import_is_lost_and_what_it_left_is_swept(workspace: Path, many: Path):
@@ -151,19 +156,21 @@ def test_a_killed_import_is_lost_and_what_it_left_is_swept(workspace: Path, many
         os.kill(pid, signal.SIGKILL)
     assert tiny.ended(run).state == "lost"
     assert staging_of(run).exists()
-    tiny.wait_until(lambda: importing.sweep_staging() or not staging_of(run).exists(), "the sweep", timeout_s=10)
+    tiny.wait_until(
+        lambda: importing.sweep_staging(own_workspace()) or not staging_of(run).exists(), "the sweep", timeout_s=10
+    )
     assert not staging_of(run).exists()
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
 
 
 def test_freeing_the_memory_stops_an_import(workspace: Path, many: Path):
     run = start([many], name="cells")
     with in_the_middle(run) as pid:
         pass
-    receipt = freeing.free_memory(grace_s=60)
+    receipt = freeing.free_memory(own_workspace(), grace_s=60)
     assert receipt.is_complete
     assert [(freed.pid, freed.run, freed.state) for freed in receipt.processes] == [(pid, run.id, "stopped")]
-    assert not queue.read_queue().is_held
+    assert not queue.read_queue(own_workspace()).is_held
     assert not staging_of(run).exists()
 
 
@@ -179,7 +186,7 @@ def test_what_the_user_can_mend_is_said_in_one_sentence(workspace: Path, tmp_pat
 
 def run_here(given: dict, **changes) -> bool:
     hooks = {"on_progress": lambda phase, done, total: None, "should_stop": lambda: False} | changes
-    return import_task.run_import(ImportOptions.model_validate(given), **hooks)
+    return import_task.run_import(own_workspace(), ImportOptions.model_validate(given), **hooks)
 
 
 def test_a_taken_name_fails_the_import_and_keeps_the_report(tiny_set: Path, tmp_path: Path):
@@ -188,7 +195,7 @@ def test_a_taken_name_fails_the_import_and_keeps_the_report(tiny_set: Path, tmp_
         run_here(given)
     assert (tiny_set / "datasets" / given["folder"] / "manifest.json").exists()
     assert run_here(given | {"sources": [], "name": "other"}) is False
-    assert len(open_dataset("other").manifest.pairs) == 8
+    assert len(open_dataset(own_workspace(), "other").manifest.pairs) == 8
 
 
 def test_a_report_with_errors_is_kept_and_not_committed(workspace: Path, tmp_path: Path):
@@ -197,7 +204,7 @@ def test_a_report_with_errors_is_kept_and_not_committed(workspace: Path, tmp_pat
     assert run_here(given) is False
     report = Manifest.model_validate(files.read_json(workspace / "datasets" / given["folder"] / "manifest.json"))
     assert "error" in {finding.severity for finding in report.findings}
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
 
 
 def test_a_failure_or_stop_on_the_way_to_a_second_report_keeps_the_first(workspace: Path, tmp_path: Path):
@@ -216,7 +223,7 @@ def test_a_failure_or_stop_on_the_way_to_a_second_report_keeps_the_first(workspa
 
 
 def names_of(name: str) -> list[str]:
-    return [pair.image for pair in open_dataset(name).manifest.pairs]
+    return [pair.image for pair in open_dataset(own_workspace(), name).manifest.pairs]
 
 
 def test_pictures_are_added_to_a_data_set_and_a_stop_adds_none(tiny_set: Path, tmp_path: Path):
@@ -233,7 +240,7 @@ def test_pictures_are_added_to_a_data_set_and_a_stop_adds_none(tiny_set: Path, t
     assert len(list((tiny_set / "datasets" / tiny.NAME / "originals").iterdir())) == 16
     assert run_here(given) is False
     assert len(names_of(tiny.NAME)) == 12
-    assert open_dataset(tiny.NAME).manifest.version == 2
+    assert open_dataset(own_workspace(), tiny.NAME).manifest.version == 2
     assert not list((tiny_set / "datasets").glob(".staging-*"))
 
 
@@ -244,7 +251,7 @@ def test_decisions_about_a_data_set_change_in_the_same_way(tiny_set: Path):
     assert not {first, second} & set(names_of(tiny.NAME))
     assert run_here({"folder": tiny.NAME, "choices": {"excluded": None}, "name": "ignored"}) is False
     assert {first, second} <= set(names_of(tiny.NAME))
-    assert [manifest.name for manifest in list_datasets()] == [tiny.NAME]
+    assert [manifest.name for manifest in list_datasets(own_workspace())] == [tiny.NAME]
 
 
 def test_a_choice_that_is_none_is_refused_before_anything_is_copied(workspace: Path, tmp_path: Path):
@@ -282,6 +289,6 @@ def test_an_import_that_was_stopped_before_it_began_touches_nothing(workspace: P
     run.ask_to_stop()
     found = tiny.ended(run)
     assert found.state == "stopped"
-    assert list_datasets() == []
+    assert list_datasets(own_workspace()) == []
     assert sorted(path.name for path in source.iterdir()) == before
     shutil.rmtree(source)

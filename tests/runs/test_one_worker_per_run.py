@@ -9,11 +9,12 @@ import pytest
 from tests import tiny
 from unetlab.runs import devices, freeing, jobs, launching, queue, store
 from unetlab.runs.status import StatusKeeper, TooLate, process_started
+from unetlab.workspace import own_workspace
 
 
 def test_of_two_workers_for_one_run_the_second_leaves_and_the_first_goes_on(tiny_set: Path):
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "the first waits")
         first = run.status.pid
         second = launching.launch(run)
@@ -62,11 +63,11 @@ def test_who_is_killed_while_freeing_leaves_no_suspended_worker(tiny_set: Path, 
         raise KeyboardInterrupt
 
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "it waits")
         pid = run.status.pid
         monkeypatch.setattr(freeing, "write_status", die)
         with pytest.raises(KeyboardInterrupt):
-            freeing.free_memory(grace_s=5)
+            freeing.free_memory(own_workspace(), grace_s=5)
         tiny.wait_until(lambda: process_started(pid) is None, "its worker is gone", timeout_s=5)
     assert run.status.state == "lost"

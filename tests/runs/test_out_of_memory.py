@@ -15,6 +15,7 @@ from unetlab.data.importing import import_dataset
 from unetlab.runs import jobs, launching, queue, store
 from unetlab.runs.store import Run
 from unetlab.training import learner
+from unetlab.workspace import own_workspace
 
 LARGE = {
     "data.image_size": 256,
@@ -33,7 +34,7 @@ MIB = 2**20
 @pytest.fixture
 def large_set(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(*tiny.ONE_THREAD)
-    import_dataset([tiny.write_pairs(tmp_path / "pairs", count=10, size=256)], name="large")
+    import_dataset(own_workspace(), [tiny.write_pairs(tmp_path / "pairs", count=10, size=256)], name="large")
     return workspace
 
 
@@ -47,7 +48,9 @@ def address_space(pid: int) -> int:
 
 def room_for_one_picture() -> int:
     """Bytes of address space of a real training that takes one picture at a time."""
-    small = jobs.start(tiny.config(changes=LARGE | {"train.batch_size": 1, "train.epochs": 50}, dataset="large"))
+    small = jobs.start(
+        own_workspace(), tiny.config(changes=LARGE | {"train.batch_size": 1, "train.epochs": 50}, dataset="large")
+    )
     tiny.wait_until(lambda: len(tiny.of_type(small, "batch")) >= 3, "three steps of one picture")
     found = address_space(small.status.pid)
     jobs.kill(small)
@@ -62,7 +65,7 @@ def train_with(limit: int, changes: dict[str, object]) -> tuple[Run, subprocess.
     done = subprocess.run(
         [*command, "large", *sets], cwd=tiny.ROOT, env=os.environ, capture_output=True, text=True, timeout=300
     )
-    return store.list_runs(dataset="large", kind="train")[0], done
+    return store.list_runs(own_workspace(), dataset="large", kind="train")[0], done
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address-space limits are kept on Linux only")
@@ -78,7 +81,7 @@ def test_a_worker_that_meets_a_real_limit_goes_on_in_parts_and_ends_with_the_sam
     assert "BatchNorm and Dice see smaller batches" in note
     batches = [event for event in tiny.of_type(run, "batch") if event["attempt"] == status.attempt]
     assert [event["step"] for event in batches] == list(range(len(batches)))
-    whole = jobs.start(tiny.config(changes=LARGE, dataset="large"))
+    whole = jobs.start(own_workspace(), tiny.config(changes=LARGE, dataset="large"))
     assert tiny.ended(whole).state == "finished"
     unbroken = tiny.of_type(whole, "batch")
     assert [event["lr"] for event in batches] == [event["lr"] for event in unbroken]
@@ -153,7 +156,7 @@ def test_any_way_of_saying_it_hands_the_run_on_with_half_the_pictures(
     assert worker.main(run.folder) == 1
     assert launches.states == [("queued", 2, 2)], "3 pictures at a time become 2"
     assert launches.live_tracebacks == [False], "a traceback would keep the tensors of the step alive"
-    assert [entry.run for entry in queue.read_queue().order] == [run.id]
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [run.id]
 
 
 def test_a_failure_of_another_kind_is_not_repeated(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, signals_kept):

@@ -12,11 +12,11 @@ from filelock import Timeout
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
-from unetlab import files
 from unetlab.errors import RunError
 from unetlab.runs import freeing, jobs, launching, queue, store
 from unetlab.runs.status import boot_id, next_attempt, write_status
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 HOLDER = """
 import sys, time
@@ -30,7 +30,7 @@ time.sleep(600)
 
 def in_line(*devices: str) -> list[Run]:
     """Runs that stand in the queue in this order."""
-    runs = [store.create_run(tiny.config(), device=device) for device in devices]
+    runs = [store.create_run(own_workspace(), tiny.config(), device=device) for device in devices]
     for run, device in zip(runs, devices, strict=True):
         queue.join(run, device)
     return runs
@@ -41,7 +41,7 @@ def turns(runs: list[Run]) -> list[bool]:
 
 
 def order() -> list[str]:
-    return [entry.run for entry in queue.read_queue().order]
+    return [entry.run for entry in queue.read_queue(own_workspace()).order]
 
 
 def ids(*runs: Run) -> list[str]:
@@ -69,19 +69,19 @@ def test_each_device_has_a_line_of_its_own():
 
 def test_nobody_starts_while_the_queue_is_held():
     runs = in_line("cpu", "cuda:0")
-    queue.hold()
+    queue.hold(own_workspace())
     assert turns(runs) == [False, False]
     newcomer = in_line("mps")
     assert turns(newcomer) == [False]
-    queue.release()
+    queue.release(own_workspace())
     assert turns(runs + newcomer) == [True, True, True]
 
 
 def test_holding_and_releasing_keep_the_order():
     runs = in_line("cpu", "cpu", "cpu")
-    queue.hold()
-    queue.release()
-    assert [entry.run for entry in queue.read_queue().order] == [run.id for run in runs]
+    queue.hold(own_workspace())
+    queue.release(own_workspace())
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [run.id for run in runs]
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed", "lost"])
@@ -115,7 +115,7 @@ def test_whoever_changes_the_queue_clears_out_those_who_ended():
     first, second, third = in_line("cpu", "cpu", "cpu")
     set_status(first, state="failed")
     queue.leave(second)
-    assert [entry.run for entry in queue.read_queue().order] == [third.id]
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [third.id]
 
 
 def test_a_run_that_stands_in_no_line_waits_for_nobody():
@@ -125,15 +125,15 @@ def test_a_run_that_stands_in_no_line_waits_for_nobody():
 
 def test_a_damaged_queue_file_is_an_empty_queue():
     in_line("cpu")
-    (files.home() / "queue.json").write_text('{"order": [')
-    assert queue.read_queue() == queue.Queue()
+    (own_workspace().root / "queue.json").write_text('{"order": [')
+    assert queue.read_queue(own_workspace()) == queue.Queue()
 
 
 def test_many_who_join_at_once_all_get_a_place():
     runs = [tiny.waiting_run() for _ in range(12)]
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda run: queue.join(run, "cpu"), runs))
-    order = [entry.run for entry in queue.read_queue().order]
+    order = [entry.run for entry in queue.read_queue(own_workspace()).order]
     assert sorted(order) == sorted(run.id for run in runs)
 
 
@@ -163,7 +163,7 @@ def test_a_parked_run_that_is_stopped_ends_at_once_and_leaves_the_line():
     set_status(ahead, is_parked=True)
     jobs.stop(ahead)
     assert (ahead.status.state, ahead.status.reason) == ("stopped", "Cancelled before it started.")
-    assert [entry.run for entry in queue.read_queue().order] == [run.id]
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [run.id]
 
 
 def test_a_run_is_moved_to_the_front_and_past_one_neighbour():
@@ -190,7 +190,7 @@ def test_moving_passes_no_run_of_another_device(place: queue.Place):
     queue.move(runs[3], place)
     queue.move(runs[4], "first")
     devices = [run.status.device for run in runs]
-    assert [store.open_run(run_id).status.device for run_id in order()] == devices
+    assert [store.open_run(own_workspace(), run_id).status.device for run_id in order()] == devices
     assert queue.line_of(runs[2]) == ids(runs[2])
     assert queue.line_of(runs[0]) == ids(runs[4], runs[0])
     after = ids(runs[1], runs[5], runs[3]) if place == "down" else ids(runs[3], runs[1], runs[5])
@@ -231,7 +231,7 @@ def test_who_joins_twice_stands_once_where_it_came_last():
 
 def waiting_workers(count: int) -> list[Run]:
     """Runs with real workers that wait for the CPU, whose lock somebody holds."""
-    runs = [jobs.start(tiny.config()) for _ in range(count)]
+    runs = [jobs.start(own_workspace(), tiny.config()) for _ in range(count)]
     tiny.wait_until(lambda: all(run.status.phase == "waiting for the device" for run in runs), "all wait")
     return runs
 
@@ -246,7 +246,7 @@ def test_the_moved_run_really_starts_first(tiny_set: Path):
     jobs.kill(c)
     tiny.wait_until(lambda: b.status.state == "running", "the next one starts")
     assert a.status.state == "queued"
-    assert freeing.free_memory(grace_s=0).is_complete
+    assert freeing.free_memory(own_workspace(), grace_s=0).is_complete
 
 
 def test_the_command_says_what_cannot_be_moved_and_whereto(trained_home: Run):
@@ -274,7 +274,7 @@ def test_a_run_that_goes_on_in_a_fresh_process_is_not_overtaken_while_the_lock_i
     jobs.kill(healing)
     tiny.wait_until(lambda: a.status.state == "running", "the next one starts")
     assert b.status.state == "queued"
-    assert freeing.free_memory(grace_s=0).is_complete
+    assert freeing.free_memory(own_workspace(), grace_s=0).is_complete
 
 
 def test_the_sidebar_lists_who_waits_by_turn_and_moves_it(tiny_set: Path):

@@ -18,6 +18,7 @@ from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import process_started
 from unetlab.runs.store import Run, read_events
 from unetlab.ui.history import History
+from unetlab.workspace import own_workspace
 
 OPTIONS = {"train.epochs": 60, "model.dropout": 0.2, "train.augment": "strong"}
 STEPS = 120
@@ -35,7 +36,7 @@ def unbroken(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.setenv("UNETLAB_HOME", str(tiny_home))
         patch.setenv("UNETLAB_LOCKS", str(tmp_path_factory.mktemp("locks")))
         patch.setenv(*tiny.ONE_THREAD)
-        run = jobs.start(tiny.config(changes=OPTIONS))
+        run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
         assert tiny.ended(run).state == "finished", run.log_tail()
     assert len(tiny.losses(run)) == STEPS
     return run
@@ -52,7 +53,7 @@ def assert_equals(run: Run, unbroken: Run) -> None:
 
 
 def test_a_paused_run_holds_nothing_and_goes_on_to_the_bit(tiny_set: Path, unbroken: Run):
-    run = jobs.start(tiny.config(changes=OPTIONS))
+    run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
     for attempt, step in ((1, 10), (2, 50)):
         reach(run, step)
         pid = run.status.pid
@@ -74,7 +75,7 @@ def test_a_paused_run_holds_nothing_and_goes_on_to_the_bit(tiny_set: Path, unbro
 def test_a_run_killed_by_sigkill_is_lost_at_once_and_resumes_to_the_bit(
     tiny_set: Path, unbroken: Run, has_checkpoint: bool
 ):
-    run = jobs.start(tiny.config(changes=OPTIONS))
+    run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
     if has_checkpoint:
         reach(run, 20)
         jobs.pause(run)
@@ -96,7 +97,7 @@ def test_a_run_killed_by_sigkill_is_lost_at_once_and_resumes_to_the_bit(
 
 
 def test_a_stopped_run_can_be_resumed_to_the_bit(tiny_set: Path, unbroken: Run):
-    run = jobs.start(tiny.config(changes=OPTIONS))
+    run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
     reach(run, 31)
     jobs.stop(run)
     assert tiny.ended(run).state == "stopped"
@@ -109,7 +110,7 @@ def test_a_stopped_run_can_be_resumed_to_the_bit(tiny_set: Path, unbroken: Run):
 
 
 def test_the_page_reads_a_resumed_run_as_one(tiny_set: Path, unbroken: Run):
-    run = jobs.start(tiny.config(changes=OPTIONS))
+    run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
     history = History(run)
     reach(run, 40)
     history.refresh()
@@ -130,7 +131,7 @@ def test_two_who_press_resume_at_once_start_one_worker(tiny_set: Path):
     assert tiny.ended(run).state == "paused"
     code = (
         "import sys; from unetlab.runs import jobs, store; from unetlab.errors import RunError\n"
-        "try: jobs.resume(store.open_run(sys.argv[1]))\n"
+        "try: jobs.resume(store.open_run(own_workspace(), sys.argv[1]))\n"
         "except RunError: sys.exit(3)"
     )
     command = [sys.executable, "-c", code, run.id]
@@ -143,7 +144,7 @@ def test_two_who_press_resume_at_once_start_one_worker(tiny_set: Path):
 
 def test_a_waiting_run_can_be_paused_and_keeps_nothing(tiny_set: Path):
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "it waits")
         jobs.pause(run)
         assert tiny.ended(run).reason == "Paused before it started."

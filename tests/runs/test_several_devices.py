@@ -18,6 +18,7 @@ from unetlab.errors import ConfigError
 from unetlab.runs import failures, freeing, jobs, launching, queue, ranks
 from unetlab.runs.status import State, StatusKeeper
 from unetlab.runs.store import Run
+from unetlab.workspace import own_workspace
 
 SHARED: dict[str, Any] = {"devices": 2}
 
@@ -28,7 +29,7 @@ def steps_of(run: Run) -> list[int]:
 
 def nobody_is_left() -> bool:
     launching.reap()
-    return freeing.worker_pids() == {}
+    return freeing.worker_pids(own_workspace()) == {}
 
 
 def ranks_of(run: Run) -> list[int]:
@@ -37,7 +38,7 @@ def ranks_of(run: Run) -> list[int]:
     assert leader is not None
     others = [
         pid
-        for pid in freeing.worker_pids()
+        for pid in freeing.worker_pids(own_workspace())
         if pid != leader and "torch.distributed.run" not in psutil.Process(pid).cmdline()
     ]
     return [leader, *others]
@@ -58,7 +59,7 @@ def test_the_command_trains_on_two_devices_and_leaves_one_result_and_nobody(tiny
 
 
 def test_a_shared_training_is_paused_resumed_and_freed_and_survives_a_killed_process(tiny_set: Path):
-    run = jobs.start(tiny.config(changes=tiny.ENDLESS, **SHARED))
+    run = jobs.start(own_workspace(), tiny.config(changes=tiny.ENDLESS, **SHARED))
     tiny.wait_until(lambda: len(steps_of(run)) >= 4, "four steps")
     assert len(ranks_of(run)) == 2
     jobs.pause(run)
@@ -78,7 +79,7 @@ def test_a_shared_training_is_paused_resumed_and_freed_and_survives_a_killed_pro
     jobs.resume(run)
     last = steps_of(run)[-1]
     tiny.wait_until(lambda: steps_of(run)[-1] > last + 4, "steps after the death")
-    receipt = freeing.free_memory()
+    receipt = freeing.free_memory(own_workspace())
     assert receipt.is_complete
     assert len({freed.pid for freed in receipt.processes}) == 3, "the launcher and two workers"
     assert run.status.state == "stopped"
@@ -86,7 +87,7 @@ def test_a_shared_training_is_paused_resumed_and_freed_and_survives_a_killed_pro
 
 
 def test_a_shared_training_whose_leader_is_killed_ends_whole(tiny_set: Path):
-    run = jobs.start(tiny.config(changes=tiny.ENDLESS, **SHARED))
+    run = jobs.start(own_workspace(), tiny.config(changes=tiny.ENDLESS, **SHARED))
     tiny.wait_until(lambda: len(steps_of(run)) >= 1, "a step")
     jobs.kill(run)
     assert tiny.ended(run).state == "stopped"
@@ -123,7 +124,7 @@ def test_a_process_whose_memory_runs_out_alone_hands_the_run_on_for_a_leader_tha
     fail_with(MemoryError(), monkeypatch, at_step=1)
     assert worker.assist(assisting.folder) == 1
     assert launches.states == [("queued", 2, 1)], "of 3 pictures a device took 2 at a time"
-    assert [entry.run for entry in queue.read_queue().order] == [assisting.id]
+    assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [assisting.id]
 
 
 def test_a_process_that_fails_as_the_leader_does_leaves_the_last_word_to_it(
@@ -163,6 +164,7 @@ def test_a_connection_that_breaks_is_no_bug_and_offers_to_resume(
 
 PARENT = """
 import os, subprocess, sys
+from unetlab.workspace import own_workspace
 SLEEPER = "import time; print('there', flush=True); time.sleep(600)"
 ENDER = "from unetlab.runs import ranks; ranks.end_others(wait_s=0)"
 def start(script, *words):

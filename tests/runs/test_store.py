@@ -15,6 +15,7 @@ from unetlab.errors import ConfigError, RunError
 from unetlab.events import Batch, Event, Note
 from unetlab.runs import store
 from unetlab.runs.store import EventWriter, Notes, Run, read_events
+from unetlab.workspace import own_workspace
 
 BATCHES = [Batch(step=step, epoch=step // 3, loss=1 / (step + 1), lr=0.1, momentum=0.9) for step in range(9)]
 
@@ -42,7 +43,7 @@ def test_an_id_that_is_not_one_is_refused_and_nothing_is_deleted(workspace: Path
     (workspace / "precious.txt").write_text("kept")
     before = everything(workspace)
     with pytest.raises(RunError, match="is not a valid name"):
-        store.delete_run(store.open_run(run_id))
+        store.delete_run(store.open_run(own_workspace(), run_id))
     assert everything(workspace) == before
     assert run.folder.is_dir()
 
@@ -51,26 +52,26 @@ def test_an_id_that_is_not_one_is_refused_and_nothing_is_deleted(workspace: Path
 @given(st.text(max_size=100))
 def test_no_text_at_all_opens_a_run_that_is_not_there(run_id: str):
     with pytest.raises(RunError):
-        store.open_run(run_id)
+        store.open_run(own_workspace(), run_id)
 
 
 def test_a_link_out_of_the_runs_folder_is_refused(workspace: Path, tmp_path: Path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "status.json").write_text("{}")
-    (store.runs_folder() / "link").symlink_to(tmp_path / "elsewhere")
+    (own_workspace().runs / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="is not a valid name"):
-        store.open_run("link")
+        store.open_run(own_workspace(), "link")
 
 
 def test_an_unknown_run_is_refused_with_the_command_that_lists_them():
     with pytest.raises(RunError, match=r"no run 'nope'.*runs list"):
-        store.open_run("nope")
+        store.open_run(own_workspace(), "nope")
 
 
 def test_a_new_run_is_queued_and_says_what_was_asked_for():
     config = tiny.config(changes={"train.epochs": 7})
-    run = store.create_run(config, name="first", device="cuda:1")
-    assert store.open_run(run.id) == run
+    run = store.create_run(own_workspace(), config, name="first", device="cuda:1")
+    assert store.open_run(own_workspace(), run.id) == run
     assert run.config == config
     assert (run.status.state, run.status.device, run.status.pid) == ("queued", "cuda:1", None)
     assert run.notes == Notes(name="first")
@@ -85,19 +86,19 @@ def test_two_runs_of_the_same_second_are_two_folders_whatever_numbers_they_draw(
 
 
 def test_runs_are_listed_newest_first_and_by_kind_and_data_set():
-    sweep = store.create_run(tiny.config("lr_find"))
-    training = store.create_run(tiny.config())
-    ids = [run.id for run in store.list_runs()]
+    sweep = store.create_run(own_workspace(), tiny.config("lr_find"))
+    training = store.create_run(own_workspace(), tiny.config())
+    ids = [run.id for run in store.list_runs(own_workspace())]
     assert ids == sorted([sweep.id, training.id], reverse=True)
-    assert store.list_runs(kind="lr_find") == [sweep]
-    assert store.list_runs(dataset=tiny.NAME, kind="train") == [training]
-    assert store.list_runs(dataset="other") == []
+    assert store.list_runs(own_workspace(), kind="lr_find") == [sweep]
+    assert store.list_runs(own_workspace(), dataset=tiny.NAME, kind="train") == [training]
+    assert store.list_runs(own_workspace(), dataset="other") == []
 
 
 def test_a_folder_that_is_no_run_is_not_listed():
-    (store.runs_folder() / "notes").mkdir()
-    (store.runs_folder() / "readme.txt").write_text("mine")
-    assert store.list_runs() == []
+    (own_workspace().runs / "notes").mkdir()
+    (own_workspace().runs / "readme.txt").write_text("mine")
+    assert store.list_runs(own_workspace()) == []
 
 
 def test_a_config_of_a_newer_schema_is_not_guessed_at():
@@ -194,7 +195,7 @@ def test_notes_are_kept_and_damaged_ones_are_empty():
 
 
 def test_a_summary_tells_state_place_and_best_score():
-    run = end(store.create_run(tiny.config(), name="mine"), "stopped")
+    run = end(store.create_run(own_workspace(), tiny.config(), name="mine"), "stopped")
     expected = {"run": run.id, "name": "mine", "kind": "train", "dataset": tiny.NAME, "status": "stopped"}
     assert expected.items() <= store.summary(run).items()
     assert store.summary(run)["mean_dice"] is None
@@ -224,7 +225,7 @@ def test_a_run_that_has_ended_is_deleted_with_all_it_holds(state: str):
     (run.folder / "previews" / "0.jpg").write_bytes(b"picture")
     store.delete_run(run)
     assert not run.folder.exists()
-    assert store.list_runs() == [other]
+    assert store.list_runs(own_workspace()) == [other]
 
 
 def test_the_end_of_a_log_is_shown_also_where_it_is_long_or_not_text():

@@ -15,6 +15,7 @@ from unetlab import worker
 from unetlab.runs import devices, freeing, jobs, launching, queue, status, store, warm
 from unetlab.runs.store import Run
 from unetlab.training import warming
+from unetlab.workspace import own_workspace
 
 HARD = {"model.dropout": 0.2, "train.augment": "strong", "train.ema": 0.9}
 
@@ -29,9 +30,9 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def idle_worker() -> int:
     """The process id of a warm worker that waits, torch loaded."""
-    launching.warm_up()
-    (pid,) = warm.living()
-    assert finished(jobs.start(tiny.config("preview", preview={"indices": [0]})), by=pid)
+    launching.warm_up(own_workspace())
+    (pid,) = warm.living(own_workspace())
+    assert finished(jobs.start(own_workspace(), tiny.config("preview", preview={"indices": [0]})), by=pid)
     return pid
 
 
@@ -40,7 +41,7 @@ def finished(run: Run, *, by: int) -> Run:
     found = tiny.ended(run)
     assert found.state == "finished", f"{found.reason}\n{run.log_tail()}"
     assert found.pid == by
-    tiny.wait_until(lambda: warm.living() == {by: warm.IDLE}, "it waits again")
+    tiny.wait_until(lambda: warm.living(own_workspace()) == {by: warm.IDLE}, "it waits again")
     return run
 
 
@@ -65,7 +66,7 @@ def left_by(training: Run, sweep: Run, scoring: Run) -> dict[str, object]:
 
 def test_a_warm_worker_does_every_kind_of_job_to_the_bit_as_fresh_ones_do(tiny_set: Path):
     def start(kind: str, **top: object) -> Run:
-        return jobs.start(tiny.config(kind, changes=HARD, **top))
+        return jobs.start(own_workspace(), tiny.config(kind, changes=HARD, **top))
 
     training, sweep = start("train"), start("lr_find")
     for run in (training, sweep):
@@ -73,7 +74,7 @@ def test_a_warm_worker_does_every_kind_of_job_to_the_bit_as_fresh_ones_do(tiny_s
     scoring = start("evaluate", parent=training.id)
     assert tiny.ended(scoring).state == "finished", scoring.log_tail()
     assert len({run.status.pid for run in (training, sweep, scoring)}) == 3
-    assert warm.living() == {}, "who was started for one run ends with it"
+    assert warm.living(own_workspace()) == {}, "who was started for one run ends with it"
 
     pid = idle_worker()
     finished(start("forecast"), by=pid)
@@ -84,14 +85,14 @@ def test_a_warm_worker_does_every_kind_of_job_to_the_bit_as_fresh_ones_do(tiny_s
         pass  # a process that goes on must let go of the device by itself
     scoring_again = finished(start("evaluate", parent=training_again.id), by=pid)
     assert left_by(training_again, sweep_again, scoring_again) == left_by(training, sweep, scoring)
-    assert freeing.worker_pids() == {pid: warm.IDLE}
+    assert freeing.worker_pids(own_workspace()) == {pid: warm.IDLE}
 
 
 def test_a_warm_worker_that_is_paused_leaves_and_the_run_goes_on_in_another(tiny_set: Path):
     pid = idle_worker()
     run = tiny.start_and_train()
     assert run.status.pid == pid
-    assert warm.living() == freeing.worker_pids() == {pid: run.id}
+    assert warm.living(own_workspace()) == freeing.worker_pids(own_workspace()) == {pid: run.id}
     jobs.pause(run)
     assert tiny.ended(run).state == "paused"
     tiny.wait_until(lambda: gone(pid), "it leaves: a pause holds no memory")
@@ -101,16 +102,16 @@ def test_a_warm_worker_that_is_paused_leaves_and_the_run_goes_on_in_another(tiny
     assert (run.status.pid, run.status.attempt) == (next_pid, 2)
     os.kill(next_pid, signal.SIGKILL)
     tiny.wait_until(lambda: run.status.state == "lost", "lost")
-    launching.rescue()
+    launching.rescue(own_workspace())
     assert run.status.state == "lost", "it had begun: whether it goes on is for a person to say"
-    assert warm.living() == {}
+    assert warm.living(own_workspace()) == {}
 
 
 def test_a_warm_worker_killed_before_it_took_a_training_leaves_it_queued_for_another(tiny_set: Path):
     pid = idle_worker()
     os.kill(pid, signal.SIGSTOP)
-    run = jobs.start(tiny.config())
-    assert warm.living() == freeing.worker_pids() == {pid: run.id}
+    run = jobs.start(own_workspace(), tiny.config())
+    assert warm.living(own_workspace()) == freeing.worker_pids(own_workspace()) == {pid: run.id}
     os.kill(pid, signal.SIGKILL)
     tiny.wait_until(lambda: gone(pid), "the kill")
     assert run.status.state == "queued"
@@ -123,14 +124,14 @@ def test_a_warm_worker_killed_before_it_took_a_training_leaves_it_queued_for_ano
 def test_a_waiting_run_in_a_warm_worker_is_parked_by_free_memory_and_released_once(tiny_set: Path):
     pid = idle_worker()
     os.kill(pid, signal.SIGSTOP)
-    run = jobs.start(tiny.config())
-    receipt = freeing.free_memory(grace_s=5)
+    run = jobs.start(own_workspace(), tiny.config())
+    receipt = freeing.free_memory(own_workspace(), grace_s=5)
     assert receipt.is_complete
     assert gone(pid)
     assert run.status.is_parked
-    launching.rescue()
-    assert freeing.worker_pids() == {}
-    assert freeing.release() == [run]
+    launching.rescue(own_workspace())
+    assert freeing.worker_pids(own_workspace()) == {}
+    assert freeing.release(own_workspace()) == [run]
     assert tiny.ended(run).state == "finished", run.log_tail()
     assert [event["step"] for event in tiny.of_type(run, "batch")] == [0, 1, 2, 3]
 
@@ -150,27 +151,27 @@ def test_a_run_gets_another_worker_only_where_the_dead_one_was_its_only_chance(
     launched: list[str], monkeypatch: pytest.MonkeyPatch, suffix: str, changes: dict, is_launched: bool
 ):
     run = tiny.waiting_run()
-    warm.register(os.getpid())
-    assert warm.claim(run.id)
-    (claim,) = warm.workers_folder().glob("*.claim")
+    warm.register(own_workspace(), os.getpid())
+    assert warm.claim(own_workspace(), run.id)
+    (claim,) = own_workspace().workers.glob("*.claim")
     claim.rename(claim.with_suffix(suffix))
     status.write_status(run.folder, run.status.model_copy(update=changes))
-    launching.rescue()
+    launching.rescue(own_workspace())
     assert launched == [], "its worker lives"
     monkeypatch.setattr(status, "process_started", lambda pid: None)
     for _ in range(2):
-        launching.rescue()
+        launching.rescue(own_workspace())
     assert launched == [run.id] * is_launched
-    assert list(warm.workers_folder().glob("[0-9]*")) == []
+    assert list(own_workspace().workers.glob("[0-9]*")) == []
 
 
 def test_a_run_that_was_deleted_meanwhile_is_no_concern(launched: list[str], monkeypatch: pytest.MonkeyPatch):
     run = tiny.waiting_run()
-    warm.register(os.getpid())
-    assert warm.claim(run.id)
+    warm.register(own_workspace(), os.getpid())
+    assert warm.claim(own_workspace(), run.id)
     shutil.rmtree(run.folder)
     monkeypatch.setattr(status, "process_started", lambda pid: None)
-    launching.rescue()
+    launching.rescue(own_workspace())
     assert launched == []
 
 
@@ -178,44 +179,44 @@ def test_a_run_that_was_deleted_meanwhile_is_no_concern(launched: list[str], mon
 def test_a_worker_that_would_compute_otherwise_than_a_fresh_one_is_not_used(monkeypatch: pytest.MonkeyPatch, name: str):
     with monkeypatch.context() as patch:
         patch.setenv(name, "7")
-        warm.register(os.getpid())
-    assert not warm.claim("run")
+        warm.register(own_workspace(), os.getpid())
+    assert not warm.claim(own_workspace(), "run")
     monkeypatch.setenv(name, "7")
     monkeypatch.setenv("COLUMNS", "7")
-    assert warm.claim("run")
+    assert warm.claim(own_workspace(), "run")
 
 
 def test_a_training_on_several_devices_is_launched(launched: list[str]):
-    warm.register(os.getpid())
-    run = jobs.start(tiny.config(devices=2))
+    warm.register(own_workspace(), os.getpid())
+    run = jobs.start(own_workspace(), tiny.config(devices=2))
     assert launched == [run.id]
-    assert warm.living() == {os.getpid(): warm.IDLE}
+    assert warm.living(own_workspace()) == {os.getpid(): warm.IDLE}
 
 
 def test_an_import_leaves_warm_workers_to_others(launched: list[str]):
-    warm.register(os.getpid())
-    jobs.start(tiny.config("import", importing={"folder": "new"}))
+    warm.register(own_workspace(), os.getpid())
+    jobs.start(own_workspace(), tiny.config("import", importing={"folder": "new"}))
     assert len(launched) == 1
-    assert warm.living() == {os.getpid(): warm.IDLE}
+    assert warm.living(own_workspace()) == {os.getpid(): warm.IDLE}
 
 
 def test_pages_start_no_worker_beside_a_job_nor_after_the_memory_was_freed(tiny_set: Path):
     run = tiny.start_and_train()
-    launching.warm_up()
-    assert warm.living() == {}, "it would take the cores of the job"
-    freeing.free_memory()
+    launching.warm_up(own_workspace())
+    assert warm.living(own_workspace()) == {}, "it would take the cores of the job"
+    freeing.free_memory(own_workspace())
     assert run.status.state == "stopped"
     for _ in range(2):  # reruns of a page, or of another tab whose run has ended
-        launching.warm_up()
-    assert freeing.worker_pids() == {}
-    forecast = jobs.start(tiny.config("forecast"))  # which the page asks for by itself
+        launching.warm_up(own_workspace())
+    assert freeing.worker_pids(own_workspace()) == {}
+    forecast = jobs.start(own_workspace(), tiny.config("forecast"))  # which the page asks for by itself
     assert tiny.ended(forecast).state == "finished"
-    tiny.wait_until(lambda: freeing.worker_pids() == {}, "its worker ends")
-    run = jobs.start(tiny.config())
+    tiny.wait_until(lambda: freeing.worker_pids(own_workspace()) == {}, "its worker ends")
+    run = jobs.start(own_workspace(), tiny.config())
     assert tiny.ended(run).state == "finished"
     tiny.wait_until(lambda: gone(run.status.pid), "its worker ends")
-    launching.warm_up()
-    assert list(warm.living().values()) == [warm.IDLE]
+    launching.warm_up(own_workspace())
+    assert list(warm.living(own_workspace()).values()) == [warm.IDLE]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path):
 def test_workers_keep_their_pages_unless_the_person_chose_otherwise(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "it waits")
         environment = psutil.Process(run.status.pid).environ()
         jobs.stop(run)

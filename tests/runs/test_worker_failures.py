@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from unetlab import console, files, worker
 from unetlab.runs import jobs, launching, queue
 from unetlab.runs import status as status_module
 from unetlab.runs.store import Run, read_events
+from unetlab.workspace import own_workspace
 
 SMALL_DISK_KIB = 3072
 LEFT_KIB = 1024  # what a ballast file leaves to the run: some ten epochs
@@ -73,7 +73,7 @@ def test_a_terminated_worker_is_stopped_and_keeps_what_it_had_saved(tiny_set: Pa
 
 def test_ctrl_c_belongs_to_whoever_follows_and_does_not_end_the_worker(tiny_set: Path):
     with queue.device_lock("cpu").acquire(timeout=0):
-        run = jobs.start(tiny.config())
+        run = jobs.start(own_workspace(), tiny.config())
         tiny.wait_until(lambda: run.status.phase == "waiting for the device", "the worker waits")
         before = run.status
         os.kill(before.pid, signal.SIGINT)
@@ -93,7 +93,7 @@ def test_an_unknown_key_fails_the_run_and_names_the_nearest_one(tiny_set: Path):
 
 
 def test_a_data_set_that_is_gone_fails_the_run_with_those_there_are(tiny_set: Path):
-    run = jobs.start(tiny.config(dataset="tinny"))
+    run = jobs.start(own_workspace(), tiny.config(dataset="tinny"))
     status = tiny.ended(run)
     assert status.state == "failed"
     assert "no data set 'tinny'" in status.reason
@@ -134,18 +134,6 @@ def test_force_never_meets_a_process_that_got_the_number_later():
             stranger.kill()
 
 
-def own_mounts() -> list[str]:
-    """A command prefix that may mount file systems of its own; skips, or fails in CI, where nothing may."""
-    for prefix in (["unshare", "-m"], ["unshare", "-Urm"]) if shutil.which("unshare") else ():
-        attempt = subprocess.run([*prefix, "mount", "-t", "tmpfs", "none", "/tmp"], capture_output=True)
-        if attempt.returncode == 0:
-            return prefix
-    reason = "neither root nor a user namespace may mount a small file system here"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.mark.parametrize("filler", ["itself", "another"])
 def test_a_full_disk_fails_the_run_readably_and_loses_nothing(
     tmp_path: Path, tiny_home: Path, workspace: Path, filler: str
@@ -155,7 +143,7 @@ def test_a_full_disk_fails_the_run_readably_and_loses_nothing(
         folder.mkdir()
     train = [sys.executable, "-m", "unetlab", "train", tiny.NAME, *tiny.sets(tiny.ENDLESS), "--json"]
     done = subprocess.run(
-        [*own_mounts(), "sh", "-c", ON_A_SMALL_DISK, "sh", *train],
+        [*tiny.own_mounts(), "sh", "-c", ON_A_SMALL_DISK, "sh", *train],
         cwd=tiny.ROOT,
         env=os.environ
         | dict([tiny.ONE_THREAD])

@@ -16,6 +16,7 @@ from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
+from unetlab.workspace import open_workspace
 
 CPU = torch.device("cpu")
 ImportPairs = Callable[..., DataSet]
@@ -44,8 +45,8 @@ def import_pairs(tmp_path_factory: pytest.TempPathFactory) -> ImportPairs:
         for pair, picture, mask in pairs:
             Image.fromarray(picture).save(drop / "images" / f"{pair}.png")
             Image.fromarray(mask).save(drop / "masks" / f"{pair}.png")
-        import_dataset([drop], name=name, root=root)
-        return open_dataset(name, root=root)
+        import_dataset(open_workspace(root), [drop], name=name)
+        return open_dataset(open_workspace(root), name)
 
     return make
 

@@ -24,6 +24,7 @@ from unetlab.training.evaluation import predict_logits
 from unetlab.training.forecast import MARGIN, Shapes, largest_batch, peak_of
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
+from unetlab.workspace import own_workspace
 
 SMALL = {"model.base_width": 8, "model.depth": 2, "train.batch_size": 4, "train.precision": "fp32"}
 CONFIGS = {
@@ -225,7 +226,7 @@ def test_a_batch_of_one_that_could_not_train_is_not_offered():
 
 def run_forecast(changes: dict) -> dict:
     config = tiny.config("forecast", changes)
-    run = store.create_run(config)
+    run = store.create_run(own_workspace(), config)
     forecasting.forecast(run, config, "cpu", on_event=lambda event: None, should_stop=lambda: False)
     return run.read("result.json")
 

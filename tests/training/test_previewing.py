@@ -17,6 +17,7 @@ from unetlab.options import PreviewOptions
 from unetlab.runs import store
 from unetlab.runs.store import Run
 from unetlab.training import previewing
+from unetlab.workspace import own_workspace
 
 
 def first_batches(batches, epoch: int) -> tuple[list[int], tuple[torch.Tensor, torch.Tensor]]:
@@ -45,7 +46,7 @@ def test_a_draw_is_to_the_bit_what_training_makes_of_these_pictures(nuclei, make
 def preview_run(augment: str = "strong", **options) -> Run:
     """A queued preview of the tiny set."""
     config = tiny.config("preview", {"train.augment": augment}, preview={"indices": [0, 3], "draws": 3} | options)
-    return store.create_run(config)
+    return store.create_run(own_workspace(), config)
 
 
 def make(run: Run, **changes) -> bool:
@@ -64,13 +65,13 @@ def picture(run: Run, row: int, column: int) -> np.ndarray:
 def test_a_row_a_picture_with_the_unchanged_one_first_and_every_draw_another(tiny_set: Path):
     run = preview_run()
     assert make(run) is False
-    pairs = open_dataset(tiny.NAME).manifest.pairs
+    pairs = open_dataset(own_workspace(), tiny.NAME).manifest.pairs
     assert run.read("result.json") == {"rows": [pairs[0].name, pairs[3].name], "columns": 4}
     names = {path.name for path in (run.folder / "augmented").iterdir()}
     assert names == {f"{row}_{column}.jpg" for row in range(2) for column in range(4)}
     for row, index in enumerate([0, 3]):
-        plain = open_dataset(tiny.NAME).image(index)[:, :, 0] * 255
-        mask = open_dataset(tiny.NAME).mask(index)
+        plain = open_dataset(own_workspace(), tiny.NAME).image(index)[:, :, 0] * 255
+        mask = open_dataset(own_workspace(), tiny.NAME).mask(index)
         # where there is no object the first column is the picture itself, up to the JPEG's loss
         assert np.abs(picture(run, row, 0).mean(axis=2) - plain)[mask == 0].mean() < 12
         assert (np.ptp(picture(run, row, 0), axis=2)[mask == 1] > 40).mean() > 0.8, "the object is tinted"

@@ -8,22 +8,21 @@ import numpy as np
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data import import_task
-from unetlab.data.dataset import datasets_folder
 from unetlab.errors import UnetlabError
 from unetlab.runs import store
 from unetlab.runs.status import StatusKeeper
 from unetlab.runs.store import Run
+from unetlab.workspace import Workspace, own_workspace
 
 
-def start_here(config: RunConfig, *, name: str = "") -> Run:
+def start_here(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
     """A finished or failed import, as its worker would have left it."""
-    run = store.create_run(config, name=name, device="cpu lane")
+    run = store.create_run(workspace, config, name=name, device="cpu lane")
     keeper = StatusKeeper(run.folder)
     try:
-        import_task.run_import(config.importing, on_progress=keeper.progress, should_stop=lambda: False)
+        import_task.run_import(run.workspace, config.importing, on_progress=keeper.progress, should_stop=lambda: False)
         keeper.end("finished")
     except UnetlabError as error:
         keeper.end("failed", str(error))
@@ -88,9 +87,9 @@ def press(app: AppTest, label: str) -> AppTest:
 
 def staged() -> list[Path]:
     """All staging folders."""
-    return sorted(datasets_folder().glob(".staging-*"))
+    return sorted(own_workspace().datasets.glob(".staging-*"))
 
 
 def dropped() -> list[Path]:
     """All folders of dropped files."""
-    return sorted((files.home() / "incoming").glob("*"))
+    return sorted((own_workspace().root / "incoming").glob("*"))

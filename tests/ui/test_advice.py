@@ -12,6 +12,7 @@ from tests.ui.test_pages import open_page, put_into, words
 from unetlab.runs import launching
 from unetlab.runs.store import Run, list_runs
 from unetlab.ui import advice, training
+from unetlab.workspace import own_workspace
 
 SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": 1.7e9}
 BLACK = {
@@ -33,8 +34,8 @@ WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """The runs that were given a worker; none really is."""
     runs: list[Run] = []
-    monkeypatch.setattr(launching, "hand_over", runs.append)
-    monkeypatch.setattr(launching, "rescue", lambda: None)
+    monkeypatch.setattr(launching, "hand_over", lambda run, **_: runs.append(run))
+    monkeypatch.setattr(launching, "rescue", lambda workspace: None)
     return runs
 
 
@@ -107,7 +108,7 @@ def test_changes_that_cannot_be_made_stop_and_start_nothing_and_say_why(run, sta
     assert "train.max_lr = 1000000000.0" in words(app)
     assert not run.has_stop
     assert started == []
-    assert len(list_runs()) == 1
+    assert len(list_runs(own_workspace())) == 1
 
 
 def test_advice_without_changes_has_a_link_and_no_button(run, monkeypatch):

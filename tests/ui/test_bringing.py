@@ -9,18 +9,18 @@ import pytest
 from tests import tiny
 from tests.ui.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
 from tests.ui.test_pages import open_page, words
-from unetlab import files
 from unetlab.data import changes, portable
-from unetlab.data.dataset import datasets_folder, list_datasets, open_dataset
+from unetlab.data.dataset import list_datasets, open_dataset
 from unetlab.runs import jobs, launching, store
 from unetlab.ui import state
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture(autouse=True)
 def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports are done when they are started, by the code of a worker; no page starts a warm one."""
     monkeypatch.setattr(jobs, "start", start_here)
-    monkeypatch.setattr(launching, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
 
 
 # ways in
@@ -32,13 +32,13 @@ def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     assert "6 pictures are here. Now drop their masks into the second box." in words(app)
     drop(app, 1, {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()})
     assert "6 pairs, 2 classes" in words(app)
-    given = [run.config.importing.masks for run in store.list_runs(kind="import")]
+    given = [run.config.importing.masks for run in store.list_runs(own_workspace(), kind="import")]
     assert sorted(Path(masks).name for masks in given if masks) == ["masks"]  # what the boxes say needs no names
     (name,) = [field for field in app.text_input if field.label == "Name of the data set"]
     assert name.value == "pictures"
     name.set_value("cells").run()
     press(app, "Use this data set")
-    assert len(open_dataset("cells").manifest.pairs) == 6
+    assert len(open_dataset(own_workspace(), "cells").manifest.pairs) == 6
     assert app.session_state["dataset"] == "cells"
     assert "Find its learning rate" in words(app)
     assert dropped() == []  # what was dropped is not kept twice
@@ -60,7 +60,7 @@ def test_a_name_typed_in_the_moment_of_the_click_counts(workspace):
     assert "not a valid name" in words(app)  # said, nothing lost
     next(field for field in app.text_input if field.label == "Name of the data set").set_value("typed-late")
     press(app, "Use this data set")
-    assert [manifest.name for manifest in list_datasets()] == ["typed-late"]
+    assert [manifest.name for manifest in list_datasets(own_workspace())] == ["typed-late"]
 
 
 def test_new_pictures_are_chosen_beside_an_older_set(tiny_set):
@@ -104,14 +104,14 @@ def test_a_zip_is_unpacked_named_after_and_its_orphans_are_told(workspace):
 
 
 def test_an_exported_set_comes_back_with_its_name_and_decisions(tiny_set, tmp_path):
-    changes.revise(open_dataset(tiny.NAME).folder, {"excluded": ["3.png"]})
-    portable.export_zip(open_dataset(tiny.NAME), tmp_path / "out.zip")
-    shutil.rmtree(datasets_folder() / tiny.NAME)
+    changes.revise(open_dataset(own_workspace(), tiny.NAME).folder, {"excluded": ["3.png"]})
+    portable.export_zip(open_dataset(own_workspace(), tiny.NAME), tmp_path / "out.zip")
+    shutil.rmtree(own_workspace().datasets / tiny.NAME)
     app = open_page("data")
     drop(app, 3, {"out.zip": (tmp_path / "out.zip").read_bytes()}, "application/zip")
     assert "7 pairs" in words(app)
     press(app, "Use this data set")
-    assert open_dataset(tiny.NAME).manifest.choices.excluded == ["3.png"]
+    assert open_dataset(own_workspace(), tiny.NAME).manifest.choices.excluded == ["3.png"]
 
 
 def test_a_path_on_the_server_is_taken_where_it_is_allowed(workspace, tmp_path, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_path_with_subfolders_called_images_and_masks_is_one_source(workspace,
     tiny.write_pairs(tmp_path / "one" / "images")
     tiny.write_pairs(tmp_path / "one" / "masks", suffix="_gt")
     give_path(open_page("data"), tmp_path / "one")
-    (run,) = store.list_runs(kind="import")
+    (run,) = store.list_runs(own_workspace(), kind="import")
     assert run.config.importing.sources == [str(tmp_path / "one")]
     assert run.config.importing.masks is None
 
@@ -160,7 +160,7 @@ def test_hostile_names_stay_in_the_folder(workspace):
     outside = [
         path
         for path in workspace.parent.rglob("cell*.png")
-        if not {files.home() / "incoming", datasets_folder()} & set(path.parents)
+        if not {own_workspace().root / "incoming", own_workspace().datasets} & set(path.parents)
     ]
     assert outside == []
 
@@ -171,7 +171,7 @@ def test_two_files_of_one_name_are_refused_and_leave_nothing_behind(workspace):
     app.file_uploader[0].set_value([("a.png", image, "image/png"), ("a.png", image, "image/png")]).run()
     assert not app.exception
     assert any("Two files are called" in error.value for error in app.error)
-    assert [path.name for path in (files.home() / "incoming").rglob("*.png")] == ["b.png"]
+    assert [path.name for path in (own_workspace().root / "incoming").rglob("*.png")] == ["b.png"]
 
 
 def test_text_named_png_is_explained_and_the_rest_is_used(workspace):

@@ -26,6 +26,7 @@ from unetlab.errors import DataError
 from unetlab.runs import jobs, launching, store
 from unetlab.runs.status import StatusKeeper
 from unetlab.ui import augmenting, class_table, gallery, living, mask_reading, sizing, state
+from unetlab.workspace import Workspace, own_workspace
 
 STRAY = 3
 
@@ -33,7 +34,7 @@ STRAY = 3
 @pytest.fixture(autouse=True)
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening the page starts no process."""
-    monkeypatch.setattr(launching, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
 
 
 def write_set(folder: Path, *, count: int = 14, size: int = 40) -> Path:
@@ -55,8 +56,8 @@ def write_set(folder: Path, *, count: int = 14, size: int = 40) -> Path:
 @pytest.fixture
 def cells(workspace: Path, tmp_path: Path) -> DataSet:
     """A stored set whose masks hold 0, 255 and, in a few, 3."""
-    import_dataset([write_set(tmp_path / "cells")], name="cells")
-    return open_dataset("cells")
+    import_dataset(own_workspace(), [write_set(tmp_path / "cells")], name="cells")
+    return open_dataset(own_workspace(), "cells")
 
 
 def manifest_of(count: int) -> Manifest:
@@ -146,7 +147,7 @@ def test_leaving_pictures_out_makes_a_new_version_without_them(cells):
     app.multiselect(key="leave-out-cells").set_value(["images/2.png", "images/7.png"]).run()
     app.button(key="leave-out").click().run()
     assert not app.exception
-    after = open_dataset("cells").manifest
+    after = open_dataset(own_workspace(), "cells").manifest
     assert {pair.name for pair in cells.manifest.pairs} - {pair.name for pair in after.pairs} == {"2", "7"}
     assert after.version == cells.manifest.version + 1
     assert "12 of 12 pictures" in words(app)
@@ -238,7 +239,7 @@ def test_another_reading_is_shown_beside_the_present_one_and_applied_by_a_click(
     assert len([caption for caption in captions(app) if caption.endswith(" · then")]) == 3
     next(button for button in app.button if button.label == "Read them so").click().run()
     assert not app.exception
-    after = open_dataset("cells")
+    after = open_dataset(own_workspace(), "cells")
     assert after.reading.key == "binary"
     assert after.manifest.ignored_pixels == 0
     assert after.background == 0
@@ -250,7 +251,7 @@ def test_a_background_chosen_for_other_classes_does_not_outlive_a_new_reading(ce
     app = run_page(**{"reading-cells": True})
     app.radio(key="reading-key-cells").set_value("binary").run()
     next(button for button in app.button if button.label == "Read them so").click().run()
-    assert open_dataset("cells").background == 0
+    assert open_dataset(own_workspace(), "cells").background == 0
 
 
 def test_a_threshold_can_be_moved_and_one_that_leaves_a_class_empty_is_explained(cells):
@@ -261,7 +262,7 @@ def test_a_threshold_can_be_moved_and_one_that_leaves_a_class_empty_is_explained
     assert not app.exception
     app.slider(key="threshold-cells-threshold:127").set_value(0).run()
     next(button for button in app.button if button.label == "Read them so").click().run()
-    after = open_dataset("cells").reading
+    after = open_dataset(own_workspace(), "cells").reading
     assert (after.kind, after.threshold) == ("threshold", 0)
 
 
@@ -425,7 +426,7 @@ def test_a_size_tried_here_is_where_both_forms_start(cells):
 
 def finished(config: RunConfig, *, name: str = "") -> store.Run:
     """A preview as a worker leaves it: one grey picture for each place."""
-    run = store.create_run(config, name=name, device="cpu lane")
+    run = store.create_run(own_workspace(), config, name=name, device="cpu lane")
     (run.folder / "augmented").mkdir()
     for row in range(len(config.preview.indices)):
         for column in range(config.preview.draws + 1):
@@ -437,7 +438,7 @@ def finished(config: RunConfig, *, name: str = "") -> store.Run:
 
 def test_nothing_is_started_before_somebody_asks(cells, monkeypatch):
     started = []
-    monkeypatch.setattr(jobs, "start", lambda config, **_: started.append(config) or finished(config))
+    monkeypatch.setattr(jobs, "start", lambda workspace, config, **_: started.append(config) or finished(config))
     app = run_page()
     assert started == []
     app.session_state["augmenting"] = True
@@ -452,7 +453,7 @@ def test_nothing_is_started_before_somebody_asks(cells, monkeypatch):
 
 def test_a_new_draw_and_another_strength_start_another_preview(cells, monkeypatch):
     started = []
-    monkeypatch.setattr(jobs, "start", lambda config, **_: started.append(config) or finished(config))
+    monkeypatch.setattr(jobs, "start", lambda workspace, config, **_: started.append(config) or finished(config))
     app = run_page(augmenting=True)
     app.button(key="augment-again").click().run()
     app.segmented_control(key="augment-strength").set_value("strong").run()
@@ -465,8 +466,8 @@ def test_a_new_draw_and_another_strength_start_another_preview(cells, monkeypatc
 
 
 def test_a_preview_that_fails_says_why_and_keeps_the_page(cells, monkeypatch):
-    def fail(config: RunConfig, **_: object) -> store.Run:
-        run = store.create_run(config, device="cpu lane")
+    def fail(workspace: Workspace, config: RunConfig, **_: object) -> store.Run:
+        run = store.create_run(workspace, config, device="cpu lane")
         StatusKeeper(run.folder).end("failed", "The disk is full.")
         return run
 
@@ -478,7 +479,8 @@ def test_a_preview_that_fails_says_why_and_keeps_the_page(cells, monkeypatch):
 
 
 def test_while_it_is_drawn_empty_pictures_hold_the_place(cells, monkeypatch):
-    monkeypatch.setattr(jobs, "start", lambda config, **_: store.create_run(config, device="cpu lane"))
+    start = lambda workspace, config, **_: store.create_run(workspace, config, device="cpu lane")  # noqa: E731
+    monkeypatch.setattr(jobs, "start", start)
     app = run_page(augmenting=True)
     assert not app.exception
     assert "Drawing" in words(app)
@@ -512,13 +514,13 @@ def test_a_picture_dropped_again_replaces_the_old_one_in_a_new_version(cells, tm
     uploaders["More pictures"].set_value([("3.png", path.read_bytes(), "image/png")])
     next(button for button in app.button if button.label == "Add them").click().run()
     assert not app.exception
-    after = open_dataset("cells")
+    after = open_dataset(own_workspace(), "cells")
     assert after.manifest.version == 2
     assert len(after.manifest.pairs) == 14
     place = [pair.name for pair in after.manifest.pairs].index("3")
     assert after.image(place).max() == pytest.approx(7 / 255)
     assert "1 replaced: version 2. Runs that saw version 1 keep it." in words(app)
-    assert open_dataset("cells", version=cells.manifest.content_hash).image(place).max() > 0.9
+    assert open_dataset(own_workspace(), "cells", version=cells.manifest.content_hash).image(place).max() > 0.9
     assert freed == ["3.png"]
     assert not list(cells.folder.parents[1].glob(".adding-*"))
 
@@ -534,7 +536,7 @@ def test_pictures_come_in_by_a_path_and_nothing_given_is_said(cells, tmp_path):
     assert not app.exception
     assert "2 pairs added: version 2." in words(app)
     before = {pair.name: pair.split for pair in cells.manifest.pairs}
-    after = {pair.name: pair.split for pair in open_dataset("cells").manifest.pairs}
+    after = {pair.name: pair.split for pair in open_dataset(own_workspace(), "cells").manifest.pairs}
     assert {name: after[name] for name in before} == before
 
 
@@ -544,11 +546,11 @@ def test_what_was_left_out_comes_back_one_by_one(cells):
     app.multiselect(key="bring-back-cells").set_value(["images/2.png"]).run()
     app.button(key="bring-back").click().run()
     assert not app.exception
-    after = open_dataset("cells").manifest
+    after = open_dataset(own_workspace(), "cells").manifest
     assert after.choices.excluded == ["images/1.png", "images/3.png"]
     assert "2" in {pair.name for pair in after.pairs}
     app.button(key="bring-back").click().run()
-    assert open_dataset("cells").manifest.content_hash == cells.manifest.content_hash
+    assert open_dataset(own_workspace(), "cells").manifest.content_hash == cells.manifest.content_hash
 
 
 def test_the_zip_holds_the_set_and_leaves_nothing_behind(cells, tmp_path):
@@ -557,7 +559,7 @@ def test_the_zip_holds_the_set_and_leaves_nothing_behind(cells, tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert {"manifest.json", "originals/images/0.png", "originals/masks/13.png"} <= set(archive.namelist())
     assert list((cells.folder.parents[1] / "exports").iterdir()) == []
-    again = import_dataset([path], name="again")
+    again = import_dataset(own_workspace(), [path], name="again")
     assert again.content_hash == cells.manifest.content_hash
 
 
@@ -586,4 +588,4 @@ def test_a_set_in_use_by_another_job_is_left_alone_and_that_is_said(cells):
         app.button(key="leave-out").click().run()
     assert not app.exception
     assert "is being changed by another job" in words(app)
-    assert open_dataset("cells").manifest.version == 1
+    assert open_dataset(own_workspace(), "cells").manifest.version == 1

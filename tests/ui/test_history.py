@@ -15,6 +15,7 @@ from unetlab.lr_curve import smooth
 from unetlab.runs.store import EventWriter, Run
 from unetlab.ui import history, training
 from unetlab.ui.history import DRAWN, History, measured_pace, outline, seconds_per_step
+from unetlab.workspace import own_workspace
 
 STEPS_AN_EPOCH = 10
 
@@ -224,12 +225,12 @@ def test_the_pace_is_read_from_the_end_of_a_long_run_alone(run, monkeypatch):
 
 def test_a_pace_is_taken_only_from_a_run_that_did_the_same_work_each_step(workspace, monkeypatch):
     config = tiny.config()
-    assert measured_pace(config) is None
+    assert measured_pace(own_workspace(), config) is None
     timed(monkeypatch, tiny.waiting_run(changes={"train.accumulate": 4}), range(20), every_s=8.0, since=0.0)
     timed(monkeypatch, tiny.waiting_run(changes={"model.depth": 1}), range(20), every_s=4.0, since=0.0)
-    assert measured_pace(config) is None
+    assert measured_pace(own_workspace(), config) is None
     twin = tiny.waiting_run(changes={"train.max_lr": 0.5, "train.epochs": 7})
     timed(monkeypatch, twin, range(20), every_s=2.0, since=0.0)
-    found = measured_pace(config)
+    found = measured_pace(own_workspace(), config)
     assert found is not None
     assert found == (pytest.approx(2.0), twin)

@@ -17,6 +17,7 @@ from unetlab.data.dataset import list_datasets, open_dataset, open_folder
 from unetlab.data.inspection import stored_report
 from unetlab.runs import jobs
 from unetlab.ui import incoming
+from unetlab.workspace import own_workspace
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_a_near_miss_is_paired_by_one_click(workspace):
     press(app, "Pair them")
     assert "8 pairs" in words(app)
     press(app, "Use this data set")
-    (manifest,) = list_datasets()
+    (manifest,) = list_datasets(own_workspace())
     assert manifest.choices.pairs == [("set/images/cell5.png", "set/masks/cel5.png")]
 
 
@@ -69,7 +70,7 @@ def test_the_validation_share_moves_the_split_until_the_set_is_stored(workspace)
     assert not app.exception
     assert "5 training · 5 validation" in words(app)
     press(app, "Use this data set")
-    assert len(open_dataset("pictures").indices("valid")) == 5
+    assert len(open_dataset(own_workspace(), "pictures").indices("valid")) == 5
     assert not [slider for slider in app.slider if "validation" in slider.label]
 
 
@@ -121,7 +122,7 @@ def test_a_report_that_was_kept_in_another_tab_is_not_kept_twice(workspace):
     first.segmented_control(key="data-view").set_value(incoming.BRING).run()
     assert "kept or discarded elsewhere" in words(first)
     press(first, "Start over")
-    assert len(list_datasets()) == 1
+    assert len(list_datasets(own_workspace())) == 1
 
 
 def wait_for(app: AppTest, is_there: Callable[[str], bool]) -> str:
@@ -140,7 +141,7 @@ def test_a_worker_looks_at_the_files_and_the_page_follows(workspace, tmp_path, r
     assert "Cancel" in words(app)
     wait_for(app, lambda said: "8 pairs, 2 classes" in said)
     press(app, "Use this data set")
-    assert [manifest.name for manifest in list_datasets()] == ["pairs"]
+    assert [manifest.name for manifest in list_datasets(own_workspace())] == ["pairs"]
 
 
 def test_a_cancelled_import_leaves_nothing_staged_and_can_be_begun_again(workspace, tmp_path, real_worker):
@@ -154,7 +155,7 @@ def test_a_cancelled_import_leaves_nothing_staged_and_can_be_begun_again(workspa
 
 def test_leftovers_of_killed_imports_are_swept_once_at_the_start(workspace):
     incoming.sweep.clear()
-    folder = importing.staging_folder()
+    folder = importing.staging_folder(own_workspace())
     (folder / "originals").mkdir()
     long_ago = time.time() - 100
     os.utime(folder, (long_ago, long_ago))

@@ -14,6 +14,7 @@ from unetlab.runs import devices, jobs, store
 from unetlab.runs.status import StatusKeeper
 from unetlab.runs.store import Run
 from unetlab.ui import fitting
+from unetlab.workspace import Workspace, own_workspace
 
 GB = 10**9
 BY = {"weights": GB // 10, "optimizer": GB // 5, "gradients": 0, "activations": 2 * GB, "batch": GB // 10}
@@ -38,11 +39,13 @@ def script(dataset: str) -> None:
     """The form's part of the Train page: two numbers and the bar."""
     from unetlab.config import RunConfig
     from unetlab.data.dataset import open_dataset
-    from unetlab.ui import fitting, forms
+    from unetlab.ui import fitting, forms, state
+    from unetlab.workspace import own_workspace
 
+    state.enter(own_workspace())
     base = RunConfig(kind="train", dataset=dataset)
     values = forms.options("train", base, ["train.batch_size", "train.max_lr"])
-    fitting.draw(base.changed(values), open_dataset(dataset))
+    fitting.draw(base.changed(values), open_dataset(state.workspace(), dataset))
 
 
 @pytest.fixture
@@ -50,9 +53,9 @@ def started(tiny_set: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """Every forecast that was started, newest last; none of them has a worker."""
     runs: list[Run] = []
 
-    def start(config: RunConfig, **more: object) -> Run:
+    def start(workspace: Workspace, config: RunConfig, **more: object) -> Run:
         assert config.kind == "forecast"
-        runs.append(store.create_run(config, device=devices.LANE))
+        runs.append(store.create_run(workspace, config, device=devices.LANE))
         return runs[-1]
 
     monkeypatch.setattr(jobs, "start", start)
@@ -192,7 +195,7 @@ def test_a_question_starts_a_forecast_only_once_it_has_stood_a_while(started: li
 
 
 def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(tiny_set: Path):
-    data, base = open_dataset(tiny.NAME), RunConfig(kind="train", dataset=tiny.NAME)
+    data, base = open_dataset(own_workspace(), tiny.NAME), RunConfig(kind="train", dataset=tiny.NAME)
 
     def question(changes: dict) -> fitting.Question:
         return fitting.question_of(base.changed(changes), data)

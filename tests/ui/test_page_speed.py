@@ -16,6 +16,7 @@ from unetlab.data.dataset import open_dataset
 from unetlab.runs.status import write_status
 from unetlab.runs.store import Run
 from unetlab.ui import history, run_charts, training
+from unetlab.workspace import own_workspace
 
 STEPS_AN_EPOCH = 10
 SHORT, LONG = 1000, 50_000
@@ -38,7 +39,10 @@ def lines_of(steps: range, *, scored: bool = True) -> str:
 def running(steps: int) -> Run:
     """A run that has logged so many steps and has as many before it."""
     run = tiny.waiting_run(changes={"train.epochs": 10_000, "train.max_lr": 0.01})
-    files.write_json(run.folder / "environment.json", {"content_hash": open_dataset(tiny.NAME).manifest.content_hash})
+    files.write_json(
+        run.folder / "environment.json",
+        {"content_hash": open_dataset(own_workspace(), tiny.NAME).manifest.content_hash},
+    )
     write_status(run.folder, run.status.model_copy(update={"state": "running", "running_since": time.time()}))
     (run.folder / "events.jsonl").write_text(lines_of(range(steps)))
     return run

@@ -16,13 +16,14 @@ from tests import tiny
 from unetlab import events
 from unetlab.config import RunConfig
 from unetlab.data import changes
-from unetlab.data.dataset import datasets_folder, open_dataset
+from unetlab.data.dataset import open_dataset
 from unetlab.files import write_json
 from unetlab.options import ImportOptions, PreviewOptions
 from unetlab.runs import devices, jobs, launching, queue, store
 from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, fitting, state
+from unetlab.ui import charts, fitting
+from unetlab.workspace import own_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("home", "data", "learning_rate", "train", "results")
@@ -82,7 +83,7 @@ def words(app: AppTest) -> str:
 @pytest.fixture(autouse=True)
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a page starts no process."""
-    monkeypatch.setattr(launching, "warm_up", lambda: None)
+    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
     monkeypatch.setattr(fitting, "draw", lambda config, data: None)
 
 
@@ -96,7 +97,7 @@ def home_with_run(workspace: Path, trained: Run) -> Run:
 @pytest.fixture
 def home_with_sweep(home_with_run: Run) -> Run:
     """Beside the training a finished sweep, written as its worker writes it."""
-    run = store.create_run(tiny.config("lr_find"))
+    run = store.create_run(own_workspace(), tiny.config("lr_find"))
     writer = store.EventWriter(run, attempt=1)
     rates = np.geomspace(1e-7, 10, 30)
     losses = [1.0 - 0.5 * max(0.0, np.log10(rate) + 4) if rate < 0.1 else 2.0 for rate in rates]
@@ -244,7 +245,7 @@ def test_the_rate_of_ones_own_is_marked_only_while_it_is_chosen(home_with_sweep,
 
 
 def test_a_run_keeps_the_version_of_the_data_set_that_it_saw(home_with_run):
-    data = open_dataset(tiny.NAME)
+    data = open_dataset(own_workspace(), tiny.NAME)
     dropped = next(pair.image for pair in data.manifest.pairs if pair.split == "valid")
     changes.revise(data.folder, {"excluded": [dropped]})
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
@@ -256,7 +257,7 @@ def test_a_run_keeps_the_version_of_the_data_set_that_it_saw(home_with_run):
 
 
 def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_with_run):
-    shutil.rmtree(datasets_folder() / tiny.NAME / "versions")
+    shutil.rmtree(own_workspace().datasets / tiny.NAME / "versions")
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
     assert not app.exception
     said = words(app)
@@ -280,7 +281,7 @@ def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_wit
         ("import", RunConfig(kind="import", dataset="", importing=ImportOptions(folder=".staging-x"))),
         ("preview", RunConfig(kind="preview", dataset=tiny.NAME, preview=PreviewOptions(indices=[0]))),
     ):
-        run = store.create_run(config, name=f"my {kind}", device=devices.LANE)
+        run = store.create_run(own_workspace(), config, name=f"my {kind}", device=devices.LANE)
         put_into_words = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
         running = {"state": "running", "phase": "decoding", "done": 1240, "total": 10_000, "boot_id": boot_id()}
         write_status(run.folder, run.status.model_copy(update=put_into_words | running | {"heartbeat": time.time()}))
@@ -291,7 +292,7 @@ def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_wit
     assert "my preview" not in said
     assert [bar.proto.text for bar in app.get("progress")] == ["decoding: 1,240 of 10,000, time left not known yet"]
     assert [button.label for button in app.button if button.label in ("Stop", "Cancel")] == ["Cancel"]
-    assert app.selectbox(key="run").options == [state.run_title(home_with_run.id)]
+    assert app.selectbox(key="run").options == [f"{home_with_run.notes.name} · {home_with_run.when} · finished"]
     assert len([button for button in app.button if button.label == "Open"]) == 1
 
 
@@ -304,14 +305,14 @@ def test_a_page_says_what_is_wrong_with_a_hostile_or_stale_link(home_with_run):
 def test_a_held_queue_is_said_where_a_run_waits_and_can_be_let_go(home_with_run):
     put_into(home_with_run, "queued")
     queue.join(home_with_run, "cpu")
-    queue.hold()
+    queue.hold(own_workspace())
     app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
     app.session_state["train-view"] = "Chosen run"
     app.run()
     assert "The queue is held" in words(app)
     app.button(key="release").click().run()
     assert not app.exception
-    assert not queue.read_queue().is_held
+    assert not queue.read_queue(own_workspace()).is_held
 
 
 def test_train_again_with_changes_fills_the_form_from_the_run(home_with_run):

@@ -19,6 +19,7 @@ from unetlab.data.importing import (
     stage_into,
     staging_folder,
     working_on,
+    workspace_of,
 )
 from unetlab.data.inspection import decide, examine, make_report, read_arrival, write_arrival
 from unetlab.data.labels import masks
@@ -46,7 +47,7 @@ def add_files(
 
     Splits of the pictures that were there stay. Raises DataError as `revise` and `stage_into`.
     """
-    arriving = staging_folder(root=folder.parent)
+    arriving = staging_folder(workspace_of(folder))
     try:
         with working_on(arriving):
             stage_into(arriving, sources, masks=masks, progress=progress)

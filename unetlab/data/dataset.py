@@ -1,6 +1,6 @@
 """Reading a stored data set: pictures 0..1, class ids, split.
 
-`$UNETLAB_HOME/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, `versions/` with every manifest that
+`<workspace>/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, `versions/` with every manifest that
 runs may have seen, and `cache/` which can be rebuilt. Shape letters: H height, W width, C channels, K classes.
 """
 
@@ -24,6 +24,7 @@ from unetlab.data.labels.masks import IGNORE, Reading
 from unetlab.data.manifest import SCHEMA_VERSION, Choices, ClassInfo, Manifest, Pair
 from unetlab.data.readers.pixels import upright
 from unetlab.errors import DataError
+from unetlab.workspace import Workspace
 
 __all__ = [
     "IGNORE",
@@ -31,7 +32,6 @@ __all__ = [
     "DataSet",
     "Manifest",
     "Pair",
-    "datasets_folder",
     "delete_dataset",
     "list_datasets",
     "open_dataset",
@@ -124,22 +124,14 @@ class DataSet:
         return cache.load(self.folder)
 
 
-def datasets_folder(root: Path | None = None) -> Path:
-    """Where data sets live: `root`, or `datasets/` in the workspace. Created when missing."""
-    folder = files.home() / "datasets" if root is None else root
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def open_dataset(name: str, *, version: str | None = None, root: Path | None = None) -> DataSet:
+def open_dataset(workspace: Workspace, name: str, *, version: str | None = None) -> DataSet:
     """The data set called `name`, as it is now or at a version (a content hash that a run has seen).
 
     Raises DataError when there is none, naming the nearest ones there are.
     """
-    parent = datasets_folder(root)
-    folder = files.child_folder(parent, name, DataError)
+    folder = files.child_folder(workspace.datasets, name, DataError)
     if not (folder / "manifest.json").exists():
-        raise DataError(_not_there(name, parent))
+        raise DataError(_not_there(name, workspace.datasets))
     return open_folder(folder, version=version)
 
 
@@ -168,24 +160,23 @@ def open_folder(folder: Path, *, version: str | None = None) -> DataSet:
         ) from error
 
 
-def list_datasets(*, root: Path | None = None) -> list[Manifest]:
+def list_datasets(workspace: Workspace) -> list[Manifest]:
     """Manifests of all data sets, newest first; folders without a readable manifest are passed over."""
     manifests = []
-    for path in datasets_folder(root).glob("[!.]*/manifest.json"):
+    for path in workspace.datasets.glob("[!.]*/manifest.json"):
         try:
-            manifests.append(open_dataset(path.parent.name, root=root).manifest)
+            manifests.append(open_dataset(workspace, path.parent.name).manifest)
         except DataError:
             continue
     return sorted(manifests, key=lambda manifest: (manifest.created, manifest.name), reverse=True)
 
 
-def delete_dataset(name: str, *, root: Path | None = None) -> None:
+def delete_dataset(workspace: Workspace, name: str) -> None:
     """Deletes a data set with its originals. Raises DataError when there is none."""
-    parent = datasets_folder(root)
-    folder = files.child_folder(parent, name, DataError)
+    folder = files.child_folder(workspace.datasets, name, DataError)
     if not folder.is_dir():
-        raise DataError(_not_there(name, parent))
-    leaving = parent / f".deleted-{uuid.uuid4().hex}"
+        raise DataError(_not_there(name, workspace.datasets))
+    leaving = workspace.datasets / f".deleted-{uuid.uuid4().hex}"
     os.rename(folder, leaving)  # gone at once, also when removing its files takes long or fails
     shutil.rmtree(leaving, ignore_errors=True)
 

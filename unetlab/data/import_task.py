@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unetlab.data import changes, importing
-from unetlab.data.dataset import datasets_folder
 from unetlab.data.inspection import decide, stored_report
 from unetlab.data.manifest import Choices, Manifest
 from unetlab.errors import DataError
 from unetlab.options import ImportOptions
+from unetlab.workspace import Workspace
 
 
 class _Cancelled(Exception):
@@ -16,7 +16,11 @@ class _Cancelled(Exception):
 
 
 def run_import(
-    options: ImportOptions, *, on_progress: Callable[[str, int, int], None], should_stop: Callable[[], bool]
+    workspace: Workspace,
+    options: ImportOptions,
+    *,
+    on_progress: Callable[[str, int, int], None],
+    should_stop: Callable[[], bool],
 ) -> bool:
     """Fills the folder, writes the report there, and commits a staging folder as `options.name` unless it has errors.
 
@@ -24,7 +28,7 @@ def run_import(
     takes them. Returns whether it was cancelled. A staging folder that did not come to a first report is removed,
     whatever the reason; a report that stands stays as it was. Raises DataError and UnreadableFile.
     """
-    folder = datasets_folder() / options.folder
+    folder = workspace.datasets / options.folder
 
     def progress(phase: str, done: int, total: int) -> None:
         if should_stop():

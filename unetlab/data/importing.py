@@ -18,11 +18,12 @@ from filelock import FileLock, Timeout
 
 from unetlab import files
 from unetlab.data import portable
-from unetlab.data.dataset import datasets_folder, store_version
+from unetlab.data.dataset import store_version
 from unetlab.data.inspection import decide, examine, read_arrival, stored_report, write_arrival
 from unetlab.data.intake.sources import stage
 from unetlab.data.manifest import Choices, Manifest
 from unetlab.errors import DataError, NoPairs
+from unetlab.workspace import Workspace
 
 __all__ = [
     "Progress",
@@ -45,9 +46,15 @@ NOT_BEGUN_S = 60.0  # an empty folder waits for its worker, which needs seconds 
 Progress = Callable[[str, int, int], None]  # (phase, done, total); what it raises cancels
 
 
-def staging_folder(*, root: Path | None = None) -> Path:
-    """A new empty folder beside the data sets, in which an import takes shape."""
-    return Path(tempfile.mkdtemp(dir=datasets_folder(root), prefix=STAGING_PREFIX))
+def staging_folder(workspace: Workspace) -> Path:
+    """A new empty folder beside the data sets, in which an import takes shape. Raises WorkspaceError."""
+    with workspace.writing():
+        return Path(tempfile.mkdtemp(dir=workspace.datasets, prefix=STAGING_PREFIX))
+
+
+def workspace_of(folder: Path) -> Workspace:
+    """The workspace that a data set's folder, or a staging folder, belongs to."""
+    return Workspace(folder.parents[1])
 
 
 def stage_into(
@@ -72,13 +79,13 @@ def stage_into(
     write_arrival(folder, arrival)
 
 
-def commit(folder: Path, *, name: str, note: str = "", root: Path | None = None) -> Manifest:
+def commit(folder: Path, *, name: str, note: str = "") -> Manifest:
     """Makes an examined staging folder the data set `name`, in one rename.
 
     Raises DataError when the name is taken or not allowed, or the report has errors (NoPairs where no picture has
     a mask); the staging folder stays for another try.
     """
-    target = free_folder(name, root=root)
+    target = free_folder(workspace_of(folder), name)
     manifest = Manifest.model_validate(files.read_json(folder / "manifest.json"))
     refuse_errors(manifest)
     manifest = manifest.model_copy(
@@ -89,12 +96,13 @@ def commit(folder: Path, *, name: str, note: str = "", root: Path | None = None)
     try:
         os.rename(folder, target)
     except OSError:
-        free_folder(name, root=root)  # says so when another import took the name meanwhile
+        free_folder(workspace_of(folder), name)  # says so when another import took the name meanwhile
         raise
     return manifest
 
 
 def import_dataset(
+    workspace: Workspace,
     sources: Sequence[Path],
     *,
     masks: Path | None = None,
@@ -104,15 +112,14 @@ def import_dataset(
     seed: int | None = None,
     progress: Progress | None = None,
     note: str = "",
-    root: Path | None = None,
 ) -> Manifest:
     """Imports sources as data set `name`, all or nothing; parameters and errors as `stage_into` and `commit`.
 
     reading: a key of `readings.alternatives`, or a parametrised one, where the proposal is not wanted.
     """
-    free_folder(name, root=root)  # before the work rather than after it
-    sweep_staging(root=root)
-    folder = staging_folder(root=root)
+    free_folder(workspace, name)  # before the work rather than after it
+    sweep_staging(workspace)
+    folder = staging_folder(workspace)
     try:
         with working_on(folder):
             stage_into(folder, sources, masks=masks, progress=progress)
@@ -121,7 +128,7 @@ def import_dataset(
             change = {key: value for key, value in given.items() if value is not None}
             choices = decide(before.choices if before else Choices(), change)
             examine(folder, choices=choices, reading=reading, progress=progress)
-            return commit(folder, name=name, note=note, root=root)
+            return commit(folder, name=name, note=note)
     finally:
         discard(folder)
 
@@ -140,9 +147,10 @@ def working_on(folder: Path) -> Iterator[None]:
 
     Raises DataError when another process holds it. The system lets go when this process ends, however it ends.
     """
-    locks = files.home() / "locks"
-    locks.mkdir(exist_ok=True)
-    lock = FileLock(locks / f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}.lock")
+    lock = FileLock(
+        workspace_of(folder).locks
+        / f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}.lock"
+    )
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -155,9 +163,9 @@ def working_on(folder: Path) -> Iterator[None]:
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S) -> int:
+def sweep_staging(workspace: Workspace, *, forgotten_s: float = FORGOTTEN_S) -> int:
     """Removes what killed imports and deletions left behind, and reports nobody came back to; the number removed."""
-    parent = datasets_folder(root)
+    parent = workspace.datasets
     leftovers = [path for path in parent.glob(".deleted-*") if path.is_dir()]
     for folder in parent.glob(f"{STAGING_PREFIX}*"):
         if not folder.is_dir():
@@ -175,9 +183,9 @@ def sweep_staging(*, root: Path | None = None, forgotten_s: float = FORGOTTEN_S)
     return len(leftovers)
 
 
-def free_folder(name: str, *, root: Path | None = None) -> Path:
+def free_folder(workspace: Workspace, name: str) -> Path:
     """The folder for a new data set. Raises DataError when the name is not allowed or taken, with a free one."""
-    parent = datasets_folder(root)
+    parent = workspace.datasets
     folder = files.child_folder(parent, name, DataError)
     if folder.exists():
         number = next(n for n in range(2, 10_000) if not (parent / f"{name}-{n}").exists())

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unetlab.data.dataset import datasets_folder, open_dataset
+from unetlab.data.dataset import open_dataset
 from unetlab.data.importing import Progress, import_dataset
 from unetlab.data.manifest import Manifest
+from unetlab.workspace import Workspace
 
 NOTE = "Synthetic: {count} pictures of fluorescent nuclei, made by unetlab (seed {seed}). Not a measurement."
 SHARP_PX, BLURRED_PX = (0.6, 1.0), (3.5, 6.0)  # width of an object's rim
@@ -49,11 +50,11 @@ def otsu_threshold(image: np.ndarray) -> int:
 
 
 def create_sample(
-    name: str = "sample", *, root: Path | None = None, progress: Progress | None = None, seed: int = 0
+    workspace: Workspace, name: str = "sample", *, progress: Progress | None = None, seed: int = 0
 ) -> Manifest:
     """The sample as data set `name`, imported like anybody's files; returned as it is when it exists."""
-    if (datasets_folder(root) / name / "manifest.json").is_file():
-        return open_dataset(name, root=root).manifest
+    if (workspace.datasets / name / "manifest.json").is_file():
+        return open_dataset(workspace, name).manifest
     with tempfile.TemporaryDirectory(prefix="unetlab-sample-") as folder:
         pictures = make_nuclei(seed=seed)
         for part in ("images", "masks"):
@@ -63,7 +64,7 @@ def create_sample(
             Image.fromarray(mask).save(Path(folder) / "masks" / f"{picture_name}_mask.png")
         (Path(folder) / "class_names.txt").write_text("background\nnucleus\n", encoding="utf-8")
         note = NOTE.format(count=len(pictures), seed=seed)
-        return import_dataset([Path(folder)], name=name, note=note, progress=progress, root=root)
+        return import_dataset(workspace, [Path(folder)], name=name, note=note, progress=progress)
 
 
 def _one(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ from unetlab import files
 from unetlab.runs import devices, launching, queue, warm
 from unetlab.runs.jobs import KILL_AFTER_S
 from unetlab.runs.status import LIVE, Status, boot_id, is_same_process, process_started, write_status
-from unetlab.runs.store import Run, runs_folder
+from unetlab.runs.store import Run
+from unetlab.workspace import Workspace
 
 FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: what a run needs to go on is on disk already
 SPAWN_S = 2.0  # a run without a process that is younger than this may get one at any moment
@@ -60,25 +61,25 @@ class _Leaving:
         return not is_same_process(self.freed.pid, self.started)
 
 
-def worker_pids() -> dict[int, str]:
-    """Process id -> run id, or warm.IDLE, of every living worker of this workspace.
+def worker_pids(workspace: Workspace) -> dict[int, str]:
+    """Process id -> run id, or warm.IDLE, of every living worker of the workspace.
 
     Asked of the operating system: the command line of a worker, and of what launched it, ends with its run folder.
     Asked of the run folders too: command lines may be hidden, and a workspace that was moved has another path.
     """
-    root, warm_root, found = runs_folder(), warm.workers_folder(), {}
-    warm_workers = warm.living()
+    found: dict[int, str] = {}
+    warm_workers = warm.living(workspace)
     for process in psutil.process_iter(["cmdline", "status"]):
         command = process.info["cmdline"] or []
         if process.info["status"] == psutil.STATUS_ZOMBIE or "unetlab.worker" not in command:
             continue
         folder = _folder_of(process, command[-1])
-        if folder == warm_root:
+        if folder == workspace.workers:
             found[process.pid] = warm_workers.get(process.pid, warm.IDLE)
-        elif folder.parent == root:
+        elif folder.parent == workspace.runs:
             found[process.pid] = folder.name
     here = (socket.gethostname(), boot_id())
-    for run, status in _live():
+    for run, status in _live(workspace):
         if status.pid is None or status.started is None or (status.host, status.boot_id) != here:
             continue
         if found.get(status.pid, warm.IDLE) == warm.IDLE and is_same_process(status.pid, status.started):
@@ -87,8 +88,8 @@ def worker_pids() -> dict[int, str]:
     return found
 
 
-def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
-    """Holds the queue, ends every worker of this workspace and says what that gave back.
+def free_memory(workspace: Workspace, *, grace_s: float = FREE_GRACE_S) -> Receipt:
+    """Holds the queue, ends every worker of the workspace and says what that gave back.
 
     The queue stays held while somebody waits in it, so that the memory stays free until `release`. A running job ends
     *stopped* with what it has and can be resumed; a waiting one keeps its place and gets a worker on `release`. Imports
@@ -96,39 +97,41 @@ def free_memory(*, grace_s: float = FREE_GRACE_S) -> Receipt:
     answer is terminated after `grace_s` seconds and killed KILL_AFTER_S later. Whoever starts meanwhile ends as well.
     """
     receipt, leaving, num_quiet = Receipt(), {}, 0
-    _hold()  # first: or the next in the queue would take the memory
+    _hold(workspace)  # first: or the next in the queue would take the memory
     try:
-        warm.rest()
-        receipt.before = devices.read_memory(list(worker_pids()))
+        warm.rest(workspace)
+        receipt.before = devices.read_memory(list(worker_pids(workspace)))
         deadline = time.monotonic() + grace_s + 2 * KILL_AFTER_S
         # quiet twice: a listing may miss the worker that another one started in its last moment
         while num_quiet < 2 and time.monotonic() < deadline:
             launching.reap()
-            launching.rescue()
-            workers = worker_pids()
+            launching.rescue(workspace)
+            workers = worker_pids(workspace)
             for pid, run_id in workers.items():
-                _end(pid, run_id, leaving, grace_s)
+                _end(workspace, pid, run_id, leaving, grace_s)
             # a process on its way out has no command line any more, and its memory for a moment yet
-            is_quiet = not workers and all(worker.is_gone for worker in leaving.values()) and not _is_one_starting()
+            is_quiet = (
+                not workers and all(worker.is_gone for worker in leaving.values()) and not _is_one_starting(workspace)
+            )
             num_quiet = num_quiet + 1 if is_quiet else 0
             if not is_quiet:
                 time.sleep(POLL_S)
     finally:
-        _hold()  # somebody may have released it meanwhile; and who has ended leaves the queue
-        if not queue.read_queue().order and not any(status.is_parked for _, status in _live()):
-            _release()  # nobody waits: nothing to hold back
+        _hold(workspace)  # somebody may have released it meanwhile; and who has ended leaves the queue
+        if not queue.read_queue(workspace).order and not any(status.is_parked for _, status in _live(workspace)):
+            _release(workspace)  # nobody waits: nothing to hold back
     for worker in leaving.values():
-        receipt.processes.append(_accounted(worker))
+        receipt.processes.append(_accounted(workspace, worker))
     left = [worker.freed.pid for worker in leaving.values() if not worker.is_gone]
     receipt.after, receipt.is_complete = devices.read_memory(left), num_quiet > 0
     return receipt
 
 
-def release() -> list[Run]:
+def release(workspace: Workspace) -> list[Run]:
     """Lets the queue go on and gives parked runs a worker again; returns those."""
-    queue.release()
+    queue.release(workspace)
     released = []
-    for run in sorted((run for run, status in _live() if status.is_parked), key=lambda run: run.id):
+    for run in sorted((run for run, status in _live(workspace) if status.is_parked), key=lambda run: run.id):
         with FileLock(run.folder / ".lock", timeout=10):  # of two who release at once, one gives it a worker
             status = Status.model_validate(run.read("status.json"))
             if not status.is_parked or status.state != "queued":
@@ -139,7 +142,7 @@ def release() -> list[Run]:
     return released
 
 
-def _end(pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) -> None:
+def _end(workspace: Workspace, pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) -> None:
     """Brings a worker closer to its end; called again and again until it is gone. Notes in `leaving` who it was."""
     now, started = time.monotonic(), process_started(pid)
     if started is None:
@@ -148,7 +151,7 @@ def _end(pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) ->
         freed = Freed(pid, run_id, devices.resident_bytes(pid), devices.gpu_bytes(pid))
         leaving[pid] = _Leaving(freed, started, now + grace_s)
     worker = leaving[pid]
-    worker.patience_until = min(worker.patience_until, now + _ask(pid, run_id, grace_s))
+    worker.patience_until = min(worker.patience_until, now + _ask(workspace, pid, run_id, grace_s))
     with contextlib.suppress(psutil.Error):
         if now > worker.patience_until + KILL_AFTER_S:
             psutil.Process(pid).kill()
@@ -157,13 +160,13 @@ def _end(pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) ->
             psutil.Process(pid).terminate()
 
 
-def _ask(pid: int, run_id: str, grace_s: float) -> float:
+def _ask(workspace: Workspace, pid: int, run_id: str, grace_s: float) -> float:
     """Asks a worker to end, in the way that keeps most of its work. Returns for how many seconds to be patient, at
     least KILL_AFTER_S: it may have been started just now, with a stop file that is old."""
     if run_id == warm.IDLE:  # from the start, or since its preview has ended
-        warm.dismiss(pid)
+        warm.dismiss(workspace, pid)
         return KILL_AFTER_S
-    run = Run(runs_folder() / run_id)
+    run = Run(workspace.runs / run_id)
     try:
         status = run.status
         if not status.is_live:
@@ -195,7 +198,7 @@ def _park(run: Run, pid: int) -> None:
         write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
 
 
-def _accounted(worker: _Leaving) -> Freed:
+def _accounted(workspace: Workspace, worker: _Leaving) -> Freed:
     """The line of the receipt, with what the process holds now and what became of its run."""
     freed = worker.freed
     if not worker.is_gone:
@@ -204,29 +207,29 @@ def _accounted(worker: _Leaving) -> Freed:
         freed.state = "ended" if worker.is_gone else "idle"
         return freed
     try:
-        freed.state = Run(runs_folder() / freed.run).status.state
+        freed.state = Run(workspace.runs / freed.run).status.state
     except (OSError, ValueError):
         freed.state = "deleted"
     return freed
 
 
-def _live() -> Iterator[tuple[Run, Status]]:
+def _live(workspace: Workspace) -> Iterator[tuple[Run, Status]]:
     """Runs that wait or run, with what their status says; whether their worker lives is not asked."""
-    for path in runs_folder().glob("[!.]*/status.json"):
+    for path in workspace.runs.glob("[!.]*/status.json"):
         with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or damaged
             content = files.read_json(path)
             if content["state"] in LIVE:
                 yield Run(path.parent), Status.model_validate(content)
 
 
-def _is_one_starting() -> bool:
+def _is_one_starting(workspace: Workspace) -> bool:
     """Whether a run was made so lately that its worker may be about to appear."""
     return any(
         status.state == "queued"
         and status.pid is None
         and not status.is_parked
         and abs(time.time() - status.created) < SPAWN_S
-        for _, status in _live()
+        for _, status in _live(workspace)
     )
 
 
@@ -239,11 +242,11 @@ def _folder_of(process: psutil.Process, argument: str) -> Path:
     return place.resolve()
 
 
-def _hold() -> None:
+def _hold(workspace: Workspace) -> None:
     with contextlib.suppress(OSError):  # on a full disk the memory comes back all the same
-        queue.hold()
+        queue.hold(workspace)
 
 
-def _release() -> None:
+def _release(workspace: Workspace) -> None:
     with contextlib.suppress(OSError):
-        queue.release()
+        queue.release(workspace)

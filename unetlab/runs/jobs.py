@@ -4,6 +4,7 @@ A worker outlives the page and the server; whoever looks next carries on from th
 """
 
 import contextlib
+import shutil
 import time
 
 import psutil
@@ -14,47 +15,52 @@ from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
 from unetlab.runs.status import RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
 from unetlab.runs.store import Run, create_run, delete_run, list_runs
+from unetlab.workspace import Workspace
 
 STOP_GRACE_S = 60.0  # from the stop file's time: a step and a last validation fit in here; then SIGTERM
 KILL_AFTER_S = 5.0  # after the SIGTERM
 KEPT_S = 3600.0  # an import or preview that has ended is kept for so long
 
 
-def start(config: RunConfig, *, name: str = "") -> Run:
+def start(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
     """A run folder, a place in its device's queue and a worker process that waits for its turn.
 
     Kinds that need no device run at once, also while the queue is held. All but imports go to a worker that is warm
-    already, where there is one.
+    already, where there is one. Raises WorkspaceError where nothing can be written, and leaves no run folder then.
     """
-    if config.kind in LANE_KINDS:
-        sweep_lane()
-        run = create_run(config, name=name, device=devices.LANE)
-        if config.kind == "import":  # has no use for torch
-            launching.launch(run)
-        else:
-            launching.hand_over(run, and_stay=True)
-        return run
-    device = devices.resolve(config.train.device)
-    run = create_run(config, name=name, device=device)
-    queue.join(run, device)
-    launching.hand_over(run)
+    is_in_lane = config.kind in LANE_KINDS
+    device = devices.LANE if is_in_lane else devices.resolve(config.train.device)
+    if is_in_lane:
+        sweep_lane(workspace)
+    with workspace.writing():
+        run = create_run(workspace, config, name=name, device=device)
+        try:
+            if not is_in_lane:
+                queue.join(run, device)
+            if config.kind == "import":  # has no use for torch
+                launching.launch(run)
+            else:
+                launching.hand_over(run, and_stay=is_in_lane)
+        except OSError:  # a full disk: nobody shall find half a run
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
     return run
 
 
-def sweep_lane() -> None:
+def sweep_lane(workspace: Workspace) -> None:
     """Deletes imports and previews that ended more than KEPT_S ago: what they made lies in the data set."""
-    for run in [run for kind in LANE_KINDS for run in list_runs(kind=kind)]:
+    for run in [run for kind in LANE_KINDS for run in list_runs(workspace, kind=kind)]:
         with contextlib.suppress(OSError, RunError):  # another starter sweeps at the same time
             status = run.status
             if not status.is_live and status.ended is not None and time.time() - status.ended > KEPT_S:
                 delete_run(run)
 
 
-def live_runs() -> list[Run]:
+def live_runs(workspace: Workspace) -> list[Run]:
     """Queued and running runs, oldest first. A stop that nobody answers is carried on here, a lost start made again."""
     launching.reap()
-    launching.rescue()
-    live = [run for run in reversed(list_runs()) if _is_live(run)]
+    launching.rescue(workspace)
+    live = [run for run in reversed(list_runs(workspace)) if _is_live(run)]
     for run in live:
         insist(run)
     return live
@@ -134,7 +140,7 @@ def wait(run: Run, *, timeout_s: float) -> Status:
     deadline = time.monotonic() + timeout_s
     while (status := run.status).is_live and time.monotonic() < deadline:
         launching.reap()
-        launching.rescue()
+        launching.rescue(run.workspace)
         time.sleep(0.05)
     return status
 

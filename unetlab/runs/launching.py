@@ -13,7 +13,8 @@ from unetlab.config import RunConfig
 from unetlab.errors import ConfigError
 from unetlab.runs import devices, ranks, warm
 from unetlab.runs.status import LIVE, write_status
-from unetlab.runs.store import Run, create_run, runs_folder
+from unetlab.runs.store import Run, create_run
+from unetlab.workspace import Workspace
 
 # glibc gives the large tensors of each step back to the system and asks for them again in the next: on a CPU the page
 # faults cost a seventh of a step of 128 px and a third of one of 256 px (docs/experiments.md)
@@ -32,24 +33,25 @@ def launch(run: Run) -> int:
     return _spawn(str(run.folder), log=run.folder / "worker.log", launcher=launcher)
 
 
-def prepare(config: RunConfig, *, name: str = "") -> Run:
+def prepare(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
     """A run whose workers somebody starts with a torchrun of his own, on several machines; else freeing.release."""
-    run = create_run(config, name=name, device=devices.resolve(config.train.device))
+    run = create_run(workspace, config, name=name, device=devices.resolve(config.train.device))
     write_status(run.folder, run.status.model_copy(update={"is_parked": True}))
     return run
 
 
-def warm_up() -> None:
+def warm_up(workspace: Workspace) -> None:
     """Starts a worker that loads torch and waits for a job; pages on which one is started call it at every rerun.
 
     Not where there is one already, where a job of this process runs, whose cores it would take, nor after the memory
     was freed.
     """
-    if warm.is_resting() or warm.living() or _has_started_a_live_run():
+    if warm.is_resting(workspace) or warm.living(workspace) or _has_started_a_live_run(workspace):
         return
-    with FileLock(warm.workers_folder() / ".lock", timeout=30):
-        if not warm.living():
-            _launch_warm()
+    # a courtesy: where nothing can be written, the first job says so
+    with contextlib.suppress(OSError), FileLock(workspace.workers / ".lock", timeout=30):
+        if not warm.living(workspace):
+            _launch_warm(workspace)
 
 
 def hand_over(run: Run, *, and_stay: bool = False) -> None:
@@ -57,16 +59,17 @@ def hand_over(run: Run, *, and_stay: bool = False) -> None:
 
     and_stay: that one waits for the next run afterwards, unless the memory was freed and no job for a device started.
     """
+    workspace = run.workspace
     if not and_stay:
-        warm.end_rest()
+        warm.end_rest(workspace)
     if _num_processes(run) > 1:
         launch(run)
         return
-    if warm.claim(run.id):
+    if warm.claim(workspace, run.id):
         return
-    if and_stay and not warm.is_resting():
-        _launch_warm()
-        if warm.claim(run.id):
+    if and_stay and not warm.is_resting(workspace):
+        _launch_warm(workspace)
+        if warm.claim(workspace, run.id):
             return
     launch(run)  # also where another starter took the new one, or it died at once: this run's log shall say why
 
@@ -79,9 +82,9 @@ def _num_processes(run: Run) -> int:
         return 1
 
 
-def _launch_warm() -> None:
-    folder = warm.workers_folder()
-    warm.register(_spawn("--warm", str(folder), log=folder / "worker.log"))
+def _launch_warm(workspace: Workspace) -> None:
+    folder = workspace.workers
+    warm.register(workspace, _spawn("--warm", str(folder), log=folder / "worker.log"))
 
 
 def _spawn(*arguments: str, log: Path, launcher: Sequence[str] = ()) -> int:
@@ -104,10 +107,10 @@ def _spawn(*arguments: str, log: Path, launcher: Sequence[str] = ()) -> int:
     return process.pid
 
 
-def rescue() -> None:
+def rescue(workspace: Workspace) -> None:
     """Gives runs that a warm worker was given, and died or hung before it took them, a worker of their own."""
-    for run_id, since in warm.take_back_lost_claims():
-        run = Run(runs_folder() / run_id)
+    for run_id, since in warm.take_back_lost_claims(workspace):
+        run = Run(workspace.runs / run_id)
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
             status = run.status
             # it waits since before the claim: else it was given another worker when it was released or resumed
@@ -116,11 +119,11 @@ def rescue() -> None:
                 launch(run)
 
 
-def _has_started_a_live_run() -> bool:
-    """Whether a job of this workspace lives that this process started a worker for."""
+def _has_started_a_live_run(workspace: Workspace) -> bool:
+    """Whether a job of the workspace lives that this process started a worker for."""
     reap()
     runs = [Run(Path(child.args[-1])) for child in _children]  # pyright: ignore[reportArgumentType, reportIndexIssue]
-    here = [run.read("status.json") or {} for run in runs if run.folder.parent == runs_folder()]
+    here = [run.read("status.json") or {} for run in runs if run.folder.parent == workspace.runs]
     return any(status.get("state") in LIVE for status in here)
 
 

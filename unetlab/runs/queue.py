@@ -1,6 +1,6 @@
 """Whose turn it is: one job at a time per device, first come first served, without a scheduler process.
 
-`$UNETLAB_HOME/queue.json` holds the order of waiting runs and whether the queue is held. A waiting worker asks
+`<workspace>/queue.json` holds the order of waiting runs and whether the queue is held. A waiting worker asks
 `is_my_turn`, then takes the device's lock, which the operating system drops with the process.
 """
 
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from unetlab import files
 from unetlab.errors import RunError
-from unetlab.runs.store import Run, runs_folder
+from unetlab.runs.store import Run
+from unetlab.workspace import Workspace
 
 Place = Literal["first", "up", "down"]
 
@@ -35,28 +36,28 @@ class Queue(BaseModel):
     order: list[Waiting] = []
 
 
-def read_queue() -> Queue:
+def read_queue(workspace: Workspace) -> Queue:
     """The queue as it stands."""
     try:
-        return Queue.model_validate(files.read_json(files.home() / "queue.json"))
+        return Queue.model_validate(files.read_json(workspace.root / "queue.json"))
     except (OSError, ValueError):
         return Queue()
 
 
 @contextmanager
-def _changing() -> Iterator[Queue]:
+def _changing(workspace: Workspace) -> Iterator[Queue]:
     """The queue, to be changed by one process at a time; written back unless an error is raised."""
-    with FileLock(files.home() / ".queue.lock", timeout=30):
-        queue = read_queue()
+    with FileLock(workspace.root / ".queue.lock", timeout=30):
+        queue = read_queue(workspace)
         # runs that ended while they waited leave with whoever changes the queue next
-        queue.order = [entry for entry in queue.order if _is_waiting(entry.run)]
+        queue.order = [entry for entry in queue.order if _is_waiting(workspace, entry.run)]
         yield queue
-        files.write_json(files.home() / "queue.json", queue.model_dump())
+        files.write_json(workspace.root / "queue.json", queue.model_dump())
 
 
-def _is_waiting(run_id: str) -> bool:
+def _is_waiting(workspace: Workspace, run_id: str) -> bool:
     try:
-        return Run(runs_folder() / run_id).status.state == "queued"
+        return Run(workspace.runs / run_id).status.state == "queued"
     except (OSError, ValueError):
         return False
 
@@ -67,7 +68,7 @@ def join(run: Run, device: str, *, at_front: bool = False) -> None:
     at_front: before all others, for a run that had its turn and goes on in a fresh process. It keeps the turn when its
     status says *queued* already and the device's lock is still held while it joins.
     """
-    with _changing() as queue:
+    with _changing(run.workspace) as queue:
         others = [entry for entry in queue.order if entry.run != run.id]
         own = Waiting(run=run.id, device=device)
         queue.order = [own, *others] if at_front else [*others, own]
@@ -75,7 +76,7 @@ def join(run: Run, device: str, *, at_front: bool = False) -> None:
 
 def leave(run: Run) -> None:
     """Takes `run` out: it starts, or was cancelled."""
-    with _changing() as queue:
+    with _changing(run.workspace) as queue:
         queue.order = [entry for entry in queue.order if entry.run != run.id]
 
 
@@ -85,7 +86,7 @@ def move(run: Run, place: Place) -> None:
     At the end of the line already, it stays there; runs that wait for other devices keep their turns. Raises RunError
     for a run that does not wait.
     """
-    with _changing() as queue:
+    with _changing(run.workspace) as queue:
         line = _line(queue, run)
         own = next((entry for entry in line if entry.run == run.id), None)
         if own is None:
@@ -97,33 +98,34 @@ def move(run: Run, place: Place) -> None:
         queue.order = [next(moved) if entry.device == own.device else entry for entry in queue.order]
 
 
-def hold() -> None:
+def hold(workspace: Workspace) -> None:
     """Lets nobody start until `release`."""
-    with _changing() as queue:
+    with _changing(workspace) as queue:
         queue.is_held = True
 
 
-def release() -> None:
+def release(workspace: Workspace) -> None:
     """Lets the waiting start again; freeing.release also gives parked runs their workers back."""
-    with _changing() as queue:
+    with _changing(workspace) as queue:
         queue.is_held = False
 
 
 def is_my_turn(run: Run) -> bool:
     """Whether no living run waits for the same device before this one, and the queue is not held."""
-    queue = read_queue()
+    queue = read_queue(run.workspace)
     if queue.is_held:
         return False
     own = next((entry for entry in queue.order if entry.run == run.id), None)
     if own is None:
         return True
     before = queue.order[: queue.order.index(own)]
-    return not any(entry.device == own.device and _is_waiting(entry.run) for entry in before)
+    return not any(entry.device == own.device and _is_waiting(run.workspace, entry.run) for entry in before)
 
 
 def line_of(run: Run) -> list[str]:
     """Ids of the runs that wait for the same device as this one, itself among them, by turn; empty if it does not."""
-    return [entry.run for entry in _line(read_queue(), run) if _is_waiting(entry.run)]
+    waiting = _line(read_queue(run.workspace), run)
+    return [entry.run for entry in waiting if _is_waiting(run.workspace, entry.run)]
 
 
 def position(run: Run) -> int:

@@ -1,6 +1,6 @@
 """The run folder: what is in it, who writes it, and reading it while it grows.
 
-`$UNETLAB_HOME/runs/<id>/`, id = time, data set, random: `2026-05-04T10-12-33_cells_a3f9`
+`<workspace>/runs/<id>/`, id = time, data set, random: `2026-05-04T10-12-33_cells_a3f9`
 
 | file                        | written by            | content                                                        |
 |-----------------------------|-----------------------|----------------------------------------------------------------|
@@ -38,6 +38,7 @@ from unetlab import events, files
 from unetlab.config import LANE_KINDS, RunConfig, load_config
 from unetlab.errors import RunError
 from unetlab.runs.status import LIVE, Status, read_status, write_status
+from unetlab.workspace import Workspace
 
 RESERVE_BYTES = 256 * 1024
 KIND_WORDS = {
@@ -68,6 +69,11 @@ class Run:
     def id(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that the run belongs to."""
+        return Workspace(self.folder.parents[1])
 
     @property
     def config(self) -> RunConfig:
@@ -144,40 +150,37 @@ class Run:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def runs_folder() -> Path:
-    """`$UNETLAB_HOME/runs`, created when missing."""
-    folder = files.home() / "runs"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def create_run(config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
+def create_run(workspace: Workspace, config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
     """A new run folder in state *queued*; jobs.start gives it a worker."""
     stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40] or config.kind}"
-    run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
+    run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
     while run.folder.exists():  # two of one second may draw the same number
-        run = Run(runs_folder() / f"{stem}_{secrets.token_hex(2)}")
+        run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
     run.folder.mkdir()
-    files.write_json(run.folder / "config.json", config.model_dump(mode="json"))
-    run.write_notes(Notes(name=name))
-    write_status(run.folder, Status(state="queued", created=time.time(), device=device))
+    try:
+        files.write_json(run.folder / "config.json", config.model_dump(mode="json"))
+        run.write_notes(Notes(name=name))
+        write_status(run.folder, Status(state="queued", created=time.time(), device=device))
+    except OSError:  # a full disk: nobody shall find half a run
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
     return run
 
 
-def open_run(run_id: str) -> Run:
+def open_run(workspace: Workspace, run_id: str) -> Run:
     """The run with this id. Raises RunError when there is none or the id is not an id."""
-    run = Run(files.child_folder(runs_folder(), run_id, RunError))
+    run = Run(files.child_folder(workspace.runs, run_id, RunError))
     if not (run.folder / "status.json").exists():
         raise RunError(f"There is no run {run_id!r}. See them with: python -m unetlab runs list")
     return run
 
 
-def list_runs(*, dataset: str | None = None, kind: str | None = None) -> list[Run]:
+def list_runs(workspace: Workspace, *, dataset: str | None = None, kind: str | None = None) -> list[Run]:
     """All runs, newest first; of one data set or kind where asked.
 
     Imports and previews that have ended are listed only where their kind is asked for.
     """
-    runs = [Run(path.parent) for path in runs_folder().glob("[!.]*/status.json")]
+    runs = [Run(path.parent) for path in workspace.runs.glob("[!.]*/status.json")]
     runs.sort(key=lambda run: run.id, reverse=True)
     return [run for run in runs if _is_wanted(run, dataset, kind)]
 

@@ -1,6 +1,6 @@
 """Workers that wait with torch loaded, and how a run is handed to one of them.
 
-`$UNETLAB_HOME/workers/`, P a process id. P's files have one content: process id, its start, what it inherited.
+`<workspace>/workers/`, P a process id. P's files have one content: process id, its start, what it inherited.
 
 | file        | made by                                      | says                                       |
 |-------------|----------------------------------------------|--------------------------------------------|
@@ -27,6 +27,7 @@ import psutil
 
 from unetlab import files
 from unetlab.runs.status import is_same_process, process_started
+from unetlab.workspace import Workspace
 
 IDLE = "idle worker"  # stands where a run's id would, for a worker without one
 POLL_S = 0.02
@@ -57,17 +58,10 @@ class Claim(NamedTuple):
     since: float
 
 
-def workers_folder() -> Path:
-    """`$UNETLAB_HOME/workers`, created when missing."""
-    folder = files.home() / "workers"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def register(pid: int) -> None:
+def register(workspace: Workspace, pid: int) -> None:
     """Says that a worker that was just started will wait for a job."""
     content = {"pid": pid, "started": process_started(pid), "inherited": inherited()}
-    files.write_json(workers_folder() / f"{pid}.json", content, is_durable=False)
+    files.write_json(workspace.workers / f"{pid}.json", content, is_durable=False)
 
 
 def inherited() -> dict[str, Any]:
@@ -76,10 +70,10 @@ def inherited() -> dict[str, Any]:
     return {"settings": settings, "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []}
 
 
-def claim(run_id: str) -> bool:
+def claim(workspace: Workspace, run_id: str) -> bool:
     """Hands a run to a waiting worker that is as one started here would be; False when there is none."""
     mine = inherited()
-    for path in workers_folder().glob("*.json"):
+    for path in workspace.workers.glob("*.json"):
         if _content_of_living(path).get("inherited") == mine:
             with contextlib.suppress(FileNotFoundError):  # somebody else was faster, or it has just left
                 now = time.time()
@@ -89,10 +83,10 @@ def claim(run_id: str) -> bool:
     return False
 
 
-def living() -> dict[int, str]:
+def living(workspace: Workspace) -> dict[int, str]:
     """Process id -> run id, or IDLE, of every living worker here. Registrations of dead ones are swept."""
     found = {}
-    for path in _registrations():
+    for path in _registrations(workspace):
         pid, run_id = _parts(path)
         if _is_alive(path):
             found[pid] = run_id
@@ -101,13 +95,13 @@ def living() -> dict[int, str]:
     return found
 
 
-def take_back_lost_claims() -> list[Claim]:
+def take_back_lost_claims(workspace: Workspace) -> list[Claim]:
     """Runs handed to a worker that has died since, or did not take them in time; each is told once.
 
     Among them are runs that their worker had begun: whether one needs another worker, its status says.
     """
     lost = []
-    for path in _registrations():
+    for path in _registrations(workspace):
         if path.suffix == ".json":
             continue
         with contextlib.suppress(FileNotFoundError):  # taken in this moment, by the worker or another reader
@@ -119,28 +113,28 @@ def take_back_lost_claims() -> list[Claim]:
     return lost
 
 
-def dismiss(pid: int) -> None:
+def dismiss(workspace: Workspace, pid: int) -> None:
     """Ends a worker that waits; one that was given a run in this moment is left alone."""
-    path = workers_folder() / f"{pid}.json"
+    path = workspace.workers / f"{pid}.json"
     if _is_alive(path):  # and not another process that got its number
         with contextlib.suppress(FileNotFoundError, psutil.Error):
             path.unlink()  # first: nobody may hand it a run any more
             psutil.Process(pid).kill()  # it holds nothing, and this ends also one that hangs
 
 
-def rest() -> None:
+def rest(workspace: Workspace) -> None:
     """From now on no worker is started to wait, until a device gets a job: the memory was wanted for something else."""
-    (workers_folder() / "resting").touch()
+    (workspace.workers / "resting").touch()
 
 
-def end_rest() -> None:
+def end_rest(workspace: Workspace) -> None:
     """A device gets a job, so it will get another."""
-    (workers_folder() / "resting").unlink(missing_ok=True)
+    (workspace.workers / "resting").unlink(missing_ok=True)
 
 
-def is_resting() -> bool:
+def is_resting(workspace: Workspace) -> bool:
     """Whether the memory was freed and no device got a job since."""
-    return (workers_folder() / "resting").exists()
+    return (workspace.workers / "resting").exists()
 
 
 def give_back_memory() -> int:
@@ -209,8 +203,8 @@ def logging_to(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _registrations() -> Iterator[Path]:
-    return (path for path in workers_folder().iterdir() if path.suffix in (".json", ".claim", ".busy"))
+def _registrations(workspace: Workspace) -> Iterator[Path]:
+    return (path for path in workspace.workers.glob("*") if path.suffix in (".json", ".claim", ".busy"))
 
 
 def _parts(path: Path) -> tuple[int, str]:

@@ -27,6 +27,7 @@ from unetlab.training.evaluation import predict_logits
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
 from unetlab.training.setup import refuse_single_value
+from unetlab.workspace import Workspace
 
 if TYPE_CHECKING:
     from unetlab.training.memory_tape import Tape
@@ -67,10 +68,10 @@ def forecast(
     torch has changed too much.
     """
     resident = psutil.Process().memory_info().rss  # first: a training's process is as large before its first tensor
-    batches = batches_of(config)
+    batches = batches_of(run.workspace, config)
     refuse_single_value(batches, config, config.train.batch_size)
     shapes, device = shapes_of(batches), devices.resolve(config.train.device)
-    memory = memory_of(device)
+    memory = memory_of(run.workspace, device)
     free = memory.total - memory.used + (memory.ours or 0)
     found: dict[int, dict[str, Any]] = {}
 
@@ -89,11 +90,11 @@ def forecast(
     return False
 
 
-def batches_of(config: RunConfig) -> TrainingBatches:
+def batches_of(workspace: Workspace, config: RunConfig) -> TrainingBatches:
     """The training's batches; no picture is read."""
     options = config.train
     return TrainingBatches(
-        Pictures(open_dataset(config.dataset), config.data),
+        Pictures(open_dataset(workspace, config.dataset), config.data),
         batch_size=options.pictures_per_step,
         augment=options.augment,
         seed=options.seed,
@@ -113,9 +114,9 @@ def shapes_of(batches: TrainingBatches) -> Shapes:
     )
 
 
-def memory_of(device: str) -> devices.Memory:
+def memory_of(workspace: Workspace, device: str) -> devices.Memory:
     """Memory of the device that trains; of the RAM for a CPU and for Apple's GPU, which works in it."""
-    pids = list(freeing.worker_pids())
+    pids = list(freeing.worker_pids(workspace))
     for memory in devices.read_memory(pids):
         if memory.device == device or (memory.device == "cpu" and not device.startswith("cuda")):
             return memory

@@ -29,7 +29,7 @@ def preview(
     """
     options = config.preview
     assert options is not None  # load_config asks for it
-    data = open_dataset(config.dataset)
+    data = open_dataset(run.workspace, config.dataset)
     _check(options, data)
     batches = TrainingBatches(
         Pictures(data, config.data),

@@ -39,7 +39,10 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     """
     team = team or Team()
     options, seen = config.train, run.read("environment.json") or {}
-    data, device = open_dataset(config.dataset, version=seen.get("content_hash")), precision.open_device(device_name)
+    data, device = (
+        open_dataset(run.workspace, config.dataset, version=seen.get("content_hash")),
+        precision.open_device(device_name),
+    )
     precision_name = precision.resolve(options.precision, device)
     micro_batch = run.status.micro_batch or config.pictures_at_a_time
     torch.manual_seed(options.seed)

@@ -72,6 +72,7 @@ def train_with_first(run: Run, config: RunConfig, picks: dict[str, float], on_ev
         return
     name, rate = next(iter(picks.items()))
     jobs.start(
+        run.workspace,
         config.changed(
             {"train.max_lr": rate}, kind="train", parent=run.id, then_train=False, lr_source=f"{name} of {run.id}"
         ),
@@ -83,8 +84,10 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     """Scores the parent run's best weights on the validation split, with the parent's own precision and batch."""
     if config.parent is None:
         raise RunError("An evaluation needs the run whose weights it scores: python -m unetlab evaluate RUN.")
-    model, card = load_weights(open_run(config.parent).folder / "best.safetensors")
-    data = open_dataset(config.dataset, version=card.content_hash)  # as it was when the weights were trained
+    model, card = load_weights(open_run(run.workspace, config.parent).folder / "best.safetensors")
+    data = open_dataset(
+        run.workspace, config.dataset, version=card.content_hash
+    )  # as it was when the weights were trained
     torch_device = precision.open_device(device)
     precision_name = precision.resolve(config.train.precision, torch_device)
     to_device(model, torch_device)

@@ -48,7 +48,7 @@ def follow(run: Run, changes: dict[str, Any]) -> None:
     if run.status.is_live:
         with contextlib.suppress(RunError):  # it has ended meanwhile: all the better
             jobs.stop(run)
-    started = jobs.start(changed, name=changes_text(config, changes))
+    started = jobs.start(run.workspace, changed, name=changes_text(config, changes))
     st.session_state["run"] = started.id
 
 

@@ -13,7 +13,7 @@ from unetlab.errors import RunError
 from unetlab.options import PreviewOptions, TrainOptions
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import sizing
+from unetlab.ui import sizing, state
 
 PICTURES, DRAWS = 4, 4
 POLL_S = 0.25
@@ -49,7 +49,7 @@ def _warm_up() -> None:
     """Once a session, so that the first preview comes within a second as well."""
     if not st.session_state.get("is-warmed-up"):
         st.session_state["is-warmed-up"] = True
-        launching.warm_up()
+        launching.warm_up(state.workspace())
 
 
 def _controls(data: DataSet) -> None:
@@ -76,8 +76,8 @@ def _run_of(data: DataSet, config: RunConfig) -> Run:
     wanted = (config.model_dump_json(), data.manifest.content_hash, data.manifest.version)
     if st.session_state.get("augment-wanted") == wanted:
         with contextlib.suppress(RunError):
-            return open_run(st.session_state["augment-run"])
-    run = jobs.start(config)
+            return open_run(state.workspace(), st.session_state["augment-run"])
+    run = jobs.start(state.workspace(), config)
     st.session_state.update({"augment-wanted": wanted, "augment-run": run.id})
     return run
 

@@ -12,7 +12,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import charts
+from unetlab.ui import charts, state
 
 POLL_S = 0.4
 SETTLE_S = 0.6  # a question starts a job only when the form has not changed for so long
@@ -64,7 +64,7 @@ def _ask(question: Question, config: RunConfig) -> None:
         since = time.monotonic()
         st.session_state["fit-wanted"] = (question, since)
     if "fit-job" not in st.session_state and time.monotonic() - since >= SETTLE_S:
-        run = jobs.start(config.changed({}, kind="forecast", parent=None))
+        run = jobs.start(state.workspace(), config.changed({}, kind="forecast", parent=None))
         st.session_state["fit-job"] = (question, run.id)
 
 
@@ -75,7 +75,7 @@ def _collect() -> None:
         return
     answer: Answer | None = {"failed": "Its run was deleted."}
     with contextlib.suppress(RunError):
-        answer = _answer_of(open_run(run_id))
+        answer = _answer_of(open_run(state.workspace(), run_id))
     if answer is not None:
         _answers()[question] = answer
         while len(_answers()) > MAX_ANSWERS:

@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from unetlab import files
 from unetlab.config import OVER_SOON
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
@@ -38,7 +37,7 @@ def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
 
 def draw() -> None:
     """The sidebar, and a problem from the last click at the top of the page."""
-    incoming.sweep(str(files.home()))
+    incoming.sweep(state.workspace())
     # a page cannot change a choice that stands above it, so it leaves a word and the choice is changed here
     for word, key in (("next-dataset", "dataset"), ("next-run", "run")):
         if word in st.session_state:
@@ -49,7 +48,7 @@ def draw() -> None:
         dataset = state.choose("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
         if dataset is None:
             st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
-        state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_title)
+        state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
         st.fragment(_status_card, run_every=POLL_S)()
         _free_button()
     if problem:
@@ -66,16 +65,20 @@ def _status_card() -> None:
     for run, status in shown:
         if status.state != "queued":
             _job(run, status, live)
-    turns = [entry.run for entry in queue.read_queue().order]
+    turns = [entry.run for entry in queue.read_queue(state.workspace()).order]
     waiting = {run.id: (run, status) for run, status in shown if status.state == "queued"}
     for run_id in sorted(waiting, key=lambda run_id: turns.index(run_id) if run_id in turns else -1):
         _job(*waiting[run_id], live)
-    if queue.read_queue().is_held:
+    if queue.read_queue(state.workspace()).is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
         st.button(
-            "Let the queue go on", on_click=state.attempt, args=(freeing.release,), key="release", width="stretch"
+            "Let the queue go on",
+            on_click=state.attempt,
+            args=(freeing.release, state.workspace()),
+            key="release",
+            width="stretch",
         )
-    ours = {status.pid for _, status in live if status.pid} | warm.living().keys()
+    ours = {status.pid for _, status in live if status.pid} | warm.living(state.workspace()).keys()
     for memory in devices.read_memory(list(ours)):
         _memory(memory)
 
@@ -83,7 +86,7 @@ def _status_card() -> None:
 def _live() -> list[tuple[Run, Status]]:
     """Runs that wait or run, oldest first; one that ends while the card is drawn is left out."""
     found = []
-    for run in jobs.live_runs():
+    for run in jobs.live_runs(state.workspace()):
         with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
             found.append((run, run.status))
     return [(run, status) for run, status in found if status.is_live]
@@ -178,7 +181,7 @@ def _ask_first(running: list[Run]) -> None:
 
 def _free() -> None:
     with st.spinner("Ending the workers", show_time=True):
-        st.session_state["receipt"] = freeing.free_memory()
+        st.session_state["receipt"] = freeing.free_memory(state.workspace())
 
 
 def _receipt(receipt: freeing.Receipt) -> None:
@@ -198,7 +201,7 @@ def _receipt(receipt: freeing.Receipt) -> None:
         st.write(f"{after.label}: {before.used / GB:.1f} GB used before, **{after.used / GB:.1f} GB** after.")
     if not receipt.is_complete:
         st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
-    if queue.read_queue().is_held:
+    if queue.read_queue(state.workspace()).is_held:
         st.caption("Somebody waits in the queue. It is held, so that the memory stays free.")
     st.button("Close", key="close-receipt", on_click=lambda: st.session_state.pop("receipt"))
 

@@ -16,6 +16,7 @@ import streamlit as st
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError
 from unetlab.runs.store import Run, list_runs, read_events
+from unetlab.workspace import Workspace
 
 BATCH_COLUMNS = ("step", "epoch", "loss", "lr", "momentum", "time")
 SCORE_COLUMNS = ("epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy")
@@ -144,9 +145,9 @@ def history_of(run: Run) -> History:
     return _history(str(run.folder)).refresh()
 
 
-def measured_pace(config: RunConfig) -> tuple[float, Run] | None:
+def measured_pace(workspace: Workspace, config: RunConfig) -> tuple[float, Run] | None:
     """(seconds per step, the run it was measured in): the newest run with the same pictures, model and device."""
-    for run in list_runs(dataset=config.dataset):
+    for run in list_runs(workspace, dataset=config.dataset):
         other = _config_of(str(run.folder))
         if other is None or other.kind not in ("lr_find", "train") or _work(other) != _work(config):
             continue

@@ -17,14 +17,15 @@ from typing import Literal
 
 import streamlit as st
 
-from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data import importing
-from unetlab.data.dataset import DataSet, datasets_folder, list_datasets, open_folder
+from unetlab.data.dataset import DataSet, list_datasets, open_folder
 from unetlab.errors import RunError, UnetlabError
 from unetlab.options import ImportOptions
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run
+from unetlab.ui import state
+from unetlab.workspace import Workspace
 
 Box = Literal["images", "masks", "all"]
 LOOK, BRING = "Look at it", "Bring pictures"
@@ -42,13 +43,13 @@ class Import:
     @property
     def path(self) -> Path:
         """The staging folder."""
-        return datasets_folder() / self.folder
+        return state.workspace().datasets / self.folder
 
     @property
     def run(self) -> Run | None:
         """Its run; None once it was cleared away, an hour after its end."""
         try:
-            return open_run(self.run_id) if self.run_id else None
+            return open_run(state.workspace(), self.run_id) if self.run_id else None
         except RunError:
             return None
 
@@ -72,7 +73,7 @@ class Import:
 
 def dropped_folder() -> Path:
     """This session's folder for dropped files; those forgotten by others for a day are swept."""
-    parent = _dropped_home()
+    parent = state.workspace().incoming
     for old in parent.iterdir():
         if time.time() - old.stat().st_mtime > FORGOTTEN_S:
             shutil.rmtree(old, ignore_errors=True)
@@ -85,7 +86,7 @@ def brought() -> Counter[str]:
     """How many dropped files lie in each box: images, masks, all."""
     counts: Counter[str] = Counter()
     if "incoming" in st.session_state:
-        folder = _dropped_home() / st.session_state["incoming"]
+        folder = state.workspace().incoming / st.session_state["incoming"]
         for path in folder.rglob("*"):
             if path.is_file():
                 box, *rest = path.relative_to(folder).parts
@@ -130,7 +131,7 @@ def begin(sources: Sequence[Path], masks: Path | None) -> None:
     """Starts an import and follows it; an older one of this session is given up."""
     if older := current():
         give_up(older)
-    folder = importing.staging_folder()
+    folder = importing.staging_folder(state.workspace())
     options = ImportOptions(
         sources=[str(source) for source in sources],
         masks=str(masks) if masks else None,
@@ -139,7 +140,7 @@ def begin(sources: Sequence[Path], masks: Path | None) -> None:
         choices={},
         reading=None,
     )
-    run = jobs.start(RunConfig(kind="import", dataset="", importing=options), name=_stem_of(options))
+    run = jobs.start(state.workspace(), RunConfig(kind="import", dataset="", importing=options), name=_stem_of(options))
     st.session_state["import"] = Import(run.id, folder.name)
 
 
@@ -163,8 +164,10 @@ def report() -> DataSet | None:
 
 def waiting() -> list[Import]:
     """Imports that run or whose report waits, newest first: those of an earlier session, or of another tab."""
-    runs = {run.config.importing.folder: run for run in list_runs(kind="import") if run.config.importing}
-    folders = sorted(datasets_folder().glob(f"{importing.STAGING_PREFIX}*"), key=_age_s)
+    runs = {
+        run.config.importing.folder: run for run in list_runs(state.workspace(), kind="import") if run.config.importing
+    }
+    folders = sorted(state.workspace().datasets.glob(f"{importing.STAGING_PREFIX}*"), key=_age_s)
     found = [Import(runs[path.name].id if path.name in runs else "", path.name) for path in folders]
     return [one for one in found if one.has_report or (one.is_looking and one.given and one.given.name is None)]
 
@@ -172,8 +175,8 @@ def waiting() -> list[Import]:
 def adopt(found: Import) -> None:
     """Goes on with an import, and with the dropped files that it was given."""
     given = found.given
-    if given and given.sources and _dropped_home() in Path(given.sources[0]).parents:
-        st.session_state["incoming"] = Path(given.sources[0]).relative_to(_dropped_home()).parts[0]
+    if given and given.sources and state.workspace().incoming in Path(given.sources[0]).parents:
+        st.session_state["incoming"] = Path(given.sources[0]).relative_to(state.workspace().incoming).parts[0]
     st.session_state.update({"import": found, "data-view": BRING})
 
 
@@ -206,29 +209,23 @@ def free_name(data: DataSet) -> str:
     found = current()
     given = found.given if found else None
     stem = data.name if not data.name.startswith(".") else _stem_of(given) if given else NAMELESS
-    taken = {manifest.name for manifest in list_datasets()}
+    taken = {manifest.name for manifest in list_datasets(state.workspace())}
     return next(name for n in range(1, 10_000) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
 
 
 @st.cache_resource(show_spinner=False)
-def sweep(home: str) -> int:
-    """Removes what killed imports left below the workspace `home`, once in this process; the number removed."""
-    return importing.sweep_staging(root=Path(home) / "datasets")
+def sweep(workspace: Workspace) -> int:
+    """Removes what killed imports left below the workspace, once in this process; the number removed."""
+    return importing.sweep_staging(workspace)
 
 
 def _stem_of(given: ImportOptions) -> str:
     source = Path(given.sources[0])
-    is_token = source.parent == _dropped_home()
-    is_box = source.parent.parent == _dropped_home() and source.name in ("images", "masks")
+    is_token = source.parent == state.workspace().incoming
+    is_box = source.parent.parent == state.workspace().incoming and source.name in ("images", "masks")
     if is_token or is_box:
         return NAMELESS
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem).strip("-._")[:60] or NAMELESS
-
-
-def _dropped_home() -> Path:
-    folder = files.home() / "incoming"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _age_s(path: Path) -> float:
@@ -238,5 +235,5 @@ def _age_s(path: Path) -> float:
 def _forget() -> None:
     token = st.session_state.pop("incoming", None)
     if token:
-        shutil.rmtree(_dropped_home() / token, ignore_errors=True)
+        shutil.rmtree(state.workspace().incoming / token, ignore_errors=True)
     st.session_state.pop("import", None)

@@ -8,7 +8,7 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.data.samples import create_sample
 from unetlab.runs import jobs
-from unetlab.runs.store import Run, list_runs, runs_folder
+from unetlab.runs.store import Run, list_runs, open_run
 from unetlab.ui import state
 from unetlab.ui.history import history_of
 
@@ -29,7 +29,7 @@ def steps(data: DataSet | None) -> list[Step]:
     """The five steps, ticked as far as they are done for the chosen data set."""
     name = data.name if data else None
     sweeps, trainings = state.runs_of(name, "lr_find"), state.runs_of(name, "train")
-    scored = [run for run in trainings if Run(runs_folder() / run).has_scores]
+    scored = [run for run in trainings if open_run(state.workspace(), run).has_scores]
     says = (
         f"{len(data.manifest.pairs)} pairs, {data.num_classes} classes" if data else "Bring pictures and masks",
         f"{len(sweeps)} sweep{'s' if len(sweeps) != 1 else ''}" if sweeps else "Sweep it, choose a point",
@@ -51,15 +51,17 @@ def steps(data: DataSet | None) -> list[Step]:
 
 def try_sample() -> None:
     """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
-    manifest = create_sample()
-    run = jobs.start(RunConfig(kind="lr_find", dataset=manifest.name, then_train=True), name="sample")
+    manifest = create_sample(state.workspace())
+    run = jobs.start(
+        state.workspace(), RunConfig(kind="lr_find", dataset=manifest.name, then_train=True), name="sample"
+    )
     st.session_state.update({"dataset": manifest.name, "sweep": run.id})
     state.go_to("pages/lab/learning_rate.py")
 
 
 def latest_runs(count: int = 6) -> list[Run]:
     """The newest training runs of all data sets."""
-    return list_runs(kind="train")[:count]
+    return list_runs(state.workspace(), kind="train")[:count]
 
 
 def card(run: Run) -> None:

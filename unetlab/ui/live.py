@@ -130,7 +130,7 @@ def _resume(run: Run, status: Status) -> None:
 
 
 def _queued(run: Run, status: Status) -> None:
-    if queue.read_queue().is_held:
+    if queue.read_queue(run.workspace).is_held:
         st.warning(
             "The queue is held since the memory was freed. Let it go on in the sidebar, under what runs.",
             title="Waiting",

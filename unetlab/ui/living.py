@@ -8,7 +8,6 @@ from typing import Literal
 
 import streamlit as st
 
-from unetlab import files
 from unetlab.data import changes, portable
 from unetlab.data.dataset import DataSet, delete_dataset
 from unetlab.data.intake import sources
@@ -102,7 +101,7 @@ def _taken(data: DataSet, pictures: list, masks: list, path: str) -> Manifest:
     if not pictures and not masks:
         raise DataError("There is nothing to add yet: drop pictures and their masks, or give a path.")
     boxes: list[tuple[Literal["images", "masks"], list]] = [("images", pictures), ("masks", masks)]
-    with tempfile.TemporaryDirectory(dir=files.home(), prefix=".adding-") as folder:
+    with tempfile.TemporaryDirectory(dir=state.workspace().incoming, prefix=".adding-") as folder:
         for box, dropped in boxes:
             places = places_of([file.name for file in dropped], data.manifest, box=box)
             sources.save_upload([(places[file.name], file) for file in dropped], into=Path(folder), box="all")
@@ -140,7 +139,7 @@ def _export(data: DataSet) -> None:
             help="Files, pairs, classes and split: dropped into any unetlab it is the same data set again.",
         )
     elif st.button("Write as one zip", icon=":material/archive:", key="export-data", help="Too large for a browser."):
-        target, bar = _exports() / name, st.progress(0.0, text="Writing")
+        target, bar = state.workspace().exports / name, st.progress(0.0, text="Writing")
 
         def progress(done: int, total: int) -> None:
             bar.progress(done / total, text=f"Writing: {done:,} of {total:,}")
@@ -155,18 +154,12 @@ def _num_bytes(folder: str, version: int) -> int:
 
 
 def _zipped(data: DataSet) -> bytes:
-    with tempfile.TemporaryDirectory(dir=_exports()) as folder:
+    with tempfile.TemporaryDirectory(dir=state.workspace().exports) as folder:
         target = Path(folder) / "set.zip"
         portable.export_zip(data, target)
         return target.read_bytes()
 
 
-def _exports() -> Path:
-    folder = files.home() / "exports"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def _delete(name: str) -> None:
-    delete_dataset(name)
+    delete_dataset(state.workspace(), name)
     st.session_state.pop("dataset", None)

@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from unetlab.data.dataset import DataSet, Manifest, datasets_folder, open_dataset, open_folder
+from unetlab.data.dataset import DataSet, Manifest, open_dataset, open_folder
 from unetlab.errors import DataError, UnetlabError
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, list_runs, open_run
+from unetlab.workspace import Workspace
 
 STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "queued": ("waiting", ":material/hourglass_top:", "gray"),
@@ -23,6 +24,16 @@ STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "failed": ("failed", ":material/error:", "red"),
     "lost": ("lost", ":material/help:", "red"),
 }
+
+
+def workspace() -> Workspace:
+    """The workspace that this session looks at."""
+    return st.session_state["workspace"]
+
+
+def enter(entered: Workspace) -> None:
+    """Makes it the workspace that this session looks at; app.py says which, at the start of each script."""
+    st.session_state["workspace"] = entered
 
 
 def choose(key: str, label: str, options: list[str], format_func: Callable[[str], str], **more: Any) -> str | None:
@@ -44,7 +55,7 @@ def choose(key: str, label: str, options: list[str], format_func: Callable[[str]
 
 def dataset_names() -> list[str]:
     """All data sets, newest first; folders without a readable manifest are passed over."""
-    folders = [path.parent for path in datasets_folder().glob("[!.]*/manifest.json")]
+    folders = [path.parent for path in workspace().datasets.glob("[!.]*/manifest.json")]
     created = {folder.name: _created(str(folder), _changed_ns(folder)) for folder in folders}
     return sorted((name for name in created if created[name]), key=lambda name: (created[name], name), reverse=True)
 
@@ -52,7 +63,7 @@ def dataset_names() -> list[str]:
 def chosen_dataset() -> DataSet | None:
     """The data set chosen in the sidebar."""
     name = st.session_state.get("dataset")
-    folder = datasets_folder() / name if name else None
+    folder = workspace().datasets / name if name else None
     return DataSet(folder, _manifest(str(folder), _changed_ns(folder))) if folder and _changed_ns(folder) else None
 
 
@@ -80,28 +91,35 @@ def _manifest(folder: str, changed_ns: int) -> Manifest:
 
 def dataset_of(run: Run) -> DataSet:
     """The data set as it was when the run saw it; as it is now where the run has not begun. Raises DataError."""
-    return open_dataset(run.config.dataset, version=(run.read("environment.json") or {}).get("content_hash"))
+    return open_dataset(
+        run.workspace, run.config.dataset, version=(run.read("environment.json") or {}).get("content_hash")
+    )
 
 
 def chosen_run() -> Run | None:
     """The training run chosen in the sidebar."""
     run_id = st.session_state.get("run")
     try:
-        return open_run(run_id) if run_id else None
+        return open_run(workspace(), run_id) if run_id else None
     except UnetlabError:
         return None
 
 
-def run_title(run_id: str) -> str:
-    """A run in a list: its name or time, and its state."""
-    run = open_run(run_id)
-    name = f"{run.notes.name} · " if run.notes.name else ""
-    return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
+def run_titles() -> Callable[[str], str]:
+    """Run id -> what it is called in a list: its name or time, and its state."""
+    here = workspace()  # now: a test asks for titles when no session is there
+
+    def title(run_id: str) -> str:
+        run = open_run(here, run_id)
+        name = f"{run.notes.name} · " if run.notes.name else ""
+        return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
+
+    return title
 
 
 def runs_of(dataset: str | None, kind: str) -> list[str]:
     """Ids of the runs of one kind on a data set, newest first."""
-    return [run.id for run in list_runs(dataset=dataset, kind=kind)] if dataset else []
+    return [run.id for run in list_runs(workspace(), dataset=dataset, kind=kind)] if dataset else []
 
 
 def attempt(action: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -174,6 +192,6 @@ def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | Non
     before = queue.position(run)
     if before:
         return f"{before} before it in the queue"
-    live = [(other, other.status) for other in jobs.live_runs()] if live is None else live
+    live = [(other, other.status) for other in jobs.live_runs(run.workspace)] if live is None else live
     ahead = [other.title for other, state in live if state.state == "running" and state.device == status.device]
     return f"it is next, after {ahead[0]}" if ahead else "it is next; another program or workspace may hold the device"

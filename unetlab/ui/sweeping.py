@@ -42,14 +42,14 @@ LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN
 
 def start(base: RunConfig, values: dict[str, Any]) -> None:
     """A callback: starts a sweep and looks at it."""
-    st.session_state["sweep"] = jobs.start(base.changed(values)).id
+    st.session_state["sweep"] = jobs.start(state.workspace(), base.changed(values)).id
     st.session_state.pop("pick", None)
 
 
 def chosen_sweep(dataset: str) -> Run | None:
     """The sweep to look at: the newest, or an older one chosen here."""
-    chosen = state.choose("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_title)
-    return open_run(chosen) if chosen else None
+    chosen = state.choose("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_titles())
+    return open_run(state.workspace(), chosen) if chosen else None
 
 
 def empty() -> None:
@@ -165,7 +165,10 @@ def _carry(run: Run, rate: float, label: str) -> None:
 
 
 def _followed(run: Run) -> None:
-    trained = next((r for r in state.runs_of(run.config.dataset, "train") if open_run(r).config.parent == run.id), None)
+    trained = next(
+        (r for r in state.runs_of(run.config.dataset, "train") if open_run(run.workspace, r).config.parent == run.id),
+        None,
+    )
     if trained is None:
         return
     if st.session_state.get("followed") != run.id:

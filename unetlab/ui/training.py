@@ -71,7 +71,7 @@ def facts(config: RunConfig, data: DataSet) -> None:
     total = steps * config.train.epochs
     device = devices.resolve(config.train.device)
     precision = devices.likely_precision(config.train.precision, device)
-    pace = measured_pace(config)
+    pace = measured_pace(state.workspace(), config)
     lasts = (
         f"About {state.duration(pace[0] * total)}, from the pace of {pace[1].title}."
         if pace
@@ -143,7 +143,7 @@ def preview(config: RunConfig, data: DataSet) -> None:
 
 def start(config: RunConfig, name: str) -> None:
     """A callback: starts the training and looks at it."""
-    run = jobs.start(config, name=name.strip())
+    run = jobs.start(state.workspace(), config, name=name.strip())
     st.session_state.update({"run": run.id, "train-view": RUN, "run-name": ""})
 
 
