@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import psutil
@@ -151,7 +152,7 @@ def test_a_run_that_a_hanging_worker_does_not_take_gets_a_worker_of_its_own_in_t
 def test_however_many_ask_at_once_a_worker_is_given_one_run():
     warm.register(own_workspace(), os.getpid())
     with ThreadPoolExecutor(16) as pool:
-        claims = list(pool.map(warm.claim, [f"run-{number}" for number in range(16)]))
+        claims = list(pool.map(warm.claim, repeat(own_workspace()), [f"run-{number}" for number in range(16)]))
     assert claims.count(True) == 1
     assert warm.living(own_workspace()) == {os.getpid(): f"run-{claims.index(True)}"}
     seat = warm.Seat(own_workspace().workers, os.getpid())
@@ -184,7 +185,10 @@ def test_a_claim_or_its_return_is_won_by_one_side_only():
         os.utime(claim, (0, 0))
         seat = warm.Seat(own_workspace().workers, os.getpid())
         with ThreadPoolExecutor(2) as pool:
-            taken, returned = pool.submit(seat.next_run, idle_s=5), pool.submit(warm.take_back_lost_claims)
+            taken, returned = (
+                pool.submit(seat.next_run, idle_s=5),
+                pool.submit(warm.take_back_lost_claims, own_workspace()),
+            )
             assert (taken.result() is None) == (returned.result() == [(f"run-{number}", 0.0)])
         seat.leave()
 

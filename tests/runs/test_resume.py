@@ -131,6 +131,7 @@ def test_two_who_press_resume_at_once_start_one_worker(tiny_set: Path):
     assert tiny.ended(run).state == "paused"
     code = (
         "import sys; from unetlab.runs import jobs, store; from unetlab.errors import RunError\n"
+        "from unetlab.workspace import own_workspace\n"
         "try: jobs.resume(store.open_run(own_workspace(), sys.argv[1]))\n"
         "except RunError: sys.exit(3)"
     )
