@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from unetlab import schedules
 from unetlab.config import (
     SCHEMA_VERSION,
+    LRFrom,
     RunConfig,
+    WeightsFrom,
     is_basic,
     is_same_problem,
     load_config,
@@ -144,8 +146,42 @@ def test_every_wrong_value_is_named_at_once():
 
 def test_a_config_of_a_newer_version_is_refused_readably():
     stored = {**config().model_dump(), "schema_version": SCHEMA_VERSION + 1, "train": {"from_the_future": 1}}
-    with pytest.raises(ConfigError, match=r"newer unetlab \(schema 2; this one reads up to 1\). Update"):
+    with pytest.raises(ConfigError, match=r"newer unetlab \(schema 3; this one reads up to 2\). Update"):
         load_config(stored)
+
+
+SWEPT = "min_gradient of sweep-1"
+RATE = LRFrom(sweep="sweep-1", pick="min_gradient", lr=0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("train", {"parent": "sweep-1", "lr_source": SWEPT}, {"lr_from": RATE}),
+        ("train", {"parent": "run-1"}, {"form_from": "run-1"}),
+        (
+            "train",
+            {"parent": "run-1", "lr_source": SWEPT},
+            {"lr_from": RATE, "form_from": "run-1"},
+        ),
+        ("evaluate", {"parent": "run-1"}, {"weights_from": WeightsFrom(run="run-1", which="best")}),
+        ("lr_find", {"parent": "run-1", "then_train": True}, {"form_from": "run-1"}),
+        ("train", {"parent": None, "lr_source": "min gradient of sweep-1"}, {}),
+    ],
+)
+def test_a_config_of_schema_1_says_what_its_parent_was(kind, old, new):
+    stored = {
+        "schema_version": 1,
+        "kind": kind,
+        "dataset": "cells",
+        "train": {"max_lr": 0.5},
+        "then_train": False,
+    } | old
+    read = load_config(stored)
+    fields = ("weights_from", "form_from", "lr_from")
+    assert {name: getattr(read, name) for name in fields} == dict.fromkeys(fields) | new
+    assert read.lr_source == old.get("lr_source", "typed")
+    assert load_config(json.loads(read.model_dump_json())) == read
 
 
 def test_settings_are_json_where_they_parse_and_text_elsewhere():
@@ -165,8 +201,8 @@ def test_a_setting_without_a_value_says_how_to_write_one():
 
 def test_a_change_is_made_on_a_checked_copy():
     before = config()
-    after = before.changed({"model.depth": 2, "train.epochs": 3}, kind="lr_find", parent="run-1")
-    assert (after.model.depth, after.train.epochs, after.kind, after.parent) == (2, 3, "lr_find", "run-1")
+    after = before.changed({"model.depth": 2, "train.epochs": 3}, kind="lr_find", form_from="run-1")
+    assert (after.model.depth, after.train.epochs, after.kind, after.form_from) == (2, 3, "lr_find", "run-1")
     assert before == config()
     assert after.model.base_width == before.model.base_width
     with pytest.raises(ConfigError, match=r"model\.depth = 0"):

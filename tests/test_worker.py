@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
 from tests import tiny
+from unetlab.config import LRFrom
 from unetlab.data.dataset import open_dataset
 from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.store import Run, read_events
@@ -104,7 +104,7 @@ def test_a_stop_in_the_middle_keeps_a_model_that_scores_what_was_logged(tiny_set
     assert epochs[-1]["step"] == len(tiny.of_type(run, "batch")) < 20_000
     best = max(epochs, key=lambda event: (event["mean_dice"], -event["valid_loss"]))
     assert [event["epoch"] for event in epochs if event["is_best"]][-1] == best["epoch"]
-    again = jobs.start(own_workspace(), run.config.changed({}, kind="evaluate", parent=run.id))
+    again = jobs.start(own_workspace(), run.config.changed({}, kind="evaluate", weights_from={"run": run.id}))
     assert tiny.ended(again).state == "finished", again.log_tail()
     scored = again.read("result.json")["valid"]
     assert scored == run.read("result.json")["valid"]
@@ -146,8 +146,8 @@ def test_a_job_waits_while_another_workspace_has_the_device(tiny_set: Path):
         assert tiny.ended(run).state == "stopped"
 
 
-def test_a_sweep_writes_its_curve_and_starts_the_training_that_was_asked_for(tiny_set: Path):
-    sweep = jobs.start(own_workspace(), tiny.config("lr_find", {"train.epochs": 1}, then_train=True), name="both")
+def test_a_sweep_writes_its_curve_and_the_training_behind_it_takes_its_rate(tiny_set: Path):
+    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config(changes={"train.epochs": 1}), name="both")
     assert tiny.ended(sweep).state == "finished", sweep.log_tail()
     curve = sweep.read("lr_curve.json")
     assert 10 < len(curve["sweeps"][0]["lrs"]) <= 30
@@ -157,11 +157,12 @@ def test_a_sweep_writes_its_curve_and_starts_the_training_that_was_asked_for(tin
         curve["picks"].keys() == {"min_gradient", "min_loss_tenth", "valley"} == picks.keys() | curve["declined"].keys()
     )
     assert picks, curve["declined"]
-    (training,) = store.list_runs(own_workspace(), kind="train")
     assert tiny.ended(training).state == "finished", training.log_tail()
     name, rate = next(iter(picks.items()))
     config = training.config
-    assert (config.parent, config.lr_source, config.then_train) == (sweep.id, f"{name} of {sweep.id}", False)
-    assert config.train.max_lr == pytest.approx(rate)
+    assert config.lr_from == LRFrom(sweep=sweep.id, pick=name, lr=rate)
+    assert (config.train.max_lr, config.lr_source) == (rate, f"{name} of {sweep.id}")
+    assert max(event["lr"] for event in tiny.of_type(training, "batch")) <= rate
+    assert training.read("result.json")["max_lr"] == rate
+    assert training.read("config.json")["lr_from"]["lr"] is None, "what was asked for is never rewritten"
     assert training.notes.name == "both"
-    assert len(tiny.of_type(training, "batch")) == 2

@@ -94,7 +94,7 @@ def train(
             source = _latest_sweep(workspace, config) or _sweep_first(workspace, config.changed({}, kind="lr_find"))
         config = _with_lr(config, source, lr)
     elif lr is not None:
-        config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_source="typed")
+        config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_from=None, lr_source="typed")
     if prepare:
         run = launching.prepare(workspace, config, name=name)
         show({"run": run.id, "folder": str(run.folder)}, [f"{run.folder}"], as_json=json)
@@ -109,7 +109,7 @@ def train(
 def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
     """Score a run's best weights on the validation set again."""
     parent = open_run(own_workspace(), run_id)
-    run = jobs.start(parent.workspace, parent.config.changed({}, kind="evaluate", parent=parent.id))
+    run = jobs.start(parent.workspace, parent.config.changed({}, kind="evaluate", weights_from={"run": parent.id}))
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)
     exit_for(status)
@@ -247,7 +247,8 @@ def free(
 def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
     open_dataset(workspace, dataset)  # raises before a worker is started
     base = open_run(workspace, from_run).config if from_run else RunConfig(kind="train", dataset=dataset)
-    return base.changed(parse_settings(settings), kind=kind, dataset=dataset, parent=from_run)
+    rate = {} if kind == "train" else {"lr_from": None}
+    return base.changed(parse_settings(settings), kind=kind, dataset=dataset, form_from=from_run, **rate)
 
 
 def _sweep_first(workspace: Workspace, config: RunConfig) -> Run:
@@ -274,4 +275,4 @@ def _with_lr(config: RunConfig, sweep: Run, name: str) -> RunConfig:
     if result["picks"].get(name) is None:
         raise ConfigError(f"The sweep {sweep.id} has no {name}: {result['declined'].get(name, 'it has no curve')}")
     rate = result["picks"][name]
-    return config.changed({"train.max_lr": rate}, parent=sweep.id, lr_source=f"{name} of {sweep.id}")
+    return config.with_pick(sweep.id, name, rate)

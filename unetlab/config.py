@@ -17,10 +17,29 @@ from unetlab.options import (
     TrainOptions,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
 LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they wait for nobody
 OVER_SOON: tuple[JobKind, ...] = ("preview", "forecast")  # end before their line in a list is read
+
+
+class WeightsFrom(Options):
+    """The run whose weights a job begins with, and which of its weights."""
+
+    run: str
+    which: Literal["best", "last"] = "best"
+
+
+class LRFrom(Options):
+    """The sweep that the learning rate comes from, and which point of its curve.
+
+    `lr`: the rate there, which is train.max_lr then. None: the sweep was not over when the run was made, and its
+    worker looks when its turn comes; where the pick is declined it takes the next one that is not (runs/sweep_rate.py).
+    """
+
+    sweep: str
+    pick: Literal["min_gradient", "min_loss_tenth", "valley"] = "min_gradient"
+    lr: float | None = None
 
 
 class RunConfig(Options):
@@ -29,9 +48,12 @@ class RunConfig(Options):
     schema_version: int = SCHEMA_VERSION
     kind: JobKind
     dataset: str
-    parent: str | None = Field(default=None, description="The run whose weights (evaluate) or form this one took.")
-    lr_source: str = Field(default="typed", description="Where max_lr came from: a pick and its run, or 'typed'.")
-    then_train: bool = Field(default=False, description="lr_find: train with the first pick when it ends.")
+    weights_from: WeightsFrom | None = Field(default=None, description="evaluate: the weights that are scored.")
+    form_from: str | None = Field(default=None, description="The run whose options this one took over.")
+    lr_from: LRFrom | None = Field(default=None, description="train: the sweep that max_lr is taken from.")
+    lr_source: str = Field(default="typed", description="Where max_lr came from, in words: a pick and its run, ...")
+    plan: str | None = Field(default=None, description="The plan that the run belongs to.")
+    role: str | None = Field(default=None, description="What the run is in its plan.")
     devices: int = Field(default=1, ge=1, le=1024, description="train: so many processes share each step.")
     sync_batchnorm: bool = Field(default=False, description="BatchNorm over the pictures of all devices (CUDA only).")
     data: DataOptions = DataOptions()
@@ -50,6 +72,11 @@ class RunConfig(Options):
     def pictures_at_a_time(self) -> int:
         """Pictures that go through the network at a time on one device, unless memory ran out."""
         return min(self.train.batch_size, -(-self.train.pictures_per_step // self.num_processes))
+
+    def with_pick(self, sweep: str, pick: str, lr: float) -> "RunConfig":
+        """A copy that trains with the rate `lr`, which is the `pick` of the run `sweep`."""
+        source = {"sweep": sweep, "pick": pick, "lr": lr}
+        return self.changed({"train.max_lr": lr}, lr_from=source, lr_source=f"{pick} of {sweep}")
 
     def changed(self, changes: dict[str, Any], **top: Any) -> "RunConfig":
         """A copy with dotted keys such as `model.depth` replaced and checked. Raises ConfigError."""
@@ -107,6 +134,8 @@ def load_config(values: dict[str, Any]) -> RunConfig:
             f"This run was written by a newer unetlab (schema {version!r}; this one reads up to {SCHEMA_VERSION}). "
             "Update unetlab to open it."
         )
+    if version == 1:
+        values = _from_schema_1(values)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -124,6 +153,21 @@ def load_config(values: dict[str, Any]) -> RunConfig:
         if config.kind == kind and getattr(config, group) is None:
             raise ConfigError(f"A job of kind {kind!r} needs its options under {group!r}.")
     return config
+
+
+def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
+    """`parent` meant weights, form or sweep there; a sweep with `then_train` started a training when it was over."""
+    values = {**values, "schema_version": SCHEMA_VERSION}
+    values.pop("then_train", None)
+    parent = values.pop("parent", None)
+    pick, _, sweep = values.get("lr_source", "").partition(" of ")
+    if parent and values.get("kind") == "evaluate":
+        values["weights_from"] = {"run": parent}
+    elif parent and parent != sweep:
+        values["form_from"] = parent
+    if pick in ("min_gradient", "min_loss_tenth", "valley"):
+        values["lr_from"] = {"sweep": sweep, "pick": pick, "lr": values["train"]["max_lr"]}
+    return values
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

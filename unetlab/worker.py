@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import UnetlabError
 from unetlab.events import Event, Progress
-from unetlab.runs import devices, failures, launching, queue, ranks
+from unetlab.runs import devices, failures, launching, queue, ranks, sweep_rate
 from unetlab.runs.status import Paused, State, StatusKeeper
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 from unetlab.runs.warm import Seat, give_back_memory, logging_to
@@ -36,6 +36,7 @@ WARM_BYTES = 2**30  # one that is larger after a job leaves
 TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
 CANCELLED = "Cancelled before it started."
 STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on request."}
+NO_SWEEP = "The sweep that was to give the learning rate was stopped, so nothing was trained."
 STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
 
@@ -133,7 +134,7 @@ def assist(folder: Path) -> int:
 def _assist_job(run: Run) -> None:
     from unetlab.training import tasks  # here and not above: this imports torch
 
-    config = run.config
+    config = sweep_rate.resolved(run.config, run)
     device = ranks.own_device(devices.resolve(config.train.device))
     tasks.TASKS[config.kind](run, config, device, on_event=lambda event: None, should_stop=lambda: False)
 
@@ -205,6 +206,9 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
             held.enter_context(lock)
         keeper.update(state="running", running_since=time.time(), device=device)
         queue.leave(run)
+        if sweep_rate.is_stopped(config, run):
+            return "stopped", NO_SWEEP
+        config = sweep_rate.resolved(config, run)
         is_stopped = _run_job(run, config, device, keeper)
     return ("stopped", STOPPED_WITH_MODEL) if is_stopped else ("finished", "")
 

@@ -203,19 +203,13 @@ def test_a_worker_that_is_started_in_this_very_moment_is_ended(tiny_set: Path, m
     assert freeing.worker_pids(own_workspace()) == {}
 
 
-def test_a_training_that_a_sweep_starts_meanwhile_is_ended(tiny_set: Path):
-    sweep = jobs.start(own_workspace(), tiny.config("lr_find", then_train=True))
-    tiny.wait_until(
-        lambda: store.list_runs(own_workspace(), kind="train") or not sweep.status.is_live, "the training is there"
-    )
-    (training,) = store.list_runs(own_workspace(), kind="train")
-    receipt = freeing.free_memory(own_workspace(), grace_s=30)
-    assert receipt.is_complete
+def test_a_training_that_waits_for_its_sweep_is_parked_and_one_that_has_begun_ends(tiny_set: Path):
+    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config())
+    tiny.wait_until(lambda: sweep.status.state != "queued", "the sweep runs")
+    assert freeing.free_memory(own_workspace(), grace_s=30).is_complete
     assert freeing.worker_pids(own_workspace()) == {}
     assert sweep.status.state in ("stopped", "finished")
     assert training.status.is_parked or training.status.state == "stopped"
-    time.sleep(0.5)
-    assert freeing.worker_pids(own_workspace()) == {}
 
 
 def test_two_threads_and_two_processes_that_free_at_once_all_say_that_it_is_done(

@@ -25,7 +25,13 @@ STEPS = 120
 
 
 def reach(run: Run, step: int) -> None:
-    tiny.wait_until(lambda: len(tiny.losses(run)) > step or not run.status.is_live, f"step {step}")
+    """Waits until the run, at its present attempt, is past the step; earlier attempts may have logged it already."""
+
+    def is_there() -> bool:
+        state = run.status.state
+        return (state == "running" and len(tiny.losses(run)) > step) or state not in ("queued", "running")
+
+    tiny.wait_until(is_there, f"step {step}")
     assert run.status.state == "running", run.log_tail()
 
 

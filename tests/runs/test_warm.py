@@ -71,7 +71,7 @@ def test_a_warm_worker_does_every_kind_of_job_to_the_bit_as_fresh_ones_do(tiny_s
     training, sweep = start("train"), start("lr_find")
     for run in (training, sweep):
         assert tiny.ended(run).state == "finished", run.log_tail()
-    scoring = start("evaluate", parent=training.id)
+    scoring = start("evaluate", weights_from={"run": training.id})
     assert tiny.ended(scoring).state == "finished", scoring.log_tail()
     assert len({run.status.pid for run in (training, sweep, scoring)}) == 3
     assert warm.living(own_workspace()) == {}, "who was started for one run ends with it"
@@ -83,7 +83,7 @@ def test_a_warm_worker_does_every_kind_of_job_to_the_bit_as_fresh_ones_do(tiny_s
     assert training_again.log_tail() == ""
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
         pass  # a process that goes on must let go of the device by itself
-    scoring_again = finished(start("evaluate", parent=training_again.id), by=pid)
+    scoring_again = finished(start("evaluate", weights_from={"run": training_again.id}), by=pid)
     assert left_by(training_again, sweep_again, scoring_again) == left_by(training, sweep, scoring)
     assert freeing.worker_pids(own_workspace()) == {pid: warm.IDLE}
 

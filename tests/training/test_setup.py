@@ -9,7 +9,6 @@ from unetlab.errors import ConfigError
 from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.setup import refuse_single_value
-from unetlab.workspace import own_workspace
 
 
 def batches_of(data: DataSet, image_size: int, batch_size: int) -> TrainingBatches:
@@ -21,7 +20,7 @@ def batches_of(data: DataSet, image_size: int, batch_size: int) -> TrainingBatch
 def test_one_pixel_at_the_bottom_with_batches_of_one_is_refused_with_the_way_out(nuclei):
     config = RunConfig(kind="train", dataset="nuclei").changed({"model.depth": 4})
     with pytest.raises(ConfigError, match="batch size of 2 or more"):
-        refuse_single_value(batches_of(own_workspace(), nuclei, 16, 1), config, 1)
-    refuse_single_value(batches_of(own_workspace(), nuclei, 16, 2), config, 2)
-    refuse_single_value(batches_of(own_workspace(), nuclei, 17, 1), config, 1)
-    refuse_single_value(batches_of(own_workspace(), nuclei, 16, 1), config.changed({"model.depth": 3}), 1)
+        refuse_single_value(batches_of(nuclei, 16, 1), config, 1)
+    refuse_single_value(batches_of(nuclei, 16, 2), config, 2)
+    refuse_single_value(batches_of(nuclei, 17, 1), config, 1)
+    refuse_single_value(batches_of(nuclei, 16, 1), config.changed({"model.depth": 3}), 1)

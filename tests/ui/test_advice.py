@@ -84,8 +84,13 @@ def test_a_click_starts_the_run_with_the_changes_and_goes_to_it(run, started, mo
     assert app.session_state["run"] == started[0].id
     assert app.session_state["train-view"] == "Chosen run"
     assert (config.train.max_lr, config.train.loss, config.lr_source) == (0.0033, "dice", f"advice of {run.id}")
-    assert (config.kind, config.parent) == ("train", None)
-    assert config.changed({"train.max_lr": 0.02, "train.loss": "cross_entropy+dice"}, lr_source="typed") == run.config
+    assert (config.kind, config.form_from) == ("train", run.id)
+    assert (
+        config.changed(
+            {"train.max_lr": 0.02, "train.loss": "cross_entropy+dice"}, lr_from=None, lr_source="typed", form_from=None
+        )
+        == run.config
+    )
     assert started[0].notes.name == "learning rate (maximum) 0.02 → 0.0033, loss cross_entropy+dice → dice"
     assert not run.has_stop
 

@@ -47,6 +47,18 @@ def start(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
     return run
 
 
+def sweep_and_train(workspace: Workspace, config: RunConfig, *, name: str = "") -> tuple[Run, Run]:
+    """A sweep, and behind it in the queue the training `config` with the rate that the sweep finds.
+
+    The training waits until the sweep is over, whatever else starts meanwhile; where that gives no rate, it ends with
+    a sentence that says so.
+    """
+    sweep = start(workspace, config.changed({}, kind="lr_find"), name=name)
+    source = {"sweep": sweep.id}
+    training = start(workspace, config.changed({}, lr_from=source, lr_source=f"the sweep {sweep.id}"), name=name)
+    return sweep, training
+
+
 def sweep_lane(workspace: Workspace) -> None:
     """Deletes imports and previews that ended more than KEPT_S ago: what they made lies in the data set."""
     for run in [run for kind in LANE_KINDS for run in list_runs(workspace, kind=kind)]:

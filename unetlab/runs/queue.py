@@ -27,6 +27,7 @@ class Waiting(BaseModel):
 
     run: str
     device: str
+    after: str | None = None  # the run that must be over first: the sweep that its rate comes from
 
 
 class Queue(BaseModel):
@@ -62,6 +63,18 @@ def _is_waiting(workspace: Workspace, run_id: str) -> bool:
         return False
 
 
+def _is_ready(workspace: Workspace, entry: Waiting) -> bool:
+    """Whether it could start now if the device were free: it waits, and the run it comes after is over."""
+    return _is_waiting(workspace, entry.run) and not (entry.after and _is_live(workspace, entry.after))
+
+
+def _is_live(workspace: Workspace, run_id: str) -> bool:
+    try:
+        return Run(workspace.runs / run_id).status.is_live
+    except (OSError, ValueError):  # deleted
+        return False
+
+
 def join(run: Run, device: str, *, at_front: bool = False) -> None:
     """Stands `run` at the end of the queue, wherever it stood before.
 
@@ -70,7 +83,8 @@ def join(run: Run, device: str, *, at_front: bool = False) -> None:
     """
     with _changing(run.workspace) as queue:
         others = [entry for entry in queue.order if entry.run != run.id]
-        own = Waiting(run=run.id, device=device)
+        source = run.config.lr_from
+        own = Waiting(run=run.id, device=device, after=source.sweep if source and source.lr is None else None)
         queue.order = [own, *others] if at_front else [*others, own]
 
 
@@ -111,21 +125,31 @@ def release(workspace: Workspace) -> None:
 
 
 def is_my_turn(run: Run) -> bool:
-    """Whether no living run waits for the same device before this one, and the queue is not held."""
+    """Whether no run that could start waits for the same device before this one, and the queue is not held."""
     queue = read_queue(run.workspace)
     if queue.is_held:
         return False
     own = next((entry for entry in queue.order if entry.run == run.id), None)
     if own is None:
         return True
+    if not _is_ready(run.workspace, own):
+        return False
     before = queue.order[: queue.order.index(own)]
-    return not any(entry.device == own.device and _is_waiting(run.workspace, entry.run) for entry in before)
+    return not any(entry.device == own.device and _is_ready(run.workspace, entry) for entry in before)
 
 
 def line_of(run: Run) -> list[str]:
     """Ids of the runs that wait for the same device as this one, itself among them, by turn; empty if it does not."""
     waiting = _line(read_queue(run.workspace), run)
     return [entry.run for entry in waiting if _is_waiting(run.workspace, entry.run)]
+
+
+def sweep_before(run: Run) -> Run | None:
+    """The sweep that a waiting run takes its rate from, while it is not over."""
+    own = next((entry for entry in read_queue(run.workspace).order if entry.run == run.id), None)
+    if own is None or own.after is None or not _is_live(run.workspace, own.after):
+        return None
+    return Run(run.workspace.runs / own.after)
 
 
 def position(run: Run) -> int:

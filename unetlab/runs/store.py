@@ -77,8 +77,12 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        """What was asked for. Raises ConfigError for a newer schema."""
-        return load_config(files.read_json(self.folder / "config.json"))
+        """What was asked for, with the rate of its sweep as soon as its worker has read it off. Raises ConfigError."""
+        config = load_config(files.read_json(self.folder / "config.json"))
+        source = config.lr_from
+        if source is not None and source.lr is None and (found := (self.read("environment.json") or {}).get("lr_from")):
+            return config.with_pick(**found)
+        return config
 
     @property
     def status(self) -> Status:
@@ -265,5 +269,7 @@ def summary(run: Run) -> dict[str, Any]:
         "phase": status.phase,
         "done": status.done,
         "total": status.total,
+        "plan": config.get("plan"),
+        "role": config.get("role"),
         "mean_dice": card.get("valid", {}).get("mean_dice"),
     }

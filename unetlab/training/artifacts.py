@@ -20,11 +20,17 @@ from unetlab.runs.store import Run
 from unetlab.training.evaluation import Evaluation, majority_share
 from unetlab.training.lr_finder import Sweep
 
+RESULT_VERSION = 1  # raised whenever the same config gives other losses; a resume across it says so
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
 
 
-def write_environment(run: Run, data: DataSet, device: torch.device, precision_name: str, seed: int) -> dict[str, Any]:
-    """Writes and returns versions, device, threads, seed, the data's hash: what a repeat of this run must share."""
+def write_environment(
+    run: Run, config: RunConfig, data: DataSet, device: torch.device, precision_name: str
+) -> dict[str, Any]:
+    """Writes and returns what a repeat of this run must share: versions, device, threads, seed, the data's hash.
+
+    `lr_from`: the rate that was read off a sweep. `result_version`: as RESULT_VERSION was.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     environment = {
         "python": platform.python_version(),
@@ -34,18 +40,17 @@ def write_environment(run: Run, data: DataSet, device: torch.device, precision_n
         "device_name": name,
         "precision": precision_name,
         "threads": torch.get_num_threads(),
-        "seed": seed,
+        "seed": config.train.seed,
         "content_hash": data.manifest.content_hash,
+        "result_version": RESULT_VERSION,
+        "lr_from": config.lr_from.model_dump() if config.lr_from else None,
     }
     files.write_json(run.folder / "environment.json", environment)
     return environment
 
 
-def write_lr_curve(run: Run, sweeps: list[Sweep]) -> dict[str, float]:
-    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread over sweeps.
-
-    Returns the rates of the picks that were not declined.
-    """
+def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
+    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread over sweeps."""
     lrs, mean = mean_curve(sweeps)
     picks = lr_curve.picks(lrs, mean)
     content = {
@@ -58,7 +63,6 @@ def write_lr_curve(run: Run, sweeps: list[Sweep]) -> dict[str, float]:
         "spread": lr_curve.spread([(sweep.lrs, sweep.smoothed_losses) for sweep in sweeps]),
     }
     files.write_json(run.folder / "lr_curve.json", content)
-    return {name: pick.lr for name, pick in picks.items() if isinstance(pick, lr_curve.Pick)}
 
 
 def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Declined]) -> dict[str, str]:

@@ -68,10 +68,13 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     refuse_single_value(batches, config, micro_batch, num_devices=team.size)
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
-    environment = write_environment(run, data, device, precision_name, options.seed)
-    changed = [f"{key} was {seen[key]}, is {now}" for key, now in environment.items() if seen and seen.get(key) != now]
+    environment = write_environment(run, config, data, device, precision_name)
+    before = {"result_version": 1, **seen} if seen else {}  # the first ones did not say theirs
+    changed = [f"{key} was {before[key]}, is {now}" for key, now in environment.items() if before.get(key, now) != now]
     if changed:
         on_event(Note(f"Not as before: {'; '.join(changed)}. So the losses can differ from an unbroken run's."))
+    if config.lr_from and not seen:
+        on_event(Note(f"Trains with {options.max_lr:.2e}, the {config.lr_source}."))
     place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
     on_event(Note(f"Training in {precision_name} on {place}.", about={"precision": precision_name}))
     if micro_batch < config.pictures_at_a_time:

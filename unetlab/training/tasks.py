@@ -11,9 +11,8 @@ from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import RunError
-from unetlab.events import Batch, Event, Note, Progress
+from unetlab.events import Batch, Event, Progress
 from unetlab.models.weights import load_weights
-from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
 from unetlab.training import lr_finder, precision
 from unetlab.training.artifacts import (
@@ -59,39 +58,23 @@ def find_lr(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, shou
             sweeps.append(sweep)
         if should_stop():
             break
-    picks = write_lr_curve(run, sweeps)
-    if config.then_train and not should_stop():
-        train_with_first(run, config, picks, on_event)
+    write_lr_curve(run, sweeps)
     return should_stop()
 
 
-def train_with_first(run: Run, config: RunConfig, picks: dict[str, float], on_event: OnEvent) -> None:
-    """Queues a training with the first pick there is: min gradient, else min loss / 10, else valley."""
-    if not picks:
-        on_event(Note("Every pick is declined, so no training was started. Choose a rate of your own."))
-        return
-    name, rate = next(iter(picks.items()))
-    jobs.start(
-        run.workspace,
-        config.changed(
-            {"train.max_lr": rate}, kind="train", parent=run.id, then_train=False, lr_source=f"{name} of {run.id}"
-        ),
-        name=run.notes.name,
-    )
-
-
 def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
-    """Scores the parent run's best weights on the validation split, with the parent's own precision and batch."""
-    if config.parent is None:
+    """Scores weights of another run on the validation split, with that run's own precision and batch."""
+    source = config.weights_from
+    if source is None:
         raise RunError("An evaluation needs the run whose weights it scores: python -m unetlab evaluate RUN.")
-    model, card = load_weights(open_run(run.workspace, config.parent).folder / "best.safetensors")
+    model, card = load_weights(open_run(run.workspace, source.run).folder / f"{source.which}.safetensors")
     data = open_dataset(
         run.workspace, config.dataset, version=card.content_hash
     )  # as it was when the weights were trained
     torch_device = precision.open_device(device)
     precision_name = precision.resolve(config.train.precision, torch_device)
     to_device(model, torch_device)
-    write_environment(run, data, torch_device, precision_name, config.train.seed)
+    write_environment(run, config, data, torch_device, precision_name)
     evaluate_here = partial(
         evaluate,
         pictures=Pictures(data, card.data),

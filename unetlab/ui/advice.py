@@ -43,8 +43,8 @@ def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
 def follow(run: Run, changes: dict[str, Any]) -> None:
     """A callback: ends the run where it still lives, starts one with the changes, and looks at it."""
     config = run.config
-    source = {"lr_source": f"advice of {run.id}"} if "train.max_lr" in changes else {}
-    changed = config.changed(changes, kind="train", parent=None, then_train=False, **source)
+    source = {"lr_from": None, "lr_source": f"advice of {run.id}"} if "train.max_lr" in changes else {}
+    changed = config.changed(changes, kind="train", form_from=run.id, **source)
     if run.status.is_live:
         with contextlib.suppress(RunError):  # it has ended meanwhile: all the better
             jobs.stop(run)

@@ -52,10 +52,9 @@ def steps(data: DataSet | None) -> list[Step]:
 def try_sample() -> None:
     """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
     manifest = create_sample(state.workspace())
-    run = jobs.start(
-        state.workspace(), RunConfig(kind="lr_find", dataset=manifest.name, then_train=True), name="sample"
-    )
-    st.session_state.update({"dataset": manifest.name, "sweep": run.id})
+    config = RunConfig(kind="train", dataset=manifest.name)
+    sweep, _ = jobs.sweep_and_train(state.workspace(), config, name="sample")
+    st.session_state.update({"dataset": manifest.name, "sweep": sweep.id})
     state.go_to("pages/lab/learning_rate.py")
 
 

@@ -189,6 +189,8 @@ def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | Non
         return "parked until the queue goes on"
     if status.device == devices.LANE:
         return "its worker is starting"
+    if sweep := queue.sweep_before(run):
+        return f"it takes its learning rate from {sweep.title}, which is not over"
     before = queue.position(run)
     if before:
         return f"{before} before it in the queue"

@@ -102,8 +102,7 @@ def choice(run: Run) -> None:
     curve = run.read("lr_curve.json")
     if not curve:
         return
-    if run.config.then_train:
-        _followed(run)
+    _followed(run)
     names = [name for name in ("min_gradient", "min_loss_tenth") if curve["picks"].get(name)] + [OWN]
     if st.session_state.get("pick") not in names:
         st.session_state["pick"] = names[0]
@@ -164,9 +163,14 @@ def _carry(run: Run, rate: float, label: str) -> None:
     state.go_to("pages/lab/train.py")
 
 
+def _sweep_of(training: Run) -> str | None:
+    source = training.config.lr_from
+    return source.sweep if source else None
+
+
 def _followed(run: Run) -> None:
     trained = next(
-        (r for r in state.runs_of(run.config.dataset, "train") if open_run(run.workspace, r).config.parent == run.id),
+        (r for r in state.runs_of(run.config.dataset, "train") if _sweep_of(open_run(run.workspace, r)) == run.id),
         None,
     )
     if trained is None:
@@ -175,5 +179,5 @@ def _followed(run: Run) -> None:
         st.session_state["followed"] = run.id
         st.session_state["next-run"] = trained
         state.go_to("pages/lab/train.py")
-    st.success("Training has started with the first of these picks.", icon=":material/model_training:")
+    st.success("A training takes its learning rate from this sweep.", icon=":material/model_training:")
     st.page_link("pages/lab/train.py", label="Watch it learn", icon=":material/arrow_forward:")
