@@ -24,12 +24,13 @@ from unetlab.console import (
 from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
+from unetlab.files import size_text
 from unetlab.runs import freeing, jobs, launching, queue, store
 from unetlab.runs.store import Run, open_run
 from unetlab.workspace import Workspace, own_workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, delete.")
+runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, pause, resume, move, delete.")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 
@@ -228,13 +229,12 @@ def free(
     rows = [vars(row) for row in receipt.processes]
     before, after = [vars(memory) for memory in receipt.before], [vars(memory) for memory in receipt.after]
     content = {"processes": rows, "before": before, "after": after, "is_complete": receipt.is_complete}
-    mib = 2**20
     lines = [
-        f"{r['run']} (pid {r['pid']}): {r['ram_before'] / mib:.0f} -> {r['ram_after'] / mib:.0f} MiB, {r['state']}"
+        f"{r['run']} (pid {r['pid']}): {size_text(r['ram_before'])} -> {size_text(r['ram_after'])}, {r['state']}"
         for r in rows
     ] or ["No worker of this workspace was running."]
     lines += [
-        f"{a.label}: {b.used / mib:.0f} -> {a.used / mib:.0f} MiB used of {a.total / mib:.0f}"
+        f"{a.label}: {size_text(b.used)} -> {size_text(a.used)} used of {size_text(a.total)}"
         for b, a in zip(receipt.before, receipt.after, strict=True)
     ]
     if queue.read_queue(workspace).is_held:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.console import exit_for, follow, import_progress, show, show_manifest
 from unetlab.data import changes, importing, portable, samples
@@ -130,7 +131,7 @@ def data_export(
         raise DataError(f"{to} exists already. Choose another name.")
     with import_progress() as progress:
         portable.export_zip(data, to, progress=lambda done, total: progress("writing", done, total))
-    show({"name": name, "zip": str(to)}, [f"{name}: {to} ({to.stat().st_size / 2**20:.1f} MiB)"], as_json=json)
+    show({"name": name, "zip": str(to)}, [f"{name}: {to} ({files.size_text(to.stat().st_size)})"], as_json=json)
 
 
 @data_app.command("list")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
 from unetlab.data.labels.masks import Reading
+from unetlab.files import size_text
 from unetlab.runs import devices, jobs, launching, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
@@ -70,7 +71,7 @@ def _describe(run: Run, status: Status) -> str:
 
 
 def _epoch_line(event: dict) -> str:
-    dice = "absent" if event["mean_dice"] is None else f"{event['mean_dice']:.3f}"
+    dice = score_text(event["mean_dice"])
     best = "  best so far" if event["is_best"] else ""
     return f"epoch {event['epoch'] + 1}: validation loss {event['valid_loss']:.3f}, mean Dice {dice}{best}"
 
@@ -205,15 +206,14 @@ def forecast_lines(run: Run) -> list[str]:
     result, lines = run.read("result.json"), [f"{run.id}: {run.status.state}"]
     if not result:
         return lines
-    gb = {name: result[name] / 1e9 for name in ("needs", "bytes", "outside", "free", "total")}
+    size = {name: size_text(result[name]) for name in ("needs", "bytes", "outside", "free", "total")}
     verdict = "fits into" if result["needs"] <= result["free"] else "does not fit into"
     return [
         *lines,
-        f"  needs about {gb['needs']:.2f} GB, {verdict} the {gb['free']:.2f} GB free of {gb['total']:.2f} GB "
-        f"({result['label']})",
-        f"  {gb['bytes']:.2f} GB of tensors at the peak of a step: "
-        + ", ".join(f"{name} {size / 1e9:.2f}" for name, size in result["by"].items()),
-        f"  {result['margin']:.0%} margin on them, and {gb['outside']:.2f} GB that the process takes beside them",
+        f"  needs about {size['needs']}, {verdict} the {size['free']} free of {size['total']} ({result['label']})",
+        f"  {size['bytes']} of tensors at the peak of a step: "
+        + ", ".join(f"{name} {size_text(part)}" for name, part in result["by"].items()),
+        f"  {result['margin']:.0%} margin on them, and {size['outside']} that the process takes beside them",
         f"  largest batch size that fits: {result['largest_batch'] or 'none'}",
     ]
 

@@ -4,8 +4,7 @@ UnetlabError
 ├── ConfigError          an option is unknown, out of bounds, or does not go with another
 ├── DataError            pictures, masks and pairs
 │   ├── NoPairs          nothing to train on
-│   ├── UnreadableFile   a picture, mask or archive that cannot be decoded or must not be
-│   └── NeedsReading     the mask values can be read in more than one way: the user chooses
+│   └── UnreadableFile   a picture, mask or archive that cannot be decoded or must not be
 ├── WorkspaceError       the workspace folder cannot be used
 ├── RunError             a run that does not exist, or is in the wrong state for what was asked
 ├── DeviceError          a device that is not there, or has not enough memory
@@ -14,8 +13,6 @@ UnetlabError
 Each message says what was given, what is allowed and what to do. The page and the command line
 show the message and never a traceback for it.
 """
-
-from collections.abc import Sequence
 
 
 class UnetlabError(Exception):
@@ -36,16 +33,6 @@ class NoPairs(DataError):
 
 class UnreadableFile(DataError):
     """A file cannot be decoded, or must not be (too many pixels, a path that leaves its folder)."""
-
-
-class NeedsReading(DataError):
-    """Mask values can be read in more than one way. `choices` are (value for --reading, meaning)."""
-
-    def __init__(self, message: str, choices: Sequence[tuple[str, str]]):
-        lines = "\n".join(f"  --reading {key:<14} {meaning}" for key, meaning in choices)
-        super().__init__(f"{message}\n{lines}")
-        self.question = message
-        self.choices = list(choices)
 
 
 class WorkspaceError(UnetlabError):

@@ -1,6 +1,6 @@
-"""What a job says while it works: one JSON object a line in `events.jsonl`, typed here.
+"""What a job says while it works, typed here; all but Progress become a line of JSON in `events.jsonl`.
 
-Every event also carries `type`, `time` (seconds since the epoch) and `attempt` (1, 2, ... for a resumed run).
+Each line also carries `type`, `time` (seconds since the epoch) and `attempt` (1, 2, ... for a resumed run).
 """
 
 import json
@@ -55,7 +55,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the job is: `done` of `total` in `phase` (plain words); `step` of `total_steps` over the whole job."""
+    """Where the job is: `done` of `total` in `phase` (plain words). It goes into status.json, not into the events."""
 
     phase: str
     done: int

@@ -58,6 +58,13 @@ def write_json(path: Path, value: Any, *, is_durable: bool = True, is_compact: b
     write_atomic(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", is_durable=is_durable)
 
 
+def size_text(num_bytes: float) -> str:
+    """ "3.1 GB", "340 MB": decimal units, as memory and disks are sold."""
+    if num_bytes >= 0.95e9:
+        return f"{num_bytes / 1e9:.1f} GB"
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes >= 0.95e7 else f"{num_bytes / 1e6:.1f} MB"
+
+
 def read_json(path: Path) -> Any:
     """The JSON in `path`. Raises FileNotFoundError or ValueError."""
     return json.loads(path.read_text(encoding="utf-8"))

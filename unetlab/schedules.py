@@ -16,11 +16,6 @@ def cosine(start: float, end: float) -> Curve:
     return lambda position: end + (start - end) * (1 + math.cos(math.pi * position)) / 2
 
 
-def linear(start: float, end: float) -> Curve:
-    """position 0..1 -> from `start` to `end` along a line."""
-    return lambda position: start + (end - start) * position
-
-
 def constant(value: float) -> Curve:
     """position 0..1 -> `value`."""
     return lambda position: value

@@ -7,8 +7,8 @@ import pytest
 
 from tests import tiny
 from tests.conftest import TEST_DATA
-from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
+from unetlab.data.labels import heaps
 from unetlab.workspace import own_workspace
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -19,7 +19,7 @@ def otsu_dice(name: str) -> float:
     data, overlap, total = open_dataset(own_workspace(), name), 0, 0
     for index in data.indices("valid"):
         picture = (data.image(index)[:, :, 0] * 255).round().astype(np.uint8)
-        found, truth = picture > samples.otsu_threshold(picture), data.mask(index) == 1
+        found, truth = picture > heaps.otsu(np.bincount(picture.ravel(), minlength=256)), data.mask(index) == 1
         overlap += (found & truth).sum()
         total += found.sum() + truth.sum()
     return float(2 * overlap / total)

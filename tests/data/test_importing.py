@@ -141,6 +141,7 @@ def test_an_import_that_is_killed_leaves_no_half_set(binary_set, home):
     """SIGKILL in the middle of decoding: the staging folder stays, nobody holds it, the next import sweeps it."""
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom unetlab.data.importing import import_dataset\n"
+        "from unetlab.workspace import own_workspace\n"
         "def die(phase, done, total):\n    phase == 'decoding' and done == 5 and os.kill(os.getpid(), signal.SIGKILL)\n"
         f"import_dataset(own_workspace(), [Path({str(binary_set)!r})], name='cells', progress=die)"
     )

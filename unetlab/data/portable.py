@@ -74,5 +74,5 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
     with archive.open(name) as file:
         content = file.read(MAX_TEXT + 1)
     if len(content) > MAX_TEXT:
-        raise ValueError(f"its {name} is larger than {MAX_TEXT // 2**20} MB")
+        raise ValueError(f"its {name} is larger than {files.size_text(MAX_TEXT)}")
     return content.decode("utf-8")

@@ -33,22 +33,6 @@ def make_nuclei(*, count: int = 36, size: int = 128, seed: int = 0) -> list[tupl
     ]
 
 
-def otsu_threshold(image: np.ndarray) -> int:
-    """The grey value t that best separates a uint8 picture into <= t and > t.
-
-    Source: Otsu 1979, the largest variance between the two parts.
-    """
-    counts = np.bincount(image.ravel(), minlength=256).astype(np.float64)
-    below = np.cumsum(counts)[:-1]
-    above = below[-1] + counts[-1] - below
-    light = np.cumsum(counts * np.arange(256))
-    valid = (below > 0) & (above > 0)
-    between = np.full(255, -1.0)
-    means = light[:-1][valid] / below[valid] - (light[-1] - light[:-1][valid]) / above[valid]
-    between[valid] = below[valid] * above[valid] * means**2
-    return int(between.argmax())
-
-
 def create_sample(
     workspace: Workspace, name: str = "sample", *, progress: Progress | None = None, seed: int = 0
 ) -> Manifest:

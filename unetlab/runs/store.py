@@ -24,6 +24,7 @@
 """
 
 import io
+import math
 import secrets
 import shutil
 import time
@@ -251,8 +252,8 @@ def weights_archive(run: Run) -> bytes:
 
 
 def score_text(score: float | None) -> str:
-    """A stored score with three digits; "absent" for None, a class that is neither in truth nor prediction."""
-    return "absent" if score is None else f"{score:.3f}"
+    """A score with three digits; "absent" for None or NaN, a class that is neither in truth nor prediction."""
+    return "absent" if score is None or math.isnan(score) else f"{score:.3f}"
 
 
 def summary(run: Run) -> dict[str, Any]:

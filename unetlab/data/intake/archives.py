@@ -25,6 +25,7 @@ from unetlab.data.labels.class_files import is_class_file
 from unetlab.data.names.file_names import is_junk
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError, UnetlabError, UnreadableFile
+from unetlab.files import size_text
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 UNKNOWN_SUFFIXES = (".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zipx")
@@ -246,13 +247,13 @@ def _checked(archive: Path, members: Iterable[Member]) -> Iterator[Member]:
             raise _refused(archive, f"the path {name[:60]!r}... is too long or too deep")
         size, is_plain = member.num_bytes, name.lower().endswith(PLAIN_SUFFIXES)
         if size > RATIO_FROM and size > (MAX_PLAIN_RATIO if is_plain else MAX_RATIO) * max(1, member.packed_bytes):
-            raise _refused(archive, f"{member.name!r} unpacks to {size / 2**20:.0f} MB from next to nothing")
+            raise _refused(archive, f"{member.name!r} unpacks to {size_text(size)} from next to nothing")
         total += size
         packed = packed + member.packed_bytes if isinstance(member.entry, zipfile.ZipInfo) else member.packed_bytes
         if total > MAX_BYTES:
-            raise _refused(archive, f"it unpacks to more than {MAX_BYTES / 2**30:.0f} GB, which is the limit")
+            raise _refused(archive, f"it unpacks to more than {size_text(MAX_BYTES)}, which is the limit")
         if total > TOTAL_RATIO_FROM and total > MAX_RATIO * packed:
-            raise _refused(archive, f"it unpacks to {total / 2**30:.1f} GB and more from next to nothing")
+            raise _refused(archive, f"it unpacks to {size_text(total)} and more from next to nothing")
         yield member._replace(name="/".join(map(safe_part, parts)))
 
 

@@ -25,6 +25,7 @@ from unetlab.data.intake.lists import is_list
 from unetlab.data.labels.class_files import is_class_file
 from unetlab.data.readers.images import FORMATS, is_picture
 from unetlab.errors import DataError
+from unetlab.files import size_text
 
 __all__ = ["Needed", "Staged", "extract", "measure", "need_space", "safe_name", "save_upload", "stage"]
 
@@ -73,8 +74,8 @@ def need_space(folder: Path, bytes_needed: int) -> None:
     free = shutil.disk_usage(there).free
     if bytes_needed * SPACE_MARGIN > free:
         raise DataError(
-            f"This needs about {_size(bytes_needed)} on the disk of {folder}, {_size(free)} are free. Free some space, "
-            "or set UNETLAB_HOME to a folder on another disk."
+            f"This needs about {size_text(bytes_needed)} on the disk of {folder}, {size_text(free)} are free. "
+            "Free some space, or set UNETLAB_HOME to a folder on another disk."
         )
 
 
@@ -215,9 +216,3 @@ def copy_content(source: Path, target: Path) -> None:
         while sent := os.sendfile(written.fileno(), read.fileno(), done, CHUNK):
             done += sent
         written.truncate(done)  # it may have shrunk meanwhile
-
-
-def _size(num_bytes: float) -> str:
-    if num_bytes < 2**30:
-        return f"{num_bytes / 2**20:.1f} MB"
-    return f"{num_bytes / 2**30:.1f} GB"
