@@ -4,10 +4,12 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tests import tiny
 from unetlab.runs import jobs
@@ -39,6 +41,12 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     end_workers(home)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes of `pytest -n auto`: one more than there are cores, for many tests only wait for their workers."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips tests on real data sets where there are none, unless their folder was named."""
     if TEST_DATA.is_dir() or "UNETLAB_TEST_DATA" in os.environ:
@@ -48,14 +56,52 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"no real data sets at {TEST_DATA}; set UNETLAB_TEST_DATA"))
 
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace that holds the data set `tiny` (eight pictures of 32 px). Read it, change nothing in it."""
-    folder = tmp_path_factory.mktemp("tiny")
+def make_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> MakeOnce:
+    """make_once(name, make): the folder `name` that make(folder) filled, once for all test processes of a session."""
+    place = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # one of several processes of pytest-xdist, below one folder
+        place = place.parent
+    place = place / "made-once"
+    place.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, mark = place / name, place / f"{name}.done"
+        with FileLock(place / f"{name}.lock"):  # who comes second waits for what the first makes
+            if not mark.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed at it
+                folder.mkdir()
+                make(folder)
+                mark.touch()
+        return folder
+
+    return made
+
+
+def train_in(home: Path, changes: dict | None = None, *, name: str = "") -> Run:
+    """A training of `tiny` in the workspace `home`, which holds the data set, from its start to its end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNETLAB_HOME", str(folder / "home"))
-        tiny.import_tiny(folder / "pairs")
-    return folder / "home"
+        patch.setenv("UNETLAB_HOME", str(home))
+        patch.setenv("UNETLAB_LOCKS", str(home / "locks"))
+        patch.setenv(*tiny.ONE_THREAD)
+        run = jobs.start(own_workspace(), tiny.config(changes=changes), name=name)
+        assert tiny.ended(run).state == "finished", run.log_tail()
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_home(make_once: MakeOnce) -> Path:
+    """A workspace that holds the data set `tiny` (eight pictures of 32 px). Read it, change nothing in it."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("UNETLAB_HOME", str(folder / "home"))
+            tiny.import_tiny(folder / "pairs")
+
+    return make_once("tiny", make) / "home"
 
 
 @pytest.fixture
@@ -67,15 +113,17 @@ def tiny_set(workspace: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_home: Path) -> Run:
-    """A training of `tiny` that has finished, in the workspace `tiny_home`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNETLAB_HOME", str(tiny_home))
-        patch.setenv("UNETLAB_LOCKS", str(tiny_home / "locks"))
-        patch.setenv(*tiny.ONE_THREAD)
-        run = jobs.start(own_workspace(), tiny.config(), name="tiny training")
-        assert tiny.ended(run).state == "finished", run.log_tail()
-    return run
+def trained(make_once: MakeOnce, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A training of `tiny` that has finished, in a workspace that belongs to this process."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(tiny_home / "datasets", folder / "datasets")
+        train_in(folder, name="tiny training")
+
+    home = tmp_path_factory.mktemp("trained") / "home"
+    shutil.copytree(make_once("trained", make), home)
+    (folder,) = (home / "runs").iterdir()
+    return Run(folder)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Oracle: the same training, never interrupted: its losses to the bit.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.conftest import MakeOnce, train_in
 from unetlab.errors import RunError
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import process_started
@@ -35,17 +37,16 @@ def reach(run: Run, step: int) -> None:
     assert run.status.state == "running", run.log_tail()
 
 
-@pytest.fixture(scope="module")
-def unbroken(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+@pytest.fixture(scope="session")
+def unbroken(make_once: MakeOnce, tiny_home: Path) -> Run:
     """The training that nobody interrupted."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNETLAB_HOME", str(tiny_home))
-        patch.setenv("UNETLAB_LOCKS", str(tmp_path_factory.mktemp("locks")))
-        patch.setenv(*tiny.ONE_THREAD)
-        run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
-        assert tiny.ended(run).state == "finished", run.log_tail()
-    assert len(tiny.losses(run)) == STEPS
-    return run
+
+    def make(folder: Path) -> None:
+        shutil.copytree(tiny_home / "datasets", folder / "datasets")
+        assert len(tiny.losses(train_in(folder, OPTIONS))) == STEPS
+
+    (folder,) = (make_once("unbroken", make) / "runs").iterdir()
+    return Run(folder)
 
 
 def assert_equals(run: Run, unbroken: Run) -> None:
