@@ -1,12 +1,12 @@
 """Imports of generated drops: what comes out, and that a failed one leaves nothing."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,9 +222,8 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_copied(binary_se
     """Ten pairs of 12x10 px decode to 2,400 bytes; the files themselves are smaller than the space given here."""
     needed = sources.measure([binary_set])
     assert needed.decoded_bytes == 2400
-    monkeypatch.setattr(
-        sources.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, needed.copy_bytes + 2000)
-    )
+    room = SimpleNamespace(free=needed.copy_bytes + 2000)
+    monkeypatch.setattr(sources.shutil, "disk_usage", lambda path: room)
     with pytest.raises(DataError, match="are free"):
         import_dataset(own_workspace(), [binary_set], name="cells")
     assert leftovers() == []

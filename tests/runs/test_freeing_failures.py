@@ -17,12 +17,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tests import tiny
 from unetlab import files
 from unetlab.data import importing
 from unetlab.runs import devices, freeing, jobs, launching, queue, store, warm
-from unetlab.runs.status import process_started
+from unetlab.runs.status import Status, process_started, write_status
 from unetlab.runs.store import Run
 from unetlab.workspace import Workspace, own_workspace
 
@@ -216,12 +217,13 @@ def test_two_threads_and_two_processes_that_free_at_once_all_say_that_it_is_done
     tiny_set: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """And of four that release at once, one gives each run its worker."""
-    live, together = freeing._live, threading.Barrier(4)
+    together, arrived = threading.Barrier(4), threading.local()
 
-    def all_see_the_same(workspace: Workspace) -> list:
-        found = list(live(workspace))
-        together.wait(10)
-        return found
+    def lock_once_all_have_looked(*given: object, **options: object) -> FileLock:
+        if not hasattr(arrived, "here"):  # the first run of those that this thread has seen
+            arrived.here = True
+            together.wait(10)
+        return FileLock(*given, **options)
 
     with queue.device_lock("cpu").acquire(timeout=0):
         waiting = [jobs.start(own_workspace(), tiny.config()) for _ in range(3)]
@@ -239,10 +241,9 @@ def test_two_threads_and_two_processes_that_free_at_once_all_say_that_it_is_done
         assert queue.read_queue(own_workspace()).is_held
         order = [entry.run for entry in queue.read_queue(own_workspace()).order]
         assert order == [run.id for run in waiting]
-        monkeypatch.setattr(freeing, "_live", all_see_the_same)
-        with ThreadPoolExecutor(4) as pool:
+        with monkeypatch.context() as patch, ThreadPoolExecutor(4) as pool:
+            patch.setattr(freeing, "FileLock", lock_once_all_have_looked)
             released = list(pool.map(lambda _: freeing.release(own_workspace()), range(4)))
-        monkeypatch.setattr(freeing, "_live", live)
         assert sorted(run.id for runs in released for run in runs) == sorted(order)
         assert sorted(freeing.worker_pids(own_workspace()).values()) == sorted(order), "one worker each"
         assert freeing.free_memory(own_workspace(), grace_s=5).is_complete
@@ -252,13 +253,12 @@ def test_a_release_in_the_middle_of_freeing_does_not_leave_a_parked_run_behind(
     tiny_set: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The button that lets the queue go on stands on the page only while the queue is held."""
-    park = freeing._park
 
-    def park_and_let_go(run: Run, pid: int) -> None:
-        park(run, pid)
+    def park_and_let_go(folder: Path, parked: Status) -> None:
+        write_status(folder, parked)
         queue.release(own_workspace())
 
-    monkeypatch.setattr(freeing, "_park", park_and_let_go)
+    monkeypatch.setattr(freeing, "write_status", park_and_let_go)
     with queue.device_lock("cpu").acquire(timeout=0):
         run = jobs.start(own_workspace(), tiny.config())
         assert freeing.free_memory(own_workspace(), grace_s=5).is_complete

@@ -16,7 +16,7 @@ from unetlab import worker
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError
 from unetlab.runs import failures, freeing, jobs, launching, queue, ranks
-from unetlab.runs.status import State, StatusKeeper
+from unetlab.runs.status import State, StatusKeeper, write_status
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
 
@@ -111,7 +111,9 @@ def assisting(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, signals_kept) -> 
     run = tiny.waiting_run(**SHARED)
     keeper = StatusKeeper(run.folder)
     keeper.update(state="running")
-    keeper._end_heartbeat()
+    running = run.status
+    keeper.end("finished")  # and with it the heartbeat
+    write_status(run.folder, running)
     monkeypatch.setattr(worker, "LEADER_S", 0.5)
     monkeypatch.setattr(ranks, "end_others", lambda *, wait_s: None)
     return run

@@ -189,11 +189,23 @@ def test_a_bug_of_ours_is_told_apart_from_what_the_user_can_mend(tiny_set: Path)
     assert left.value.exit_code == 2
 
 
-def test_a_second_sigterm_does_not_break_the_last_word_off():
-    before = signal.getsignal(signal.SIGTERM)
+def test_a_second_sigterm_does_not_break_the_last_word_off(workspace: Path):
+    run, last_words = tiny.waiting_run(), []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def do(run: Run, keeper: status_module.StatusKeeper) -> tuple[status_module.State, str]:
+        keeper.update(state="running")
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            last_words.append("kept")
+        return "finished", ""
+
     try:
-        with pytest.raises(worker.Terminated):
-            worker._on_sigterm(signal.SIGTERM, None)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert worker.main(run.folder, do) == worker.TERMINATED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert last_words == ["kept"]
+    assert (run.status.state, run.status.reason) == ("stopped", "Ended by a signal; what it had saved is kept.")

@@ -331,12 +331,21 @@ def test_examples_show_the_masks_with_ignored_pixels_first(cells):
     assert np.abs(drawn - stray).max() < np.abs(found[0].now[30, 30].astype(float) - stray).max() + 1
 
 
-def test_a_mask_with_ignored_pixels_tells_more_than_one_with_more_classes():
-    plain = Pair(name="a", image="a", mask="a", matched_by="", height=10, width=10, class_pixels=[50, 50])
-    ignoring = plain.model_copy(update={"class_pixels": [99, 0]})
-    assert sorted([ignoring, plain], key=examples._telling) == [plain, ignoring]
-    mixed = plain.model_copy(update={"class_pixels": [90, 10]})
-    assert sorted([plain, mixed], key=examples._telling) == [mixed, plain]
+def test_a_mask_with_ignored_pixels_tells_more_than_one_with_more_classes(cells):
+    def most_telling(*shares: list[int]) -> int:
+        """Which of so many masks, with these percentages of classes, is shown where there is room for one."""
+        pairs = [
+            pair.model_copy(update={"class_pixels": [share * pair.height * pair.width // 100 for share in given]})
+            for pair, given in zip(cells.manifest.pairs, shares, strict=False)
+        ]
+        data = DataSet(cells.folder, cells.manifest.model_copy(update={"pairs": pairs}))
+        (example,) = examples.compare(data, data.manifest.reading, data.manifest.classes, count=1)
+        return [pair.name for pair in pairs].index(example.name)
+
+    assert most_telling([50, 50], [99, 0]) == 1
+    assert most_telling([99, 0], [50, 50]) == 0
+    assert most_telling([90, 10], [100, 0]) == 0
+    assert most_telling([90, 10], [50, 50]) == 1
 
 
 # --- classes ---

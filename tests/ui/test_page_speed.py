@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import altair as alt
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -93,8 +94,14 @@ def test_a_long_run_sends_the_browser_little_more_than_a_short_one(short):
 def test_a_look_reads_what_is_new_and_nothing_twice(short, monkeypatch):
     app = watching(short)
     taken = []
-    real = history.History._take_in
-    monkeypatch.setattr(history.History, "_take_in", lambda self, event: taken.append(event) or real(self, event))
+    real = history.read_events
+
+    def read(run: Run, offset: int) -> tuple[list[dict], int]:
+        found, offset = real(run, offset)
+        taken.extend(found)
+        return found, offset
+
+    monkeypatch.setattr(history, "read_events", read)
     app.run()
     assert taken == []
     grow(short, range(SHORT, SHORT + 7))
@@ -119,8 +126,7 @@ def test_a_chart_is_built_once_and_then_only_gets_new_data(short, monkeypatch):
     grow(short, range(SHORT, SHORT + 7))
     app.run()
     assert built == []
-    run_charts._score_spec.cache_clear()
-    app.run()
+    run_charts.score_chart(pd.DataFrame(columns=history.SCORE_COLUMNS), epochs=SHORT + 1)
     assert len(built) == 1  # the count would have seen one
 
 

@@ -256,11 +256,13 @@ def test_a_tar_header_of_megabytes_is_refused_before_it_is_read(tmp_path):
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):
-    def full(*_args, **_options):
-        raise OSError(28, "No space left on device", str(tmp_path))
+    def full(path, mode="r", **options):
+        if "x" in mode:
+            raise OSError(28, "No space left on device", str(path))
+        return open(path, mode, **options)
 
     archive = zipped(tmp_path / "a.zip", {"a.png": png()})
-    monkeypatch.setattr(archives, "_write", full)
+    monkeypatch.setattr(archives, "open", full, raising=False)
     with pytest.raises(DataError, match="is full"):
         extract(archive, tmp_path / "into")
 
