@@ -10,9 +10,10 @@ run: $(VENV)/.run
 	@echo "unetlab: http://127.0.0.1:$(PORT)   (Ctrl-C ends the page, not a running training)"
 	@trap : INT; $(BIN)/python -m streamlit run app.py --server.port=$(PORT); $(BIN)/python -m unetlab runs list --live
 
-# Tests share the cores, so each process takes one thread. One file alone: .venv/bin/python -m pytest tests/test_cli.py
+# Tests share the cores, so each process takes one thread; hundreds are started, so each module is compiled once only.
+# One file alone: .venv/bin/python -m pytest tests/test_cli.py
 test: $(VENV)/.dev check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

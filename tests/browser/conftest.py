@@ -1,4 +1,4 @@
-"""A real server on a free port and a real Chromium. Screenshots of every test go to artifacts/."""
+"""A real server on a free port, which tests share, and a real Chromium. Screenshots of every test go to artifacts/."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -90,9 +90,40 @@ def start_server(home: Path, *, port: int | None = None) -> Server:
     pytest.fail(f"the server did not answer within 30 s: {log.read_text()}")
 
 
+def link(name: Path, folder: Path) -> None:
+    """Makes `name` a link to `folder`, at once for whoever reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = name.with_name(f"{name.name}-next")
+    draft.symlink_to(folder)
+    draft.replace(name)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose workspace and locks are links: every script run of a page asks anew where they lead."""
+    place = tmp_path_factory.mktemp("server")
+    for name in ("home", "locks"):
+        link(place / name, place / f"no-{name}")
+    running = start_server(place / "home")
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own; its workers are ended and its log is free of tracebacks afterwards."""
+def server(shared_server: Server, tmp_path: Path) -> Iterator[Server]:
+    """The server that tests share, over a workspace of the test's own. Afterwards its workers are ended, and what it
+    has logged meanwhile is free of tracebacks."""
+    place, seen = shared_server.home.parent, shared_server.log.stat().st_size
+    for name in ("home", "locks"):
+        link(place / name, tmp_path / name)
+    yield replace(shared_server, home=tmp_path / "home")
+    end_workers(tmp_path / "home")
+    assert b"Traceback" not in shared_server.log.read_bytes()[seen:]
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A fresh server of the test's own, which it may stop."""
     running = start_server(tmp_path / "home")
     yield running
     running.stop()

@@ -14,9 +14,11 @@ import psutil
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from tests import tiny
 from tests.browser.conftest import Server, start_server
 from tests.conftest import ROOT
-from unetlab.data.samples import make_nuclei
+from unetlab.data.samples import create_sample, make_nuclei
+from unetlab.workspace import open_workspace
 
 
 def write_pairs(folder: Path, count: int = 16) -> tuple[list[Path], list[Path]]:
@@ -43,7 +45,7 @@ def set_number(page: Page, label: str, value: str) -> None:
 
 def start_long_training(server: Server, page: Page) -> None:
     """Trains on the sample for longer than any test looks at it; returns when its loss is drawn."""
-    command(server, "data", "sample")
+    create_sample(open_workspace(server.home))
     page.goto(f"{server.url}/train?dataset=sample")
     set_number(page, "Epochs", "500")
     page.get_by_role("button", name="Start training").click()
@@ -125,8 +127,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     overlay = page.get_by_test_id("stMain").get_by_test_id("stImage").locator("img").first
     expect(overlay).to_be_visible(timeout=60_000)
     source = overlay.get_attribute("src")
-    page.wait_for_timeout(4000)
-    assert path_length(loss) > first
+    tiny.wait_until(lambda: path_length(loss) > first, "more of the curve is drawn")
     expect(overlay).not_to_have_attribute("src", source, timeout=30_000)
 
     # reload in the middle: still going; a second tab sees it too; so does the command line
@@ -174,9 +175,9 @@ def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page
     assert (newest / "last.safetensors").exists()
 
 
-def test_a_deep_link_to_a_fresh_server_shows_the_frame(server, new_page):
+def test_a_deep_link_to_a_fresh_server_shows_the_frame(own_server, new_page):
     page = new_page()
-    page.goto(f"{server.url}/train")
+    page.goto(f"{own_server.url}/train")
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
     expect(page.get_by_test_id("stSidebar").get_by_text("Nothing is running.")).to_be_visible()
     page.wait_for_timeout(1000)
@@ -184,19 +185,19 @@ def test_a_deep_link_to_a_fresh_server_shows_the_frame(server, new_page):
     expect(page.get_by_role("link", name="Bring pictures, or make the sample")).to_be_visible()
 
 
-def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(server, new_page):
+def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(own_server, new_page):
     page = new_page()
-    start_long_training(server, page)
-    before = status_of(server)
+    start_long_training(own_server, page)
+    before = status_of(own_server)
     address = page.url
-    server.stop()
+    own_server.stop()
     assert psutil.pid_exists(before["pid"])
-    again = start_server(server.home)
+    again = start_server(own_server.home)
     try:
         other = new_page()
-        other.goto(address.replace(server.url, again.url))
+        other.goto(address.replace(own_server.url, again.url))
         expect(other.locator(".st-key-live-loss").first).to_be_visible(timeout=30_000)
-        now = status_of(server)
+        now = status_of(own_server)
         assert (now["pid"], now["started"], now["state"]) == (before["pid"], before["started"], "running")
         assert now["done"] >= before["done"]
     finally:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def address_space(pid: int) -> int:
     raise AssertionError("no VmSize")
 
 
+@cache  # every workspace gives the same
 def room_for_one_picture() -> int:
     """Bytes of address space of a real training that takes one picture at a time."""
     small = jobs.start(

@@ -3,6 +3,7 @@
 Oracle: the same training, never interrupted: its losses to the bit.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import tiny
@@ -35,6 +37,18 @@ def reach(run: Run, step: int) -> None:
 
     tiny.wait_until(is_there, f"step {step}")
     assert run.status.state == "running", run.log_tail()
+
+
+def pause_by_command(run: Run) -> dict[str, str]:
+    """What `runs pause` answers. Until it has asked the worker stands still: on a busy machine it would end before."""
+    worker = psutil.Process(run.status.pid)
+    worker.suspend()
+    command = [sys.executable, "-m", "unetlab", "runs", "pause", run.id, "--json"]
+    with subprocess.Popen(command, cwd=tiny.ROOT, stdout=subprocess.PIPE) as asking:
+        tiny.wait_until((run.folder / "pause").exists, "it is asked to pause")
+        worker.resume()
+        printed, _ = asking.communicate(timeout=tiny.PATIENCE_S)
+    return json.loads(printed)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +78,7 @@ def test_a_paused_run_holds_nothing_and_goes_on_to_the_bit(tiny_set: Path, unbro
     for attempt, step in ((1, 10), (2, 50)):
         reach(run, step)
         pid = run.status.pid
-        answer = tiny.answer("runs", "pause", run.id)
+        answer = pause_by_command(run)
         assert (answer["status"], run.status.attempt) == ("paused", attempt)
         tiny.wait_until(lambda pid=pid: process_started(pid) is None, "its process is gone")
         assert (run.folder / "checkpoint.pt").exists()
