@@ -184,15 +184,21 @@ def test_a_warm_worker_that_stands_in_no_list_is_ended(hasty):
 
 def test_a_worker_that_is_started_in_this_very_moment_is_ended(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
     """Its run stands in the queue, its process is not there yet when the workers are listed."""
-    launch = launching.launch
+    launch, rescue, looks = launching.launch, launching.rescue, []
 
     def launch_late(run: Run) -> int:
         is_made.set()
-        time.sleep(0.7)
+        tiny.wait_until(lambda: len(looks) > 3, "freeing has looked for workers and found none")
         return launch(run)
+
+    def look(workspace: Workspace) -> None:
+        """Stands at the begin of every round of `free_memory`."""
+        looks.append(workspace)
+        rescue(workspace)
 
     is_made = threading.Event()
     monkeypatch.setattr(launching, "launch", launch_late)
+    monkeypatch.setattr(launching, "rescue", look)
     with ThreadPoolExecutor(1) as starter:
         started = starter.submit(jobs.start, own_workspace(), tiny.config())
         assert is_made.wait(10)

@@ -163,9 +163,9 @@ def test_ten_thousand_thumbs_take_seconds_and_little_memory():
     thumbs = [encoded(cells) for cells in rng.integers(0, 256, (10_000, 16, 16))]
     thumbs[9_999] = thumbs[0]
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     found = near_duplicates(thumbs)
-    elapsed_s = time.perf_counter() - started
+    elapsed_s = time.process_time() - started
     peak_mib = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     assert found == [(0, 9_999, pytest.approx(1.0))]

@@ -144,6 +144,6 @@ def test_a_dozen_large_masks_take_less_than_a_second():
         )
         for _ in range(12)
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     effect(masks, image_size=256, size_mode="resize", background=0)
-    assert time.perf_counter() - started < 3  # measured 0.1 s on an idle core; others share this one
+    assert time.process_time() - started < 3  # measured 0.1 s on an idle core; others share this one

@@ -303,7 +303,7 @@ def test_mutated_archives_are_read_or_refused(name, count, tmp_path):
         box = tmp_path / "box" / str(seed)
         box.mkdir(parents=True)
         (box / name).write_bytes(mutated(whole, random.Random(seed)))
-        began = time.monotonic()
+        began = time.process_time()
         try:
             written, _ = extract(box / name, box / "into")
             outcomes.add("read")
@@ -311,6 +311,6 @@ def test_mutated_archives_are_read_or_refused(name, count, tmp_path):
             outcomes.add("refused")
         else:
             assert files_below(box) == sorted([name, *(f"into/{each}" for each in written)])
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
         assert {path.name for path in box.iterdir()} <= {name, "into"}
     assert outcomes == {"read", "refused"}

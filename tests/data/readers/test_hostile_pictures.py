@@ -113,7 +113,7 @@ def check(content):
     """True when the bytes could be read. A valid Raster or an error that begins with the name; in time."""
     outcomes = []
     for read in (read_image, read_mask):
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             raster = read(NAME, content=content)
         except UnreadableFile as error:
@@ -131,7 +131,7 @@ def check(content):
             words = "stranger.tif was read"
         assert words.startswith("stranger.tif ")
         assert "\n" not in words
-        assert time.perf_counter() - start < LIMIT_S
+        assert time.process_time() - start < LIMIT_S
     return outcomes[0]
 
 
@@ -231,7 +231,7 @@ def test_tiffs_that_claim_too_much_are_refused_at_once_and_cost_no_memory(kind, 
     content, path = HOSTILE[kind], tmp_path / NAME.name
     path.write_bytes(content)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         for read in (read_image, read_mask):
             for known in (None, content):
@@ -243,7 +243,7 @@ def test_tiffs_that_claim_too_much_are_refused_at_once_and_cost_no_memory(kind, 
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert peak < 20_000_000
     if kind not in BEHIND_THE_HEADER:
         with pytest.raises(UnreadableFile, match=r"^stranger\.tif "):
