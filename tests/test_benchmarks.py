@@ -18,6 +18,13 @@ def measuring(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("measuring")
 
 
+@pytest.fixture
+def same_bits(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """benchmarks/same_bits.py."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    return importlib.import_module("same_bits")
+
+
 def trace(measuring: ModuleType, ends: list[list[float]]):
     steps = [(epoch, end) for epoch, epoch_ends in enumerate(ends) for end in epoch_ends]
     return measuring.Trace(began=0.0, steps=steps, scores=[], ended=100.0)
@@ -100,3 +107,35 @@ def test_the_bare_loop_trains_in_a_process_of_its_own_and_times_every_step(measu
     assert [epoch for epoch, _ in measured.steps] == [0, 0, 0, 1, 1, 1]
     assert times == sorted(times)
     assert not (tmp_path / "bare").exists()
+
+
+def logged(module: ModuleType, *, last_loss: float = 0.25, steps: int = 3, **scores: float) -> dict[str, object]:
+    """The record of a run of `steps` steps and an epoch."""
+    losses = [1.0, 0.5, last_loss, 0.1][:steps]
+    events = [{"type": "note", "message": "not a number"}]
+    events += [{"type": "batch", "step": step, "loss": loss, "time": step} for step, loss in enumerate(losses)]
+    events += [{"type": "epoch", "epoch": 0, "time": 9, "dice": {"cell": 0.7}, **scores}]
+    return module.record(events, {"seconds": 3.0, "valid": {"mean_dice": 0.7}})
+
+
+def test_two_commits_train_alike_only_when_every_number_is_equal_to_the_bit(same_bits):
+    first = logged(same_bits)
+    assert same_bits.difference(first, logged(same_bits)) is None
+    nearly = logged(same_bits, last_loss=float(np.nextafter(0.25, 1)))
+    assert same_bits.difference(first, nearly) == "step 2: loss: 0.25, then 0.25000000000000006"
+    assert same_bits.difference(logged(same_bits, mean_dice=0.0), logged(same_bits, mean_dice=-0.0))
+    assert same_bits.difference(first | {"result: valid.mean_dice": 0.8}, first) == (
+        "result: valid.mean_dice: 0.8, then 0.7"
+    )
+    assert (
+        same_bits.difference(first, {name: value for name, value in first.items() if "cell" not in name})
+        == "epoch 0: dice.cell: 0.7, then missing"
+    )
+
+
+def test_a_commit_may_say_more_than_the_first_but_not_train_longer_or_shorter(same_bits):
+    first = logged(same_bits)
+    assert same_bits.difference(first, logged(same_bits, mean_iou=0.4)) is None
+    assert same_bits.difference(first, logged(same_bits, steps=4)) == "step 3 is new"
+    assert same_bits.difference(first, logged(same_bits, steps=2)) == "step 2: loss: 0.25, then missing"
+    assert same_bits.difference({}, {}) == "no step was logged"
