@@ -54,8 +54,8 @@ class Server:
             self.process.wait(5)
 
 
-def start_server(home: Path, *, port: int | None = None) -> Server:
-    """The app on 127.0.0.1 with `home` as its workspace; returns once it answers."""
+def start_server(home: Path, *options: str, port: int | None = None, script: str = "app.py", **environ: str) -> Server:
+    """The app on 127.0.0.1 with `home` as its workspace; returns once it answers. `options`: Streamlit's flags."""
     if port is None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -67,10 +67,12 @@ def start_server(home: Path, *, port: int | None = None) -> Server:
         "UNETLAB_HOME": str(home),
         "UNETLAB_LOCKS": str(home.parent / "locks"),
         "OMP_NUM_THREADS": "1",  # Chromium and the server want a core too: docs/experiments.md, "Threads"
+        "PYTHONPATH": str(ROOT),  # for scripts of tests
+        **environ,
     }
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"],
+            [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}", *options],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
