@@ -5,8 +5,15 @@ import gc
 import streamlit as st
 
 from unetlab.errors import UnetlabError
-from unetlab.ui import frame, state
+from unetlab.ui import frame, hosting, state
+from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
+
+# a U; an icon by its Material name would be fetched from Google by each browser
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#0b6b8a" stroke-width="4">'
+    '<path d="M5 3v9a7 7 0 0 0 14 0V3"/></svg>'
+)
 
 
 @st.cache_resource(show_spinner=False)
@@ -19,7 +26,9 @@ def set_aside_modules() -> None:
     gc.freeze()
 
 
-st.set_page_config(page_title="unetlab", page_icon=":material/grain:", layout="wide")
+if not hosting.is_own_machine():
+    st.set_option("client.showErrorDetails", "none")  # a bug's traceback stays in the server's log
+st.set_page_config(page_title="unetlab", page_icon=ICON, layout="wide")
 
 is_first = frame.is_first_session()
 page = st.navigation(
@@ -65,5 +74,5 @@ try:
     frame.draw()
     page.run()
 except UnetlabError as error:
-    st.error(str(error), title="This cannot be shown", icon=":material/error:")
+    st.error(plain(str(error)), title="This cannot be shown", icon=":material/error:")
 set_aside_modules()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from tests import tiny
+from tests import hostile, tiny
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
@@ -132,3 +132,21 @@ def trained_home(trained: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("UNETLAB_HOME", str(trained.folder.parents[1]))
     monkeypatch.setenv(*tiny.ONE_THREAD)
     return trained
+
+
+@pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished training in a workspace where every name and reason is hostile. Copy it, change nothing in it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNETLAB_HOME", str(folder / "home"))
+        patch.setenv("UNETLAB_LOCKS", str(folder / "locks"))
+        patch.setenv(*tiny.ONE_THREAD)
+        return hostile.fill(folder / "pairs")
+
+
+@pytest.fixture
+def hostile_home(workspace: Path, hostile_run: Run) -> Run:
+    """The hostile workspace as the test's own."""
+    shutil.copytree(hostile_run.folder.parents[1], workspace, dirs_exist_ok=True)
+    return Run(workspace / "runs" / hostile_run.id)

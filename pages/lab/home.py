@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unetlab.ui import journey, state
+from unetlab.ui import hosting, journey, state
 
 st.title("Teach a U-Net to segment your pictures")
 st.markdown(
@@ -27,10 +27,8 @@ with sample.container(border=True, height="stretch"):
     )
 with own.container(border=True, height="stretch"):
     st.markdown("#### Bring my pictures")
-    st.write(
-        "Pictures and masks as files, a folder, a zip or a path on this machine. You see how they were paired "
-        "before anything is kept."
-    )
+    ways = "a folder, a zip or a path on this machine" if hosting.is_own_machine() else "a folder or a zip"
+    st.write(f"Pictures and masks as files, {ways}. You see how they were paired before anything is kept.")
     st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
 st.subheader("The way")

@@ -5,6 +5,7 @@ import streamlit as st
 from unetlab.config import RunConfig
 from unetlab.runs import launching
 from unetlab.ui import forms, live, state, sweeping
+from unetlab.ui.text import plain
 
 st.title("Learning rate")
 data = state.chosen_dataset()
@@ -19,7 +20,7 @@ launching.warm_up(state.workspace())
 form, curve = st.columns([1, 2], gap="large")
 with form:
     st.caption(
-        f"Sweeps on **{data.name}**: the rate rises from tiny to huge within "
+        f"Sweeps on **{plain(data.name)}**: the rate rises from tiny to huge within "
         "one short training; the weights are put back afterwards."
     )
     base = RunConfig(kind="lr_find", dataset=data.name)

@@ -17,7 +17,7 @@ live.face(run, run.status, keeps="")
 if not evaluation:
     live.log(run)
     live.nothing_yet(
-        "This run ended without scores. Its log and curves are on the Train page.",
+        "This run ended without scores. What it said and its curves are on the Train page.",
         "pages/lab/train.py",
         "Look at it, or train again",
     )

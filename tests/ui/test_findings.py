@@ -1,9 +1,6 @@
 """Findings on the page: what is said, how much of it at once, and that each click does what it says."""
 
-import re
-
 import pytest
-from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.test_pages import words
@@ -11,7 +8,6 @@ from unetlab.data import changes
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import ClassInfo, Finding, Fix, Manifest, Pair
 from unetlab.errors import DataError
-from unetlab.ui import findings
 
 PAIRS = [Pair(name=n, image=f"{n}.png", mask=f"{n}_mask.png", matched_by="same name") for n in "ab"]
 CLASSES = [ClassInfo(id=i, name=name, color="#000000", pixels=1) for i, name in enumerate(["background", "cell"])]
@@ -164,30 +160,3 @@ def test_what_cannot_be_done_is_said_and_not_raised(show, monkeypatch):
     press(app, "Swap pictures and masks")
     assert not app.exception
     assert app.session_state["problem"] == "This would leave no pair."
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "_a_.png",
-        "a*b*.png",
-        "[x](y).png",
-        "$1$ and $2$.png",
-        "a:red[x].png",
-        "`a`.png",
-        "<b>.png",
-        "#1.png",
-        "~~a~~",
-        "a\\b",
-    ],
-)
-def test_file_names_are_shown_letter_by_letter(name):
-    html = MarkdownIt().render(findings.plain(name))
-    text = re.sub(r"</?p>\n?", "", html).replace("&lt;", "<").replace("&gt;", ">")
-    assert text.strip() == name
-    assert not re.search(r"(?<!\\):\w", findings.plain(name))  # Streamlit's own directives
-    assert not re.search(r"(?<!\\)\$", findings.plain(name))  # and its formulas
-
-
-def test_lines_of_a_message_stay_lines():
-    assert findings.plain("One\n  two") == "One  \n  two"

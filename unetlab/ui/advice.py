@@ -11,7 +11,7 @@ from unetlab.errors import RunError
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.ui import state
-from unetlab.ui.findings import plain
+from unetlab.ui.text import plain
 
 PAGE_WORDS = {
     "pages/lab/data.py": "Look at the masks",

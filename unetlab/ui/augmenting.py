@@ -13,7 +13,8 @@ from unetlab.errors import RunError
 from unetlab.options import PreviewOptions, TrainOptions
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import sizing, state
+from unetlab.ui import hosting, sizing, state
+from unetlab.ui.text import plain
 
 PICTURES, DRAWS = 4, 4
 POLL_S = 0.25
@@ -95,7 +96,7 @@ def _show(data: DataSet, run: Run, config: RunConfig) -> None:
                 f"{config.data.image_size} px ({config.data.size_mode}). Validation pictures are never changed."
             )
         else:
-            reason = f"{status.reason} Press New draw to try again."
+            reason = f"{plain(hosting.reason_of(status))} Press New draw to try again."
             st.error(reason, title="There is no preview", icon=":material/error:")
         if was_live and not status.is_live:
             st.rerun()  # everything is drawn; the polling ends with this

@@ -1,6 +1,5 @@
 """Bringing pictures: files are copied to disk as they are dropped, looked at by a job, and kept only after a click."""
 
-import os
 from typing import Any
 
 import streamlit as st
@@ -12,9 +11,9 @@ from unetlab.errors import DataError, UnetlabError
 from unetlab.runs import jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import incoming, live, state
-from unetlab.ui.findings import plain
+from unetlab.ui import hosting, incoming, live, state
 from unetlab.ui.incoming import Box, Import
+from unetlab.ui.text import plain
 
 COMMON = ["png", "jpg", "tif"]  # named first: a box shows few
 PICTURES = [*COMMON, *sorted({suffix.lstrip(".") for suffix in SUFFIXES} - set(COMMON))]
@@ -31,7 +30,7 @@ MAX_OFFERED = 3
 
 def drop_zones() -> None:
     """The ways in: two boxes of files, a folder, a zip, a path on the machine that serves this page."""
-    ways = ["Files", "Folder", "Zip"] + (["Path on this machine"] if paths_are_allowed() else [])
+    ways = ["Files", "Folder", "Zip"] + (["Path on this machine"] if hosting.is_own_machine() else [])
     by_files, by_folder, by_zip, *by_path = st.tabs(ways)
     left, right = by_files.columns(2, gap="medium")
     with left:
@@ -40,26 +39,22 @@ def drop_zones() -> None:
         _uploader("Masks", "masks", [*PICTURES, *LISTS, "zip"], multiple=True)
     by_files.caption(
         f"{NAMES} All in the first box works too, when names tell them apart. More than 300 files: take "
-        "a zip or a path."
+        f"a zip{' or a path' if by_path else ''}."
     )
     with by_folder:  # of any kind: what is not used is said later, and not by a red mark at every file
         _uploader("A folder with pictures and masks", "all", None, multiple="directory")
     with by_zip:
         _uploader("A zip with pictures and masks", "all", ARCHIVES, multiple=False)
-        st.caption(
-            "While it is uploaded, a zip lies in the server's memory twice. From some hundred MB on, put it on "
-            "this machine and give its path."
-        )
+        if by_path:
+            st.caption(
+                "While it is uploaded, a zip lies in the server's memory twice. From some hundred MB on, put it on "
+                "this machine and give its path."
+            )
     if by_path:
         with by_path[0], st.form("path-form", border=False):
             st.text_input("Folder or zip", key="path-images", placeholder="/data/cells")
             st.text_input("Masks, if they lie elsewhere", key="path-masks", placeholder="optional")
             st.form_submit_button("Look at it", icon=":material/search:", on_click=_take_path)
-
-
-def paths_are_allowed() -> bool:
-    """Whether the page may read folders of its server: switched off with UNETLAB_ALLOW_PATHS=0."""
-    return os.environ.get("UNETLAB_ALLOW_PATHS", "1") != "0"
 
 
 def lacks_the_other_box(data: DataSet) -> bool:
@@ -188,10 +183,11 @@ def _progress(status: Status) -> str:
 
 def _explain_end(found: Import, run: Run) -> None:
     status = run.status
+    reason = plain(hosting.reason_of(status))
     if status.state == "stopped":
-        st.info(status.reason, icon=":material/stop_circle:")
+        st.info(reason, icon=":material/stop_circle:")
     else:
-        st.error(status.reason, title="This cannot be used yet", icon=":material/error:")
+        st.error(reason, title="This cannot be used yet", icon=":material/error:")
     if status.is_bug or status.state == "lost":
         live.log(run)
     _ways_out(found, can_repeat=True)

@@ -12,6 +12,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import ClassInfo
 from unetlab.errors import DataError
 from unetlab.ui import charts, state
+from unetlab.ui.text import plain
 
 MAX_VALUES_SHOWN = 6
 
@@ -100,7 +101,7 @@ def _ignored(data: DataSet) -> None:
         return
     ignored = data.reading.ignored
     which = f"class {ignored.name}" if ignored else f"mask values {_listed(manifest.ignored_values)}"
-    st.caption(f"{manifest.ignored_pixels:,} pixels are ignored: {which}.")
+    st.caption(f"{manifest.ignored_pixels:,} pixels are ignored: {plain(which)}.")
     if ignored:
         st.button(
             "Count the ignored class again",

@@ -1,6 +1,5 @@
 """What was found in a data set: what needs you, what is worth a look, what is good to know, each with its clicks."""
 
-import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from unetlab.data import changes
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Fix
 from unetlab.ui import state
+from unetlab.ui.text import plain
 
 FAMILIES = {"near-misses": "near-miss"}  # findings that are shown as one, under the code of the most frequent
 SHOWN_ROWS = 3  # of one family; the rest one click away
@@ -73,12 +73,6 @@ def of_severity(found: Sequence[Finding], severity: str) -> list[list[Finding]]:
         if finding.severity == severity:
             families.setdefault(FAMILIES.get(finding.code, finding.code), []).append(finding)
     return list(families.values())
-
-
-def plain(text: str) -> str:
-    """`text` as Markdown that shows it letter by letter, stars and underscores of file names too; lines stay lines."""
-    escaped = re.sub(r"([\\`*_$~\[\]<>#|]|:(?=\w))", r"\\\1", text)
-    return escaped.replace("\n", "  \n")
 
 
 def mend(data: DataSet, change: dict[str, Any]) -> None:

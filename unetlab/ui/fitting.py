@@ -12,7 +12,8 @@ from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import charts, state
+from unetlab.ui import charts, hosting, state
+from unetlab.ui.text import plain
 
 POLL_S = 0.4
 SETTLE_S = 0.6  # a question starts a job only when the form has not changed for so long
@@ -88,13 +89,13 @@ def _answer_of(run: Run) -> Answer | None:
     status = run.status
     if status.is_live:
         return None
-    return run.read("result.json") if status.state == "finished" else {"failed": status.reason}
+    return run.read("result.json") if status.state == "finished" else {"failed": hosting.reason_of(status)}
 
 
 def _show(config: RunConfig, question: Question, answer: Answer) -> None:
     if "failed" in answer:
         st.warning(
-            f"{answer['failed']} The training can be started all the same.",
+            f"{plain(answer['failed'])} The training can be started all the same.",
             title="No memory forecast",
             icon=":material/memory:",
         )
@@ -106,7 +107,7 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
     st.altair_chart(charts.share_bar(bar_rows(answer)), alt=f"Memory: {said}")
     if needs <= free:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f":material/check: {said}.", help=_explained(answer), width="stretch")
+            st.caption(f":material/check: {plain(said)}.", help=_explained(answer), width="stretch")
             _again(question)
         return
     largest = answer["largest_batch"]
@@ -115,7 +116,7 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
         if largest
         else "No batch size fits: take a smaller image size, width or depth, or free memory."
     )
-    st.warning(f"{said}. {advice}", title="It does not fit", icon=":material/memory:")
+    st.warning(f"{plain(said)}. {advice}", title="It does not fit", icon=":material/memory:")
     with st.container(horizontal=True):
         if largest:
             st.button(

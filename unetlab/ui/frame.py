@@ -12,6 +12,7 @@ from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
 from unetlab.ui import charts, incoming, state
+from unetlab.ui.text import plain
 
 POLL_S = 5
 GB = 1e9
@@ -52,7 +53,7 @@ def draw() -> None:
         st.fragment(_status_card, run_every=POLL_S)()
         _free_button()
     if problem:
-        st.error(problem, title="That did not work", icon=":material/error:")
+        st.error(plain(problem), title="That did not work", icon=":material/error:")
 
 
 def _status_card() -> None:
@@ -94,13 +95,13 @@ def _live() -> list[tuple[Run, Status]]:
 
 def _job(run: Run, status: Status, live: list[tuple[Run, Status]]) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
-    st.markdown(f"{icon} **{run.kind_word.capitalize()}** {run.notes.name} :{color}-badge[{word}]")
+    st.markdown(f"{icon} **{run.kind_word.capitalize()}** {plain(run.notes.name)} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"Waiting: {state.waits_for(run, status, live)}.")
+        st.caption(f"Waiting: {plain(state.waits_for(run, status, live))}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:
-        st.progress(state.fraction(status), text=state.progress_text(status))
+        st.progress(state.fraction(status), text=plain(state.progress_text(status)))
     is_kept = status.state == "running" and status.device != devices.LANE
     label = "Stopping" if run.has_stop else "Stop" if is_kept else "Cancel"
     with st.container(horizontal=True, gap="xsmall"):  # three buttons in a line of 224 px
@@ -145,7 +146,7 @@ def _memory(memory: devices.Memory) -> None:
     )
     st.altair_chart(charts.share_bar(rows), alt=f"{memory.label}: share used by unetlab, by others, free")
     of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{ours / GB:.1f} by unetlab (orange)"
-    st.caption(f"{memory.label}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
+    st.caption(f"{plain(memory.label)}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
 
 
 def _free_button() -> None:
@@ -168,7 +169,7 @@ def _free_button() -> None:
 @st.dialog("Free memory", icon=":material/memory:", on_dismiss=lambda: st.session_state.pop("asks-to-free", None))
 def _ask_first(running: list[Run]) -> None:
     names = ", ".join(run.title for run in running)
-    st.write(f"This ends **{names}**.")
+    st.write(f"This ends **{plain(names)}**.")
     st.write(
         "A training keeps what it has and can be resumed. A learning-rate sweep keeps its curve so far. "
         "An import is cancelled. What waits in the queue keeps its place."
@@ -198,7 +199,7 @@ def _receipt(receipt: freeing.Receipt) -> None:
     else:
         st.write("No worker of unetlab was running, so there was nothing to give back.")
     for before, after in zip(receipt.before, receipt.after, strict=True):
-        st.write(f"{after.label}: {before.used / GB:.1f} GB used before, **{after.used / GB:.1f} GB** after.")
+        st.write(f"{plain(after.label)}: {before.used / GB:.1f} GB used before, **{after.used / GB:.1f} GB** after.")
     if not receipt.is_complete:
         st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
     if queue.read_queue(state.workspace()).is_held:

@@ -12,7 +12,7 @@ from unetlab.data import changes, drawing
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Manifest, Pair
 from unetlab.ui import overlays, state
-from unetlab.ui.findings import plain
+from unetlab.ui.text import plain
 
 PER_PAGE, SHOWN_PX = 12, 300
 THIN_BOOST = 3  # a line of 1 px in a picture of 1000 px covers a third of a pixel here

@@ -11,6 +11,7 @@ from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run
 from unetlab.ui import state
 from unetlab.ui.history import history_of
+from unetlab.ui.text import plain
 
 DONE, OPEN = ":material/check_circle:", ":material/radio_button_unchecked:"
 
@@ -68,11 +69,11 @@ def card(run: Run) -> None:
     history, status, config = history_of(run), run.status, run.config
     with st.container():
         word, icon, color = state.STATE_WORDS[status.state]
-        st.markdown(f"**{run.notes.name or config.dataset}** :{color}-badge[{icon} {word}]")
+        st.markdown(f"**{plain(run.notes.name or config.dataset)}** :{color}-badge[{icon} {word}]")
         best = max((e["mean_dice"] for e in history.epochs if e["mean_dice"] is not None), default=None)
         losses = history.batches()["smooth"].tolist()
         st.metric(
-            f"mean Dice on {config.dataset}",
+            f"mean Dice on {plain(config.dataset)}",
             "no score yet" if best is None else f"{best:.3f}",
             chart_data=_thin(losses) if len(losses) > 1 else None,
             help="Best epoch; the line is the training loss.",

@@ -9,7 +9,8 @@ import streamlit as st
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import RESUMABLE, Status
 from unetlab.runs.store import Run
-from unetlab.ui import state
+from unetlab.ui import hosting, state
+from unetlab.ui.text import plain
 
 POLL_S, YOUNG_POLL_S = 1.0, 0.25
 YOUNG_S = 8.0  # so long after its start a job is looked at more often: the first points count most
@@ -40,10 +41,10 @@ def _is_young(status: Status) -> bool:
 def face(run: Run, status: Status, *, keeps: str) -> None:
     """What state the run is in and what to do next. `keeps`: what a stop leaves, e.g. "the model so far"."""
     word, icon, color = state.STATE_WORDS[status.state]
-    is_training = run.config.kind == "train"
+    is_training, reason = run.config.kind == "train", plain(hosting.reason_of(status))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(word if status.is_responding else "not responding", icon=icon, color=color)
-        st.markdown(f"**{run.title}**", width="content")
+        st.markdown(f"**{plain(run.title)}**", width="content")
         if status.is_live:
             _stop_and_pause(run, status, keeps)
     if status.state == "queued":
@@ -56,24 +57,24 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
             icon=":material/hourglass_disabled:",
         )
     elif status.state == "running":
-        st.progress(state.fraction(status), text=state.progress_text(status))
+        st.progress(state.fraction(status), text=plain(state.progress_text(status)))
     elif status.state == "paused":
-        st.info(f"{status.reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
+        st.info(f"{reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
     elif status.state == "stopped":
         st.info(
-            f"{status.reason} Nothing is lost: it can be looked at, and trained again with changes.",
+            f"{reason} Nothing is lost: it can be looked at, and trained again with changes.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
     elif status.state == "failed":
-        st.error(f"{status.reason}", title="It failed", icon=":material/error:")
+        st.error(reason, title="It failed", icon=":material/error:")
         st.caption("What it logged and saved is kept. Change what the message names, then start again.")
     elif status.state == "lost":
         again = (
             "" if is_training else " Start again, with a smaller batch or image size if memory may have been the cause."
         )
         st.error(
-            f"{status.reason} What it logged and saved is kept.{again}",
+            f"{reason} What it logged and saved is kept.{again}",
             title="The worker is gone",
             icon=":material/help:",
         )
@@ -137,15 +138,17 @@ def _queued(run: Run, status: Status) -> None:
             icon=":material/pause_circle:",
         )
         return
+    waits = f"Waiting for {devices.label(status.device)}: {state.waits_for(run, status)}."
     st.info(
-        f"Waiting for {devices.label(status.device)}: {state.waits_for(run, status)}. It starts by itself, also when "
-        "this page is closed.",
+        f"{plain(waits)} It starts by itself, also when this page is closed.",
         icon=":material/hourglass_top:",
     )
 
 
 def log(run: Run) -> None:
-    """The worker's log, one click away."""
+    """The worker's log, one click away; none on a page for others, it tells much of the machine."""
+    if not hosting.is_own_machine():
+        return
     with st.expander("Log of the worker", icon=":material/article:", key=f"log-{run.id}"):
         st.code(run.log_tail() or "The log is empty.", language=None, height=260)
 

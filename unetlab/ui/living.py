@@ -13,7 +13,8 @@ from unetlab.data.dataset import DataSet, delete_dataset
 from unetlab.data.intake import sources
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError, UnetlabError
-from unetlab.ui import bringing, state
+from unetlab.ui import bringing, hosting, state
+from unetlab.ui.text import plain
 
 MAX_DOWNLOAD = 500 * 10**6  # bytes: a download lies in the server's memory
 
@@ -25,11 +26,13 @@ def draw(data: DataSet) -> None:
     _left_out(data)
     versions = len(list((data.folder / "versions").glob("*.json")))
     older = f" {versions} versions are kept for the runs that saw them." if versions > 1 else ""
-    st.caption(f":material/history: Version {data.manifest.version} of {data.name}.{older}")
+    st.caption(f":material/history: Version {data.manifest.version} of {plain(data.name)}.{older}")
     with st.container(horizontal=True):
         _export(data)
         with st.popover("Delete this data set", icon=":material/delete:"):
-            st.write(f"This deletes **{data.name}** with its copies of your files. Runs keep their scores and models.")
+            st.write(
+                f"This deletes **{plain(data.name)}** with its copies of your files. Runs keep their scores and models."
+            )
             st.button("Delete it", key="delete-data", on_click=state.attempt, args=(_delete, data.name))
 
 
@@ -75,7 +78,7 @@ def _add(data: DataSet) -> None:
         with right:
             masks = st.file_uploader("Their masks", type=bringing.PICTURES, accept_multiple_files=True)
         path = ""
-        if bringing.paths_are_allowed():
+        if hosting.is_own_machine():
             path = st.text_input("Or a folder or zip on this machine", placeholder="laid out as the set was")
         if not st.form_submit_button("Add them", icon=":material/add:"):
             return
@@ -145,7 +148,7 @@ def _export(data: DataSet) -> None:
             bar.progress(done / total, text=f"Writing: {done:,} of {total:,}")
 
         portable.export_zip(data, target, progress=progress)
-        st.success(f"Written to {target} on the machine that serves this page.", icon=":material/check:")
+        st.success(f"Written to {plain(str(target))} on the machine that serves this page.", icon=":material/check:")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -12,7 +12,7 @@ from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey, label_of
 from unetlab.data.manifest import ClassInfo
 from unetlab.errors import DataError
 from unetlab.ui import charts, state
-from unetlab.ui.findings import plain
+from unetlab.ui.text import plain
 
 MAX_BARS, LEVELS = 24, 16  # bars at once; brightness levels in a bar where masks run through all of them
 EXAMPLE_PX = 560  # three pictures side by side
@@ -137,7 +137,7 @@ def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None,
     try:
         return readings.read_as(survey, f"threshold:{level}", class_file)
     except DataError as error:
-        st.warning(str(error), icon=":material/warning:")
+        st.warning(plain(str(error)), icon=":material/warning:")
         return None
 
 

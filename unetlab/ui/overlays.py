@@ -10,6 +10,7 @@ from PIL import Image
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.runs.store import Run
+from unetlab.ui.text import plain
 
 FILM_FRAMES = 8
 
@@ -24,7 +25,7 @@ def previews(run: Run, found: list[dict[str, Any]]) -> None:
             if path.exists():
                 st.image(
                     str(path),
-                    caption=name,
+                    caption=plain(name),
                     width="stretch",
                     alt=f"Prediction and truth on {name} after epoch {newest['epoch'] + 1}",
                 )
@@ -67,7 +68,7 @@ def triptych(run: Run, data: DataSet, picture: dict[str, Any], opacity: float) -
 def legend(data: DataSet) -> None:
     """The classes with their colours and names."""
     entries = [
-        f"<span style='color:{entry.color}'>&#9632;</span> {html.escape(entry.name)}"
+        f"<span style='color:{html.escape(entry.color)}'>&#9632;</span> {html.escape(entry.name)}"
         f"{' (background)' if entry.is_background and entry.name != 'background' else ''}"
         for entry in data.manifest.classes
     ]

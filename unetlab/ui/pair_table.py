@@ -11,6 +11,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Pair
 from unetlab.errors import DataError
 from unetlab.ui import findings
+from unetlab.ui.text import plain
 
 PER_PAGE = 200
 MADE = "../made/"  # before masks that were made of several files or of polygons
@@ -80,7 +81,7 @@ def _table(data: DataSet) -> None:
     try:
         change = changes_of(before, rows_of(edited))
     except DataError as error:
-        st.error(findings.plain(str(error)), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     if change:
         number = sum(len(values) for values in change.values())

@@ -10,6 +10,7 @@ from unetlab.errors import DataError
 from unetlab.runs.store import Run, weights_archive
 from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import history_of
+from unetlab.ui.text import plain
 
 SHOWN_AT_ONCE = 3
 
@@ -53,7 +54,8 @@ def dataset_seen(run: Run) -> DataSet | None:
         return state.dataset_of(run)
     except DataError as error:
         st.info(
-            f"{error} Scores, curves and the model of this run are all here; only its pictures cannot be shown.",
+            f"{plain(str(error))} Scores, curves and the model of this run are all here; only its pictures cannot be "
+            "shown.",
             title="Its pictures are gone",
             icon=":material/hide_image:",
         )
@@ -76,7 +78,7 @@ def per_class(evaluation: dict[str, Any], data: DataSet | None) -> None:
         st.caption("Dice in full colour, IoU paler.")
     absent = [name for name, value in valid["dice"].items() if value is None]
     if absent:
-        st.caption(f"Absent from the validation pictures and predictions: {', '.join(absent)}.")
+        st.caption(f"Absent from the validation pictures and predictions: {plain(', '.join(absent))}.")
     table = pd.DataFrame({"Dice": valid["dice"], "IoU": valid["iou"]}).round(4)
     with st.expander("As a table", icon=":material/table:"):
         st.dataframe(table, alt="Dice and IoU per class")
@@ -92,7 +94,7 @@ def worst_first(run: Run, data: DataSet | None, evaluation: dict[str, Any]) -> N
     pictures = sorted(evaluation["pictures"], key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
     count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
     for picture in pictures[:count]:
-        st.markdown(f"**{picture['name']}** · Dice {number(picture['mean_dice'])}")
+        st.markdown(f"**{plain(picture['name'])}** · Dice {number(picture['mean_dice'])}")
         overlays.triptych(run, data, picture, opacity)
     overlays.legend(data)
     st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: one class for another; hatched: ignored.")

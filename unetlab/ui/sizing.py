@@ -12,6 +12,7 @@ from unetlab.data.checks import shrinking
 from unetlab.data.checks.shrinking import Shrinking
 from unetlab.data.dataset import IGNORE, DataSet
 from unetlab.ui import forms, state
+from unetlab.ui.text import plain
 
 KEYS = ["data.image_size", "data.size_mode"]
 MAX_MASKS = 12
@@ -85,7 +86,7 @@ def _try_sizes(data: DataSet) -> None:
     views = _shrunk(data, worst, size) if mode == "resize" else _cut_out(data, worst)
     with st.grid(2, min_column_width=130, gap="small"):
         for what, pixels in views.items():
-            st.image(pixels, caption=what, width="stretch", output_format="JPEG", alt=what)
+            st.image(pixels, caption=plain(what), width="stretch", output_format="JPEG", alt=what)
     st.caption("The forms of Learning rate and Train now start from this size.")
 
 

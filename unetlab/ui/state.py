@@ -13,6 +13,7 @@ from unetlab.errors import DataError, UnetlabError
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, list_runs, open_run
+from unetlab.ui.text import plain
 from unetlab.workspace import Workspace
 
 STATE_WORDS: dict[str, tuple[str, str, Any]] = {
@@ -136,7 +137,7 @@ def in_place(draw: Callable[..., None], *args: Any) -> None:
     try:
         draw(*args)
     except UnetlabError as error:
-        st.error(str(error), title="This part cannot be shown", icon=":material/error:")
+        st.error(plain(str(error)), title="This part cannot be shown", icon=":material/error:")
 
 
 def go_to(page: str) -> None:

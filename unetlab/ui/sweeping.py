@@ -13,6 +13,7 @@ from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import charts, forms, live, state, training
 from unetlab.ui.history import history_of
+from unetlab.ui.text import plain
 
 FORM = [
     "data.image_size",
@@ -141,7 +142,7 @@ def rate_of(run: Run) -> float | None:
 def _explain(name: str, curve: dict[str, Any]) -> None:
     pick, rates = curve["picks"].get(name), curve["spread"].get(name, [])
     if not pick:
-        st.markdown(f"**{LABELS[name]}**: declined. {curve['declined'][name]}")
+        st.markdown(f"**{LABELS[name]}**: declined. {plain(curve['declined'][name])}")
         return
     index = pick["index"]
     losses = [sweep["smoothed_losses"][index] for sweep in curve["sweeps"] if index < len(sweep["smoothed_losses"])]
@@ -153,7 +154,7 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
     loss = f" Smoothed loss there: {losses[0]:.3f}." if losses and losses[0] is not None else ""
     st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{loss}")
     if name in curve.get("cautions", {}):
-        st.markdown(f":orange[:material/warning: {curve['cautions'][name]}]")
+        st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
 
 
 def _carry(run: Run, rate: float, label: str) -> None:

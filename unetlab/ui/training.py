@@ -18,6 +18,7 @@ from unetlab.runs.status import Status
 from unetlab.runs.store import Notes, Run
 from unetlab.ui import advice, forms, live, overlays, run_charts, state
 from unetlab.ui.history import history_of, measured_pace
+from unetlab.ui.text import plain
 
 FORM = [
     "train.epochs",
@@ -61,7 +62,7 @@ def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
     try:
         return base.changed(values, lr_source=source if rate == values["train.max_lr"] else "typed")
     except ConfigError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return None
 
 
@@ -73,15 +74,15 @@ def facts(config: RunConfig, data: DataSet) -> None:
     precision = devices.likely_precision(config.train.precision, device)
     pace = measured_pace(state.workspace(), config)
     lasts = (
-        f"About {state.duration(pace[0] * total)}, from the pace of {pace[1].title}."
+        f"About {state.duration(pace[0] * total)}, from the pace of {plain(pace[1].title)}."
         if pace
         else "How long it takes shows after the first steps."
     )
     source = "typed" if config.lr_source == "typed" else config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
-        f"{steps} steps an epoch, {total} in all · {precision} on {devices.label(device)} · learning rate: {source}. "
-        f"{lasts}"
+        f"{steps} steps an epoch, {total} in all · {precision} on {plain(devices.label(device))} · "
+        f"learning rate: {plain(source)}. {lasts}"
     )
     if total < FEW_STEPS:
         st.warning(

@@ -1,0 +1,33 @@
+"""Text from files and people (names, tags, remarks, reasons, errors) as Markdown that shows it letter by letter."""
+
+import re
+
+from unetlab.ui import hosting
+
+# Streamlit reads these in finished text, where a backslash is gone already: addresses, emoji and icon codes, arrows
+# like ->. One character of each stands in a directive of its own, which draws nothing but it and cuts the text there.
+_READ_LATE = re.compile(r":(?!\s)|@|(?<=[wW]{3})\.|[-<>~](?=[-=>])")
+_MARKUP = re.compile(r"[\\`*_$~\[\]{}<>&#|]")
+_BLOCK = re.compile(r"[-+=]|\d+[.)](?!\S)")  # a list, or the line under a heading
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they would turn round what stands after the text too
+
+
+def plain(text: str) -> str:
+    """`text` as Markdown that shows the text itself and nothing else: no link, picture, formula, icon or format.
+
+    Lines stay lines, empty ones are left out. Characters that turn the direction of writing are shown by their code.
+    On a page for others the paths of its server are cut down to file names. Source of what is read: Streamlit 1.67,
+    frontend/lib, StreamlitMarkdown.tsx.
+    """
+    shown = text if hosting.is_own_machine() else hosting.without_paths(text)
+    shown = _DIRECTION.sub(lambda found: f"[U+{ord(found[0]):04X}]", shown)
+    lines = (line.strip() for line in re.split(r"[\r\n]+", shown))
+    return "  \n".join(_line(line) for line in lines if line)
+
+
+def _line(line: str) -> str:
+    cuts = {found.start() for found in _READ_LATE.finditer(line)}
+    escaped = [_MARKUP.sub(r"\\\g<0>", character) for character in line]
+    if start := _BLOCK.match(line):
+        escaped[start.end() - 1] = f"\\{line[start.end() - 1]}"
+    return "".join(f":color[{shown}]" if place in cuts else shown for place, shown in enumerate(escaped))
