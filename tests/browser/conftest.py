@@ -143,6 +143,9 @@ def chromium():
     if path is None:
         message = "no Chromium on this machine: apt-get install chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    sync_api.expect.set_options(
+        timeout=30_000
+    )  # other tests run beside: 5 s can be too few for a page's first script run
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser

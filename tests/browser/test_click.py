@@ -58,7 +58,7 @@ def test_a_first_visit_warms_a_worker_up_and_it_does_the_sweep_and_the_training(
     # freed, its memory stays free, whatever is looked at
     page.get_by_role("button", name="Free memory").click()
     page.get_by_role("button", name="Stop it and free the memory").click()
-    expect(page.get_by_role("button", name="Close")).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-receipt-box").get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)
     page.reload()
     expect(page.get_by_role("button", name="Free memory")).to_be_visible()
     page.goto(f"{server.url}/learning_rate?dataset=sample")
