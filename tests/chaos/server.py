@@ -51,7 +51,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "move": lambda run, place: queue.move(open_run(own_workspace(), run), place),
     "free": free,
     "release": lambda: [run.id for run in freeing.release(own_workspace())],
-    "warm up": launching.warm_up,
+    "warm up": lambda: launching.warm_up(own_workspace()),
 }
 
 

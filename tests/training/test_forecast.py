@@ -244,7 +244,7 @@ def test_the_result_says_what_it_needs_of_what_and_the_largest_batch(tiny_set: P
 def test_where_it_does_not_fit_the_largest_batch_is_the_one_that_just_does(tiny_set: Path, monkeypatch):
     two = peak_of(tiny.config("forecast", {"train.batch_size": 2}), TINY).total()
     room = devices.Memory("cpu", "RAM", 3 * two, 2 * two + 500, 500)  # 500 bytes are ours, and count as free
-    monkeypatch.setattr(forecasting, "memory_of", lambda device: room)
+    monkeypatch.setattr(forecasting, "memory_of", lambda workspace, device: room)
     monkeypatch.setattr(forecasting, "needs_of", lambda peak, *rest: {"needs": peak.total()})
     found = run_forecast({"train.batch_size": 5})
     assert (found["free"], found["total"]) == (two, 3 * two)

@@ -564,7 +564,7 @@ def test_what_was_left_out_comes_back_one_by_one(cells):
 
 def test_the_zip_holds_the_set_and_leaves_nothing_behind(cells, tmp_path):
     path = tmp_path / "taken.zip"
-    path.write_bytes(living._zipped(cells))
+    path.write_bytes(living._zipped(cells, own_workspace().exports))
     with zipfile.ZipFile(path) as archive:
         assert {"manifest.json", "originals/images/0.png", "originals/masks/13.png"} <= set(archive.namelist())
     assert list((cells.folder.parents[1] / "exports").iterdir()) == []

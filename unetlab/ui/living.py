@@ -129,11 +129,11 @@ def _left_out(data: DataSet) -> None:
 
 
 def _export(data: DataSet) -> None:
-    name = f"{data.name}-v{data.manifest.version}.zip"
+    name, folder = f"{data.name}-v{data.manifest.version}.zip", state.workspace().exports
     if _num_bytes(str(data.folder), data.manifest.version) < MAX_DOWNLOAD:
         st.download_button(
             "Download as one zip",
-            lambda: _zipped(data),
+            lambda: _zipped(data, folder),  # called outside a script run, where no session is
             name,
             "application/zip",
             icon=":material/download:",
@@ -142,7 +142,7 @@ def _export(data: DataSet) -> None:
             help="Files, pairs, classes and split: dropped into any unetlab it is the same data set again.",
         )
     elif st.button("Write as one zip", icon=":material/archive:", key="export-data", help="Too large for a browser."):
-        target, bar = state.workspace().exports / name, st.progress(0.0, text="Writing")
+        target, bar = folder / name, st.progress(0.0, text="Writing")
 
         def progress(done: int, total: int) -> None:
             bar.progress(done / total, text=f"Writing: {done:,} of {total:,}")
@@ -156,9 +156,9 @@ def _num_bytes(folder: str, version: int) -> int:
     return sum(path.stat().st_size for path in (Path(folder) / "originals").rglob("*") if path.is_file())
 
 
-def _zipped(data: DataSet) -> bytes:
-    with tempfile.TemporaryDirectory(dir=state.workspace().exports) as folder:
-        target = Path(folder) / "set.zip"
+def _zipped(data: DataSet, folder: Path) -> bytes:
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        target = Path(inside) / "set.zip"
         portable.export_zip(data, target)
         return target.read_bytes()
 
