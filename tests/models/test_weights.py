@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError
 
 from unetlab.errors import RunError
-from unetlab.models.weights import ModelCard, build_model, load_weights, save_weights
+from unetlab.models.registry import build_model
+from unetlab.models.weights import ModelCard, load_weights, save_weights
 from unetlab.options import DataOptions, ModelOptions
 
 OPTIONS = ModelOptions(base_width=4, depth=2, skip="add", dropout=0.25)

@@ -7,7 +7,7 @@ import torch
 
 from tests import tiny
 from unetlab import console
-from unetlab.models.weights import build_model
+from unetlab.models.registry import build_model
 from unetlab.options import ModelOptions
 from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.store import open_run

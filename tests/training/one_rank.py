@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from tests.toy import Plain
 from tests.training.test_learner import scored
 from unetlab.data.dataset import IGNORE
 from unetlab.events import Batch, Event
@@ -32,18 +33,6 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "averaged": {"ema": 0.9},
     "fp16": {"precision_name": "fp16-mixed"},
 }
-
-
-class Plain(nn.Module):
-    """Two convolutions without BatchNorm: what one picture gives does not depend on its neighbours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 2, 3, padding=1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images)
 
 
 class Minibatches:

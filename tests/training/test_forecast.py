@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from tests import tiny
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError, TrainingError
-from unetlab.models.weights import build_model
+from unetlab.models.registry import build_model
 from unetlab.runs import devices, store
 from unetlab.training import forecast as forecasting
 from unetlab.training.augment import augment

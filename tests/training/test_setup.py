@@ -3,9 +3,9 @@
 import pytest
 
 from tests.training.conftest import CPU
-from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError
+from unetlab.models.unet import UNet
 from unetlab.options import DataOptions
 from unetlab.training.batches import Pictures, TrainingBatches
 from unetlab.training.setup import refuse_single_value
@@ -18,9 +18,9 @@ def batches_of(data: DataSet, image_size: int, batch_size: int) -> TrainingBatch
 
 
 def test_one_pixel_at_the_bottom_with_batches_of_one_is_refused_with_the_way_out(nuclei):
-    config = RunConfig(kind="train", dataset="nuclei").changed({"model.depth": 4})
-    with pytest.raises(ConfigError, match="batch size of 2 or more"):
-        refuse_single_value(batches_of(nuclei, 16, 1), config, 1)
-    refuse_single_value(batches_of(nuclei, 16, 2), config, 2)
-    refuse_single_value(batches_of(nuclei, 17, 1), config, 1)
-    refuse_single_value(batches_of(nuclei, 16, 1), config.changed({"model.depth": 3}), 1)
+    model = UNet(1, 2, base_width=2, depth=4)
+    with pytest.raises(ConfigError, match=r"16 times smaller.*batch size of 2 or more"):
+        refuse_single_value(batches_of(nuclei, 16, 1), model, 1)
+    refuse_single_value(batches_of(nuclei, 16, 2), model, 2)
+    refuse_single_value(batches_of(nuclei, 17, 1), model, 1)
+    refuse_single_value(batches_of(nuclei, 16, 1), UNet(1, 2, base_width=2, depth=3), 1)

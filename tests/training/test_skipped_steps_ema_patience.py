@@ -8,8 +8,8 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
+from tests.toy import Plain
 from tests.training.test_learner import fit, of_type, scored
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Note
@@ -88,21 +88,9 @@ def test_steps_that_stay_not_finite_end_the_run_with_the_weights_from_before(mak
     assert note.about["changes"]["train.max_lr"] == pytest.approx(0.0033, rel=0.02)
 
 
-class Plain(nn.Module):
-    """Two convolutions without BatchNorm: what one picture gives does not depend on its neighbours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 2, 3, padding=1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.layers(images)
-
-
 @pytest.mark.parametrize("micro_batch", [1, 2, 3, 8])
 def test_a_batch_in_parts_makes_the_same_step_as_in_one_piece(make_batches, micro_batch: int):
     """With cross-entropy and without BatchNorm; pictures with padding, so that they count unequal numbers of pixels."""
-    torch.manual_seed(0)
     model = Plain()
     images, masks = next(make_batches(size_mode="crop", image_size=44, batch_size=8).epoch(0))
     counted = (masks != 255).sum((1, 2))

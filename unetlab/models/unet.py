@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unetlab.models.contract import SegmentationModel
+
 Skip = Literal["concat", "add", "none"]
 
 
@@ -22,17 +24,13 @@ def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class UNet(SegmentationModel):
     """images (B,C,H,W) in 0..1 -> logits (B,K,H,W), for any H and W.
 
     `depth` halvings; level i has `base_width · 2^i` channels. `skip` says how encoder features join the decoder:
     "concat" (the paper: they are copied beside the decoder's, no weights are shared), "add", or "none".
-    The pictures' normalisation (`mean`, `std` per channel) lives in here and is saved with the weights.
     Source: Ronneberger et al. 2015; BatchNorm as in most later code.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -43,13 +41,12 @@ class UNet(nn.Module):
         skip: Skip = "concat",
         dropout: float = 0.0,
     ):
-        super().__init__()
         if skip not in ("concat", "add", "none"):
             raise ValueError(f"skip is {skip!r}; allowed are 'concat', 'add' and 'none'")
+        # an aligned tile's inner border is felt up to 6·2^depth - 2 px inside it: two 3x3 convolutions a level
+        super().__init__(in_channels, num_classes, size_multiple=2**depth, halo=6 * 2**depth)
         widths = [base_width * 2**level for level in range(depth + 1)]
-        self.depth, self.skip = depth, skip
-        self.register_buffer("mean", torch.zeros(1, in_channels, 1, 1))
-        self.register_buffer("std", torch.ones(1, in_channels, 1, 1))
+        self.skip = skip
         self.encoder = nn.ModuleList(
             double_conv(before, after) for before, after in zip([in_channels, *widths], widths[:-1], strict=False)
         )
@@ -59,33 +56,24 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(double_conv(joined * width, width) for width in widths[:-1])
         self.head = nn.Conv2d(base_width, num_classes, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        x = pad_to_multiple((images - self.mean) / self.std, 2**self.depth)
-        skips = []
+    def encode(self, images: Tensor) -> list[Tensor]:
+        levels, x = [], images
         for block in self.encoder:
             x = block(x)
-            skips.append(x)
+            levels.append(x)
             x = F.max_pool2d(x, 2)
-        x = self.bottleneck(x)
-        for level in reversed(range(self.depth)):
+        return [*levels, self.bottleneck(x)]
+
+    def decode(self, levels: list[Tensor]) -> Tensor:
+        x = levels[-1]
+        for level in reversed(range(len(self.decoder))):
             x = self.upsample[level](x)
             if self.skip == "concat":
-                x = torch.cat([skips[level], x], dim=1)
+                x = torch.cat([levels[level], x], dim=1)
             elif self.skip == "add":
-                x = skips[level] + x
+                x = levels[level] + x
             x = self.decoder[level](x)
-        return self.head(x)[..., :height, :width]
+        return self.head(x)
 
-    def set_normalisation(self, mean: list[float], std: list[float]) -> None:
-        """Mean and standard deviation per channel of the training pictures in 0..1; std above 0."""
-        self.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
-        self.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
-
-
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """(B,C,H,W) with the last row and column repeated until H and W are multiples of `multiple`."""
-    height, width = images.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
-    # replicate, not reflect: reflect needs a picture larger than its padding
-    return F.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
+    def encoder_modules(self) -> list[nn.Module]:
+        return [self.encoder, self.bottleneck]

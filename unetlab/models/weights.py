@@ -11,7 +11,8 @@ from torch import nn
 
 from unetlab.errors import RunError
 from unetlab.files import read_json, write_json
-from unetlab.models.unet import UNet
+from unetlab.models.contract import SegmentationModel
+from unetlab.models.registry import build_model
 from unetlab.options import DataOptions, ModelOptions
 
 
@@ -36,11 +37,6 @@ class ModelCard(BaseModel):
     valid: dict[str, Any] = {}
 
 
-def build_model(options: ModelOptions, *, channels: int, num_classes: int) -> UNet:
-    """A network with fresh random weights (drawn from torch's global generator)."""
-    return UNet(channels, num_classes, options.base_width, options.depth, options.skip, options.dropout)
-
-
 def save_weights(model: nn.Module, card: ModelCard, path: Path) -> None:
     """Writes weights and card; a reader finds the old pair or the new one, and a full disk keeps the old."""
     # contiguous: channels_last weights would be refused, and a file should not depend on the memory layout
@@ -62,7 +58,7 @@ def write_card(card: ModelCard, path: Path) -> None:
     write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
 
 
-def load_weights(path: Path) -> tuple[UNet, ModelCard]:
+def load_weights(path: Path) -> tuple[SegmentationModel, ModelCard]:
     """The network on the CPU in evaluation mode, and its card. Raises RunError when either is missing or damaged."""
     try:
         card = ModelCard.model_validate(read_json(path.with_suffix(".json")))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unetlab.data.dataset import IGNORE
 from unetlab.errors import ConfigError
+from unetlab.models.contract import SegmentationModel
 from unetlab.runs import ranks
 
 # ranks wait while the leader validates or writes; one that died is noticed by torchrun, not by a deadline
@@ -34,7 +35,7 @@ class Team:
         """Whether this process validates and writes."""
         return self.rank == 0
 
-    def join(self, model: nn.Module) -> nn.Module:
+    def join(self, model: SegmentationModel) -> nn.Module:
         """The model to be called in training: its gradients become the sum over all ranks."""
         if self.size == 1:
             return model
@@ -110,14 +111,14 @@ def open_team(device: torch.device) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
-def with_sync_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
+def with_sync_batchnorm(model: SegmentationModel, device: torch.device) -> SegmentationModel:
     """The model with BatchNorm over the pictures of all ranks. Raises ConfigError on a CPU, where torch has none."""
     if device.type != "cuda":
         raise ConfigError(
             f"SyncBatchNorm works on CUDA devices only; this training is on {device.type}. Leave --sync-batchnorm out: "
             "each process then takes the statistics of its own pictures."
         )
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return cast(SegmentationModel, nn.SyncBatchNorm.convert_sync_batchnorm(model))
 
 
 def _summed(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # pyright: ignore[reportPrivateImportUsage]

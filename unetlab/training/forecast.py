@@ -18,7 +18,8 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
-from unetlab.models.weights import build_model
+from unetlab.models.contract import SegmentationModel
+from unetlab.models.registry import build_model
 from unetlab.runs import devices, freeing
 from unetlab.runs.store import Run
 from unetlab.training.augment import augment
@@ -69,8 +70,9 @@ def forecast(
     """
     resident = psutil.Process().memory_info().rss  # first: a training's process is as large before its first tensor
     batches = batches_of(run.workspace, config)
-    refuse_single_value(batches, config, config.train.batch_size)
     shapes, device = shapes_of(batches), devices.resolve(config.train.device)
+    model = empty_model(config, shapes)
+    refuse_single_value(batches, model, config.train.batch_size)
     memory = memory_of(run.workspace, device)
     free = memory.total - memory.used + (memory.ours or 0)
     found: dict[int, dict[str, Any]] = {}
@@ -83,7 +85,7 @@ def forecast(
         return found[batch_size]["needs"]
 
     needs(config.train.batch_size)
-    largest = largest_batch(needs, free, start=config.train.batch_size, smallest=smallest_batch(batches, config))
+    largest = largest_batch(needs, free, start=config.train.batch_size, smallest=smallest_batch(batches, model))
     about = {"batch_size": config.train.batch_size, "largest_batch": largest}
     place = {"device": device, "label": devices.label(device), "free": free, "total": memory.total}
     files.write_json(run.folder / "result.json", {**found[config.train.batch_size], **about, **place})
@@ -135,10 +137,16 @@ def needs_of(peak: Counter[str], shapes: Shapes, device: str, resident: int) -> 
     return {"bytes": peak.total(), "by": by, "margin": MARGIN, "outside": outside, "needs": needs}
 
 
-def smallest_batch(batches: TrainingBatches, config: RunConfig) -> int:
+def empty_model(config: RunConfig, shapes: Shapes) -> SegmentationModel:
+    """The network that would train, on the meta device: shapes without contents."""
+    with torch.device("meta"):
+        return build_model(config.model, channels=shapes.channels, num_classes=shapes.num_classes)
+
+
+def smallest_batch(batches: TrainingBatches, model: SegmentationModel) -> int:
     """1, or 2 where BatchNorm could not train on one picture."""
     try:
-        refuse_single_value(batches, config, 1)
+        refuse_single_value(batches, model, 1)
     except ConfigError:
         return 2
     return 1
@@ -177,8 +185,7 @@ def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
 
     options, device = config.train, torch.device("cpu")
     num_pictures = min(options.pictures_per_step, shapes.num_samples)
-    with torch.device("meta"):
-        model = build_model(config.model, channels=shapes.channels, num_classes=shapes.num_classes)
+    model = empty_model(config, shapes)
     weights = torch.ones(shapes.num_classes) if options.class_weights == "balanced" else None
     with on_fake_tensors() as tape:
         learner = Learner(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from unetlab import diagnosis
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
+from unetlab.models.contract import SegmentationModel
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
@@ -27,7 +29,7 @@ Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (
 SKIP_LIMIT = {"fp32": 3, "bf16-mixed": 3, "fp16-mixed": 30}
 
 
-def to_device(model: nn.Module, device: torch.device) -> nn.Module:
+def to_device(model: SegmentationModel, device: torch.device) -> SegmentationModel:
     """The model on the device in channels_last, the layout in which convolutions are fast."""
     return model.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -56,7 +58,7 @@ class Learner:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: SegmentationModel,
         loss: Loss,
         *,
         device: torch.device,
@@ -84,9 +86,9 @@ class Learner:
         self.average = AveragedModel(self.model, multi_avg_fn=ema_towards(ema), use_buffers=True) if ema else None
 
     @property
-    def scored_model(self) -> nn.Module:
+    def scored_model(self) -> SegmentationModel:
         """The model that is validated and kept: the averaged one where there is one."""
-        return self.average.module if self.average else self.model
+        return cast(SegmentationModel, self.average.module) if self.average else self.model
 
     def autocast(self) -> AbstractContextManager:
         """The mixed-precision context that this learner trains and predicts in."""

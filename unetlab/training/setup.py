@@ -9,7 +9,8 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Note
-from unetlab.models.weights import build_model
+from unetlab.models.contract import SegmentationModel
+from unetlab.models.registry import build_model
 from unetlab.runs.store import Run
 from unetlab.training import precision
 from unetlab.training.artifacts import write_environment
@@ -65,7 +66,7 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     batches = TrainingBatches(
         pictures, batch_size=options.pictures_per_step, augment=options.augment, seed=options.seed, device=device
     )
-    refuse_single_value(batches, config, micro_batch, num_devices=team.size)
+    refuse_single_value(batches, model, micro_batch, num_devices=team.size)
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
     environment = write_environment(run, config, data, device, precision_name)
@@ -89,18 +90,20 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     return Setup(data, pictures, batches, learner)
 
 
-def refuse_single_value(batches: TrainingBatches, config: RunConfig, micro_batch: int, *, num_devices: int = 1) -> None:
-    """Raises ConfigError where BatchNorm at the bottom of the U-Net would see a single value and could not train."""
+def refuse_single_value(
+    batches: TrainingBatches, model: SegmentationModel, micro_batch: int, *, num_devices: int = 1
+) -> None:
+    """Raises ConfigError where BatchNorm at the coarsest level would see a single value and could not train."""
     smallest = min(micro_batch, len(batches.samples) // num_devices)
     if num_devices > 1:  # the last batch of an epoch is shared as well
         smallest = min(smallest, (len(batches.samples) % batches.batch_size or batches.batch_size) // num_devices)
-    bottom = [-(-side // 2**config.model.depth) for side in batches.canvas]
+    bottom = [-(-side // model.size_multiple) for side in batches.canvas]
     if smallest <= 1 and bottom == [1, 1]:
         height, width = batches.canvas
         raise ConfigError(
-            f"Pictures of {width}x{height} px leave a single pixel at the bottom of a U-Net of depth "
-            f"{config.model.depth}, too little for BatchNorm with batches of 1. Take a batch size of 2 or more for "
-            "each device, or a smaller depth."
+            f"Pictures of {width}x{height} px leave a single pixel at the bottom of this network, which makes them "
+            f"{model.size_multiple} times smaller: too little for BatchNorm with batches of 1. Take a batch size of 2 "
+            "or more for each device, larger pictures, or a smaller depth."
         )
 
 

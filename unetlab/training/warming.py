@@ -3,7 +3,7 @@
 import torch
 
 from unetlab.config import RunConfig
-from unetlab.models.weights import build_model
+from unetlab.models.registry import build_model
 from unetlab.training import precision
 from unetlab.training.augment import STRENGTHS, augment
 from unetlab.training.learner import Learner
