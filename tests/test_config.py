@@ -26,7 +26,8 @@ OPTIONS = {
     "lr_find": "end_lr num_steps repeats start_lr",
     "model": "base_width depth dropout name skip",
     "train": "accumulate augment batch_size best_score class_weights clip_norm device div_factor ema epochs "
-    "final_div_factor loss max_lr momentum_max momentum_min patience pct_start precision schedule seed weight_decay",
+    "final_div_factor loss lr_slice max_lr momentum_max momentum_min patience pct_start precision schedule seed "
+    "weight_decay",
 }
 BASIC = {"data": "image_size", "lr_find": "repeats", "train": "augment batch_size epochs max_lr precision"}
 
@@ -127,6 +128,8 @@ def test_values_outside_the_bounds_are_refused_and_bounds_that_belong_are_taken(
         ("train.epochs", 1.5, "train.epochs = 1.5: input should be a valid integer"),
         ("model.skip", "sum", "model.skip = 'sum': input should be 'concat', 'add' or 'none'"),
         ("train.device", "gpu", "train.device = 'gpu': string should match pattern"),
+        ("train.lr_slice", "half", "train.lr_slice = 'half': input should be 'one', 'tenth' or a number from 1 to 1e6"),
+        ("train.lr_slice", 0.5, "train.lr_slice = 0.5: input should be 'one', 'tenth' or a number from 1 to 1e6"),
         ("train.max_lr", float("nan"), "train.max_lr = nan: input should be"),
         ("train.div_factor", float("inf"), "train.div_factor = inf: input should be a finite number"),
         ("lr_find.end_lr", 1e-9, "lr_find.end_lr is 1e-09, not above lr_find.start_lr"),
@@ -192,6 +195,12 @@ def test_settings_are_json_where_they_parse_and_text_elsewhere():
         "data.size_mode": "tile",
         "train.device": "cuda:0",
     }
+
+
+@pytest.mark.parametrize(("typed", "taken"), [("one", "one"), ("tenth", "tenth"), ("100", 100), (" 2.5 ", 2.5)])
+def test_the_rates_of_the_layers_are_a_name_or_a_number_from_a_flag_and_from_a_form(typed, taken):
+    assert config(**parse_settings([f"train.lr_slice={typed}"])).train.lr_slice == taken
+    assert config(**{"train.lr_slice": typed}).train.lr_slice == taken
 
 
 def test_a_setting_without_a_value_says_how_to_write_one():

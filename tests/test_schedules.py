@@ -149,3 +149,30 @@ def test_the_planned_schedule_is_the_one_that_was_named(name, expected):
         assert (lr, momentum) == expected(step)
         assert 0 < lr <= 0.1
         assert math.isclose(momentum, min(max(momentum, 0.85), 0.95))
+
+
+@pytest.mark.parametrize(
+    ("lr_slice", "lr", "rates"),
+    [  # fastai 2.8.12, Learner.lr_range over three groups; the first two are stages of its lesson 3
+        ("tenth", 3e-3, [3e-4, 3e-4, 3e-3]),  # slice(3e-3)
+        (100, 3e-3 / 4, [7.5e-6, 7.5e-5, 7.5e-4]),  # slice(lr/400, lr/4) at lr 3e-3
+        ("tenth", 1e-3, [1e-4, 1e-4, 1e-3]),  # slice(1e-3)
+        (100, 1e-4, [1e-6, 1e-5, 1e-4]),  # slice(1e-6, 1e-4)
+        (100, 1e-3, [1e-5, 1e-4, 1e-3]),  # fine_tune's lr_mult of 100
+        ("one", 3e-3, [3e-3, 3e-3, 3e-3]),
+    ],
+)
+def test_the_rates_of_three_groups_are_those_of_fastais_slices(lr_slice, lr, rates):
+    assert [lr * scale for scale in schedules.lr_scales(lr_slice, 3)] == pytest.approx(rates, rel=1e-12)
+
+
+@given(lr_slice=st.one_of(st.sampled_from(["one", "tenth"]), st.floats(1, 1e6)), num_groups=st.integers(1, 12))
+def test_the_last_group_has_the_whole_rate_and_none_more_than_the_next(lr_slice, num_groups):
+    scales = schedules.lr_scales(lr_slice, num_groups)
+    assert len(scales) == num_groups
+    assert scales[-1] == 1.0
+    assert all(0 < low <= high for low, high in pairwise(scales))
+    if isinstance(lr_slice, float) and num_groups > 1:
+        assert scales[0] == pytest.approx(1 / lr_slice)
+        factors = [high / low for low, high in pairwise(scales)]
+        assert factors == pytest.approx([factors[0]] * len(factors), rel=1e-9)

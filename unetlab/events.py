@@ -14,6 +14,7 @@ from typing import Any
 class Batch:
     """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1.
 
+    `lr`: of the top group of layers, the last one; environment.json says under `lr_scales` what the others take of it.
     `skipped`: its loss or gradients were not finite, so no weight was changed.
     """
 

@@ -5,7 +5,8 @@ Forms, command-line flags, `config.json` and the documentation are made from the
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError
 
 Level = Literal["basic", "advanced"]
 
@@ -83,6 +84,12 @@ class TrainOptions(Options):
     final_div_factor: float = _option(
         1e4, "Final divisor", "The last rate is first / this (torch: 1e4). fastai_one_cycle ends at max / 1e5.", ge=1
     )
+    lr_slice: Literal["one", "tenth"] | float = _option(
+        "one",
+        "Learning rates of the layers",
+        "one: the maximum for all. tenth: a tenth of it for all but the last group of layers, as fastai's slice(lr). "
+        "A number d: from maximum / d in the first group to the maximum in the last.",
+    )
     momentum_max: float = _option(0.95, "Momentum, high", "AdamW's beta1 at low learning rate (fastai).", ge=0, lt=1)
     momentum_min: float = _option(0.85, "Momentum, low", "AdamW's beta1 at the peak rate (fastai).", ge=0, lt=1)
     weight_decay: float = _option(0.01, "Weight decay", "AdamW's decoupled decay (fastai and torch: 0.01).", ge=0, le=1)
@@ -137,6 +144,18 @@ class TrainOptions(Options):
         le=10_000,
     )
     seed: int = _option(0, "Seed", "Same seed, machine and threads: same losses, to the bit (CPU).", ge=0, lt=2**31)
+
+    @field_validator("lr_slice", mode="wrap")
+    @classmethod
+    def _name_or_divisor(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
+        try:
+            checked = check(value)
+        except ValueError:  # pydantic's own words would be two errors, one for each kind of value
+            raise problem from None
+        if isinstance(checked, float) and not 1 <= checked <= 1e6:
+            raise problem
+        return checked
 
     @property
     def pictures_per_step(self) -> int:

@@ -81,6 +81,18 @@ def fastai_one_cycle(
     return lr(position), momentum(position)
 
 
+def lr_scales(lr_slice: str | float, num_groups: int) -> list[float]:
+    """What each group of layers, from input to output, multiplies the schedule's rate by; 1.0 for the last one.
+
+    "one": 1.0 for all. "tenth": fastai's slice(lr). A number d: fastai's slice(lr / d, lr), evenly apart by factors.
+    """
+    if lr_slice == "one":
+        return [1.0] * num_groups
+    if lr_slice == "tenth":
+        return [0.1] * (num_groups - 1) + [1.0]
+    return [float(lr_slice) ** (index / (num_groups - 1) - 1) for index in range(num_groups - 1)] + [1.0]
+
+
 def exponential(step: int, num_steps: int, start_lr: float, end_lr: float) -> float:
     """The LR finder's ramp: start·(end/start)^(step/num_steps), step in 0..num_steps-1. Source: fastai."""
     return start_lr * (end_lr / start_lr) ** (step / num_steps)

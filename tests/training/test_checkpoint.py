@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_told_with_the_way_out(make_learner, tmp_path: P
 
 def test_a_checkpoint_of_a_newer_schema_is_not_guessed_at(make_learner, tmp_path: Path, monkeypatch):
     checkpointer = Checkpointer(tmp_path / "checkpoint.pt", make_learner())
-    monkeypatch.setattr(checkpoint, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(checkpoint, "SCHEMA_VERSION", 3)
     checkpointer.save(Position())
     checkpointer.close()
     monkeypatch.undo()

@@ -25,14 +25,21 @@ SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
 
 
 def write_environment(
-    run: Run, config: RunConfig, data: DataSet, device: torch.device, precision_name: str
+    run: Run,
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    precision_name: str,
+    *,
+    lr_scales: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Writes and returns what a repeat of this run must share: versions, device, threads, seed, the data's hash.
 
-    `lr_from`: the rate that was read off a sweep. `result_version`: as RESULT_VERSION was.
+    `lr_from`: the rate that was read off a sweep. `result_version`: as RESULT_VERSION was. `lr_scales`: by group of
+    layers, what its rate is of the one in the events; None where nothing is trained.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    environment = {
+    environment: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -45,6 +52,8 @@ def write_environment(
         "result_version": RESULT_VERSION,
         "lr_from": config.lr_from.model_dump() if config.lr_from else None,
     }
+    if lr_scales is not None:
+        environment["lr_scales"] = lr_scales
     files.write_json(run.folder / "environment.json", environment)
     return environment
 

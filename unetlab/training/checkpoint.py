@@ -16,7 +16,7 @@ from unetlab.errors import RunError
 from unetlab.training import precision
 from unetlab.training.learner import Learner, Position
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: all kernels and then all other parameters, not by the model's groups
 # and the writing takes seconds at most: never more than 30 s are lost; $UNETLAB_CHECKPOINT_S says otherwise
 INTERVAL_S = 25.0
 
@@ -48,6 +48,17 @@ def restore(learner: Learner, state: dict[str, Any]) -> None:
     torch.set_rng_state(state["rng"])
     if state["device_rng"] is not None and learner.device.type != "cpu":
         torch.get_device_module(learner.device).set_rng_state(state["device_rng"])
+
+
+def regrouped(state: dict[str, Any], learner: Learner) -> dict[str, Any]:
+    """The optimizer's state of schema 1, in which nothing was frozen, in the order of the learner's groups."""
+    parameters = list(learner.model.parameters())
+    old_order = [p for p in parameters if p.ndim > 1] + [p for p in parameters if p.ndim <= 1]
+    old_place = {id(parameter): place for place, parameter in enumerate(old_order)}
+    new_order = [parameter for group in learner.optimizer.param_groups for parameter in group["params"]]
+    old_places = [old_place[id(parameter)] for parameter in new_order]
+    values = {place: state["state"][old] for place, old in enumerate(old_places) if old in state["state"]}
+    return {"state": values, "param_groups": learner.optimizer.state_dict()["param_groups"]}
 
 
 class Checkpointer:
@@ -94,6 +105,8 @@ class Checkpointer:
             content = torch.load(self._path, map_location="cpu", weights_only=True)
             if content["schema_version"] > SCHEMA_VERSION:
                 raise RunError("The checkpoint was written by a newer unetlab. Update unetlab to resume this run.")
+            if content["schema_version"] == 1:
+                content["optimizer"] = regrouped(content["optimizer"], self._learner)
             restore(self._learner, content)
             return Position(**content["position"])
         except RunError:

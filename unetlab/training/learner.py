@@ -8,16 +8,16 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unetlab import diagnosis
+from unetlab import diagnosis, schedules
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
-from unetlab.models.contract import SegmentationModel
+from unetlab.models.contract import Group, SegmentationModel
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
@@ -53,7 +53,8 @@ class Learner:
 
     `precision_name`: fp32, bf16-mixed or fp16-mixed. `clip_norm`: largest gradient norm, 0 = no clipping.
     `micro_batch`: pictures that go through the network at a time, None = all of a step. `ema`: decay of the averaged
-    weights, 0 = none. `team`: the processes that share each step, on a device each; one process by default.
+    weights, 0 = none. `lr_slice`: what schedules.lr_scales takes. `team`: the processes that share each step, on a
+    device each; one process by default. What of the model is frozen is decided before.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Learner:
         clip_norm: float = 0.0,
         micro_batch: int | None = None,
         ema: float = 0.0,
+        lr_slice: str | float = "one",
         team: Team | None = None,
     ):
         self.model, self.team = to_device(model, device), team or Team()
@@ -74,11 +76,11 @@ class Learner:
         self.loss, self.device, self.clip_norm, self.micro_batch = loss, device, clip_norm, micro_batch
         self.precision_name = precision_name
         self.scaler = precision.gradient_scaler(precision_name, device)
-        # decay pulls on kernels only, not on biases and BatchNorm (fastai's wd_bn_bias=False)
-        kernels = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
+        groups = self.model.parameter_groups()
+        scales = schedules.lr_scales(lr_slice, len(groups))
+        self.lr_scales = {group.name: scale for group, scale in zip(groups, scales, strict=True)}
         self.optimizer = torch.optim.AdamW(
-            [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}],
+            optimized(groups, scales, weight_decay),
             betas=(0.9, 0.99),  # 0.99: fastai; the first is set at every step
             fused=True,
         )
@@ -95,12 +97,12 @@ class Learner:
         return precision.autocast(self.precision_name, self.device)
 
     def train_step(self, images: Tensor, masks: Tensor, lr: float, momentum: float) -> float:
-        """One optimizer update on images (B,C,H,W) and masks (B,H,W); the loss before it.
+        """One optimizer update on images (B,C,H,W) and masks (B,H,W); the loss before it. `lr`: of the top group.
 
         A loss or gradients that are not finite change no weight and no BatchNorm statistic: `is_skipped` says so.
         """
         for group in self.optimizer.param_groups:
-            group["lr"], group["betas"] = lr, (momentum, group["betas"][1])
+            group["lr"], group["betas"] = lr * group["lr_scale"], (momentum, group["betas"][1])
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         total = images.new_zeros(())
         for part_images, part_masks in self.team.parts(images, masks, self.micro_batch):
@@ -189,6 +191,23 @@ class Learner:
         advice = diagnosis.blown_up(self.precision_name, lr, step, at.skipped_in_row)
         on_event(Note(advice.message, about={"code": "not-finite", "changes": advice.changes}))
         return TrainingError(advice.message)
+
+
+def optimized(groups: list[Group], scales: list[float], weight_decay: float) -> list[dict[str, Any]]:
+    """The optimizer's groups, in the model's order: what is not frozen of each, with its share of the rate.
+
+    Decay pulls on kernels only, not on biases and BatchNorm (fastai's wd_bn_bias=False).
+    """
+    found = []
+    for group, scale in zip(groups, scales, strict=True):
+        trained = [p for p in group.parameters if p.requires_grad]
+        for decay, parameters in (
+            (weight_decay, [p for p in trained if p.ndim > 1]),
+            (0.0, [p for p in trained if p.ndim <= 1]),
+        ):
+            if parameters:
+                found.append({"params": parameters, "weight_decay": decay, "lr_scale": scale, "name": group.name})
+    return found
 
 
 def rank_of(evaluation: Evaluation, best_score: str) -> tuple[float, float]:

@@ -60,6 +60,7 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
         clip_norm=options.clip_norm,
         micro_batch=micro_batch,
         ema=options.ema,
+        lr_slice=options.lr_slice,
         team=team,
     )
     pictures = Pictures(data, config.data)
@@ -69,7 +70,7 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     refuse_single_value(batches, model, micro_batch, num_devices=team.size)
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
-    environment = write_environment(run, config, data, device, precision_name)
+    environment = write_environment(run, config, data, device, precision_name, lr_scales=learner.lr_scales)
     before = {"result_version": 1, **seen} if seen else {}  # the first ones did not say theirs
     changed = [f"{key} was {before[key]}, is {now}" for key, now in environment.items() if before.get(key, now) != now]
     if changed:

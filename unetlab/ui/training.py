@@ -36,6 +36,7 @@ FORM = [
     "train.pct_start",
     "train.div_factor",
     "train.final_div_factor",
+    "train.lr_slice",
     "train.momentum_max",
     "train.momentum_min",
     "train.weight_decay",
