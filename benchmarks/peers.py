@@ -82,7 +82,7 @@ class Pictures:
         """
         import torch
 
-        from unetlab.training.metrics import count_pixels, scores
+        from unetlab.inference.metrics import count_pixels, scores
 
         counts = np.zeros((self.num_classes, self.num_classes), np.int64)
         with torch.inference_mode():

@@ -12,11 +12,11 @@ import pytest
 from unetlab import errors
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"data", "models", "training", "runs", "ui"}
+PACKAGES = {"data", "models", "inference", "training", "runs", "ui"}
 DATA_PACKAGES = {"intake", "names", "readers", "labels", "checks"}
 PURE = {"errors", "files", "schedules", "lr_curve", "diagnosis"}
 TORCH_FREE = PURE | {"options", "config", "events", "workspace", "data", "runs"}
-BOTH_SIDES = TORCH_FREE | {"models", "training"}
+BOTH_SIDES = TORCH_FREE | {"models", "inference", "training"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "data": {"errors", "files", "options", "config", "events", "workspace", "data"},
     "runs": {"errors", "files", "options", "config", "events", "workspace", "runs"},
     "models": {"errors", "files", "options", "config", "models"},
+    "inference": {"errors", "files", "options", "config", "events", "workspace", "data", "models", "inference"},
     "training": BOTH_SIDES,
     "ui": TORCH_FREE | {"ui"},
     "console": TORCH_FREE,
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "worker": BOTH_SIDES,
 }
 MAY_LOAD = {
-    "torch": {"models", "training"},
+    "torch": {"models", "inference", "training"},
     "torchvision": {"models", "training"},
     "safetensors": {"models", "training"},
     "streamlit": {"ui", "pages", "app"},
@@ -99,6 +100,8 @@ def test_every_import_is_one_that_the_house_allows():
         ("unetlab/data/cache.py", "from unetlab.runs import store"),
         ("unetlab/runs/store.py", "from unetlab.data.dataset import open_dataset"),
         ("unetlab/models/unet.py", "from unetlab.training import losses"),
+        ("unetlab/models/unet.py", "from unetlab.inference import metrics"),
+        ("unetlab/inference/evaluation.py", "from unetlab.training import losses"),
         ("unetlab/ui/charts.py", "def draw():\n    import torch"),
         ("unetlab/ui/charts.py", "from unetlab import worker"),
         ("unetlab/cli.py", "from unetlab.ui import charts"),
@@ -136,7 +139,11 @@ def test_every_module_has_its_place_in_the_house():
 def test_the_worker_takes_in_the_torch_side_only_inside_a_function():
     tree = ast.parse((ROOT / "unetlab" / "worker.py").read_text())
     inside = {name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for name in imports(node)}
-    torch_side = {name for name in imports(tree) if name.startswith(("unetlab.training", "unetlab.models", "torch"))}
+    torch_side = {
+        name
+        for name in imports(tree)
+        if name.startswith(("unetlab.training", "unetlab.inference", "unetlab.models", "torch"))
+    }
     assert torch_side == {"unetlab.training.tasks"}
     at_the_top = {name for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) for name in imports(node)}
     assert torch_side <= inside

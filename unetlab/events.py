@@ -29,7 +29,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Scores on the validation set after `epoch` (from 0). Score definitions: training/metrics.py."""
+    """Scores on the validation set after `epoch` (from 0). Score definitions: inference/metrics.py."""
 
     epoch: int
     step: int

@@ -11,9 +11,10 @@ from PIL import Image
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.data.importing import import_dataset
 from unetlab.data.samples import make_nuclei
+from unetlab.inference.pictures import Pictures
 from unetlab.models.unet import UNet
 from unetlab.options import DataOptions
-from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
 from unetlab.workspace import open_workspace

@@ -18,9 +18,9 @@ from tests.toy import Plain
 from tests.training.test_learner import scored
 from unetlab.data.dataset import IGNORE
 from unetlab.events import Batch, Event
+from unetlab.inference.evaluation import Evaluation
 from unetlab.runs.status import Paused
 from unetlab.training.distributed import Team, open_team
-from unetlab.training.evaluation import Evaluation
 from unetlab.training.learner import Learner, Position
 from unetlab.training.losses import make_loss
 

@@ -13,10 +13,11 @@ from unetlab import schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.events import Note
+from unetlab.inference.evaluation import Evaluation, evaluate
+from unetlab.inference.pictures import Pictures
 from unetlab.models.unet import UNet
 from unetlab.training import alarm
-from unetlab.training.batches import Pictures, TrainingBatches
-from unetlab.training.evaluation import Evaluation, evaluate
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import balanced_weights, make_loss
 

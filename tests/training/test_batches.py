@@ -8,7 +8,8 @@ import torch
 
 from unetlab.data.dataset import IGNORE
 from unetlab.errors import TrainingError
-from unetlab.training.batches import TrainingBatches, place, to_tensors
+from unetlab.inference.pictures import to_tensors
+from unetlab.training.batches import TrainingBatches, place
 
 
 def numbered(import_pairs, count: int, *, height: int = 16, width: int = 16):

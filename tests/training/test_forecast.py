@@ -16,11 +16,11 @@ from torch.profiler import ProfilerActivity, profile
 from tests import tiny
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError, TrainingError
+from unetlab.inference.prediction import predict_logits
 from unetlab.models.registry import build_model
 from unetlab.runs import devices, store
 from unetlab.training import forecast as forecasting
 from unetlab.training.augment import augment
-from unetlab.training.evaluation import predict_logits
 from unetlab.training.forecast import MARGIN, Shapes, largest_batch, peak_of
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from unetlab import schedules
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event
-from unetlab.training.evaluation import Evaluation, evaluate
+from unetlab.inference.evaluation import Evaluation, evaluate
+from unetlab.inference.metrics import Scores, count_pixels, scores
 from unetlab.training.learner import Learner
-from unetlab.training.metrics import Scores, count_pixels, scores
 
 CPU = torch.device("cpu")
 

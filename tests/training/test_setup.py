@@ -5,9 +5,10 @@ import pytest
 from tests.training.conftest import CPU
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError
+from unetlab.inference.pictures import Pictures
 from unetlab.models.unet import UNet
 from unetlab.options import DataOptions
-from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.setup import refuse_single_value
 
 

@@ -15,8 +15,8 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
 from unetlab.diagnosis import ONE_CLASS, SETTLED_STEPS, BlackMask
 from unetlab.events import Note
+from unetlab.inference.evaluation import Evaluation
 from unetlab.training.batches import TrainingBatches
-from unetlab.training.evaluation import Evaluation
 from unetlab.training.learner import Learner
 
 

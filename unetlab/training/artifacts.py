@@ -15,9 +15,9 @@ from unetlab.config import RunConfig
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.events import Epoch, Event, Progress
+from unetlab.inference.evaluation import Evaluation, majority_share
 from unetlab.models.weights import ModelCard
 from unetlab.runs.store import Run
-from unetlab.training.evaluation import Evaluation, majority_share
 from unetlab.training.lr_finder import Sweep
 
 RESULT_VERSION = 1  # raised whenever the same config gives other losses; a resume across it says so

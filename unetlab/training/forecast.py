@@ -18,13 +18,14 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
+from unetlab.inference.pictures import KEPT_BYTES, Pictures
+from unetlab.inference.prediction import predict_logits
 from unetlab.models.contract import SegmentationModel
 from unetlab.models.registry import build_model
 from unetlab.runs import devices, freeing
 from unetlab.runs.store import Run
 from unetlab.training.augment import augment
-from unetlab.training.batches import KEPT_BYTES, Pictures, TrainingBatches
-from unetlab.training.evaluation import predict_logits
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
 from unetlab.training.setup import refuse_single_value

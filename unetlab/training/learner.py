@@ -17,11 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from unetlab import diagnosis, schedules
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
+from unetlab.inference.evaluation import Evaluation
 from unetlab.models.contract import Group, SegmentationModel
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
-from unetlab.training.evaluation import Evaluation
 from unetlab.training.losses import Loss, share_of_pixels
 
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)

@@ -13,9 +13,10 @@ from unetlab.data import drawing, geometry
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
+from unetlab.inference.pictures import Pictures
 from unetlab.options import PreviewOptions
 from unetlab.runs.store import Run
-from unetlab.training.batches import Pictures, TrainingBatches, batch_randomness
+from unetlab.training.batches import TrainingBatches, batch_randomness
 
 SHOWN_PX = 384  # long side of a drawn picture: more is not seen in a grid of seven
 

@@ -9,12 +9,13 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Note
+from unetlab.inference.pictures import Pictures
 from unetlab.models.contract import SegmentationModel
 from unetlab.models.registry import build_model
 from unetlab.runs.store import Run
 from unetlab.training import precision
 from unetlab.training.artifacts import write_environment
-from unetlab.training.batches import Pictures, TrainingBatches
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team, with_sync_batchnorm
 from unetlab.training.learner import Learner
 from unetlab.training.losses import Loss, balanced_weights, make_loss

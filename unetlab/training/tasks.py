@@ -12,6 +12,8 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import RunError
 from unetlab.events import Batch, Event, Progress
+from unetlab.inference.evaluation import evaluate
+from unetlab.inference.pictures import Pictures
 from unetlab.models.weights import load_weights
 from unetlab.runs.store import Run, open_run
 from unetlab.training import lr_finder, precision
@@ -20,8 +22,6 @@ from unetlab.training.artifacts import (
     write_evaluation,
     write_lr_curve,
 )
-from unetlab.training.batches import Pictures
-from unetlab.training.evaluation import evaluate
 from unetlab.training.forecast import forecast
 from unetlab.training.learner import to_device
 from unetlab.training.previewing import preview

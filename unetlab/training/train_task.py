@@ -11,6 +11,7 @@ from unetlab import files, schedules
 from unetlab.config import RunConfig
 from unetlab.errors import RunError, TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Preview, Progress
+from unetlab.inference.evaluation import Evaluation, evaluate
 from unetlab.models.weights import load_weights, save_weights, write_card
 from unetlab.runs.status import Paused
 from unetlab.runs.store import Run
@@ -18,7 +19,6 @@ from unetlab.training import alarm
 from unetlab.training.artifacts import card_of, valid_scores, write_evaluation, write_preview
 from unetlab.training.checkpoint import Checkpointer
 from unetlab.training.distributed import Team, open_team
-from unetlab.training.evaluation import Evaluation, evaluate
 from unetlab.training.learner import Position, to_device
 from unetlab.training.precision import open_device
 from unetlab.training.setup import OnEvent, ShouldStop, set_up

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from unetlab.data.dataset import IGNORE
+from unetlab.inference.evaluation import evaluate, majority_share
+from unetlab.inference.metrics import count_pixels, scores
+from unetlab.inference.pictures import Pictures
 from unetlab.options import DataOptions
-from unetlab.training.batches import Pictures
-from unetlab.training.evaluation import TILE, class_ids, evaluate, majority_share, predict_logits
 from unetlab.training.losses import make_loss
-from unetlab.training.metrics import count_pixels, scores
 
 CPU = torch.device("cpu")
 
@@ -131,44 +131,6 @@ def test_251_by_250_goes_in_and_251_by_250_comes_out(import_pairs, make_learner,
     )
     assert heard == [(251, 250)] * 2
     assert found.confusion.sum() == 2 * 251 * 250
-
-
-def test_tiles_of_a_large_picture_blend_into_the_whole_prediction():
-    torch.manual_seed(0)
-    images = torch.rand(1, 1, TILE + 300, TILE + 1)
-    point, near = nn.Conv2d(1, 3, 1), nn.Conv2d(1, 3, 3, padding=1)
-    with torch.no_grad():
-        torch.testing.assert_close(predict_logits(point, images), point(images), rtol=1e-4, atol=1e-5)
-        difference = (predict_logits(near, images) - near(images)).abs()
-    # a tile's border sees zeros instead of its neighbour; the blend gives it next to no weight
-    assert difference.max() < 0.05
-    assert (difference > 1e-4).float().mean() < 0.02
-
-
-def test_a_tall_or_a_wide_picture_is_covered_without_a_gap():
-    class Ones(nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            assert max(images.shape[-2:]) <= TILE
-            return torch.ones_like(images)
-
-    for height, width in ((400, 5000), (5000, 400), (TILE + 1, TILE), (TILE, 2 * TILE - 128)):
-        torch.testing.assert_close(
-            predict_logits(Ones(), torch.zeros(1, 1, height, width)), torch.ones(1, 1, height, width)
-        )
-
-
-def test_half_precision_logits_come_out_as_float32():
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert predict_logits(nn.Conv2d(1, 2, 1), torch.rand(1, 1, 8, 8)).dtype == torch.float32
-
-
-def test_class_ids_grow_to_the_shape_asked_for():
-    logits = torch.zeros(3, 2, 2)
-    logits[2, 0, 0] = logits[1, 1, 1] = 9
-    assert class_ids(logits, (2, 2)).tolist() == [[2, 0], [0, 1]]
-    ids = class_ids(logits, (8, 10))
-    assert ids.shape == (8, 10)
-    assert (ids[0, 0], ids[-1, -1], ids[0, -1]) == (2, 1, 0)
 
 
 def test_ignored_pixels_count_nowhere(mirrors):

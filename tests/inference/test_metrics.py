@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
 from unetlab.data.dataset import IGNORE
-from unetlab.training.metrics import count_pixels, dice_per_class, iou_per_class, scores
+from unetlab.inference.metrics import count_pixels, dice_per_class, iou_per_class, scores
 
 NAMES = ["a", "b", "c", "d"]
 maps = arrays.arrays(np.uint8, (3, 5, 4), elements=st.integers(0, 3))
