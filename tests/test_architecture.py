@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"data", "models", "inference", "training", "runs", "ui"}
 DATA_PACKAGES = {"intake", "names", "readers", "labels", "checks"}
 PURE = {"errors", "files", "schedules", "lr_curve", "diagnosis"}
-TORCH_FREE = PURE | {"options", "config", "events", "workspace", "data", "runs"}
+OPTIONS = {"option_field", "options", "train_options"}
+TORCH_FREE = PURE | OPTIONS | {"config", "events", "workspace", "data", "runs"}
 BOTH_SIDES = TORCH_FREE | {"models", "inference", "training"}
 MAY_IMPORT = {
     "errors": set(),
@@ -23,8 +24,10 @@ MAY_IMPORT = {
     "schedules": {"errors", "files"},
     "lr_curve": {"errors", "files"},
     "diagnosis": {"errors", "files"},
-    "options": set(),
-    "config": {"errors", "files", "options"},
+    "option_field": set(),
+    "options": {"option_field"},
+    "train_options": {"option_field"},
+    "config": {"errors", "files"} | OPTIONS,
     "events": {"errors", "files"},
     "workspace": {"errors"},
     "data": {"errors", "files", "options", "config", "events", "workspace", "data"},

@@ -12,7 +12,6 @@ from unetlab.config import (
     LRFrom,
     RunConfig,
     WeightsFrom,
-    is_basic,
     is_same_problem,
     load_config,
     option_fields,
@@ -29,7 +28,6 @@ OPTIONS = {
     "final_div_factor loss lr_slice max_lr momentum_max momentum_min patience pct_start precision schedule seed "
     "weight_decay",
 }
-BASIC = {"data": "image_size", "lr_find": "repeats", "train": "augment batch_size epochs max_lr precision"}
 
 
 def keys(groups: dict[str, str]) -> list[str]:
@@ -44,17 +42,12 @@ def test_the_options_are_these_and_no_others():
     assert sorted(option_fields()) == keys(OPTIONS)
 
 
-def test_the_basic_options_are_few():
-    assert [key for key in keys(OPTIONS) if is_basic(key)] == keys(BASIC)
-
-
 @pytest.mark.parametrize("key", keys(OPTIONS))
-def test_every_option_has_a_label_a_help_text_and_a_level(key):
+def test_every_option_has_a_label_and_a_help_text(key):
     field = option_fields()[key]
     assert field.title
     assert field.description.endswith(".") or field.description.endswith(").")
     assert len(field.description) > 10
-    assert field.json_schema_extra["level"] in ("basic", "advanced")
 
 
 def test_no_two_options_share_a_label():
@@ -241,3 +234,10 @@ def test_a_sweep_answers_for_other_rates_and_lengths_but_not_for_another_network
     for change in ({"model.depth": 2}, {"train.batch_size": 4}, {"data.image_size": 64}, {"train.seed": 1}):
         assert not is_same_problem(config(), config(**change))
     assert not is_same_problem(config(), config().changed({}, dataset="other"))
+
+
+def test_a_sweep_answers_whatever_is_kept_of_the_training_but_only_on_its_device_and_in_its_precision():
+    kept = {"train.best_score": "valid_loss", "train.patience": 3, "train.ema": 0.99}
+    assert is_same_problem(config(), config(**kept))
+    for change in ({"train.device": "cuda:1"}, {"train.precision": "fp32"}, {"train.accumulate": 2}):
+        assert not is_same_problem(config(), config(**change))

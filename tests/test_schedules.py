@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from unetlab import schedules
-from unetlab.options import TrainOptions
+from unetlab.train_options import TrainOptions
 
 # torch 2.14 OneCycleLR(max_lr=1, total_steps=20), defaults
 TORCH_20 = (

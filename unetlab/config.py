@@ -2,20 +2,15 @@
 
 import difflib
 import json
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from unetlab.errors import ConfigError
-from unetlab.options import (
-    DataOptions,
-    ImportOptions,
-    LRFindOptions,
-    ModelOptions,
-    Options,
-    PreviewOptions,
-    TrainOptions,
-)
+from unetlab.option_field import BOTH, About, Effect, Level, Options, Page
+from unetlab.options import DataOptions, ImportOptions, LRFindOptions, ModelOptions, PreviewOptions
+from unetlab.train_options import TrainOptions
 
 SCHEMA_VERSION = 2
 JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
@@ -78,6 +73,11 @@ class RunConfig(Options):
         source = {"sweep": sweep, "pick": pick, "lr": lr}
         return self.changed({"train.max_lr": lr}, lr_from=source, lr_source=f"{pick} of {sweep}")
 
+    def value(self, key: str) -> Any:
+        """What was asked of the option with this dotted key, such as `model.depth`."""
+        group, _, name = key.partition(".")
+        return getattr(getattr(self, group), name)
+
     def changed(self, changes: dict[str, Any], **top: Any) -> "RunConfig":
         """A copy with dotted keys such as `model.depth` replaced and checked. Raises ConfigError."""
         values = self.model_dump() | top
@@ -89,41 +89,51 @@ class RunConfig(Options):
         return load_config(values)
 
 
-def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
-    """Whether a sweep of one answers for the other: all options equal but the rate, its schedule and the length."""
-    free = {
-        "max_lr",
-        "epochs",
-        "schedule",
-        "pct_start",
-        "div_factor",
-        "final_div_factor",
-        "momentum_max",
-        "momentum_min",
-    }
-
-    def key(config: RunConfig) -> tuple[Any, ...]:
-        return config.dataset, config.data, config.model, config.train.model_dump(exclude=free)
-
-    return key(first) == key(second)
-
-
-GROUPS: dict[str, type[Options]] = {
+GROUPS: dict[str, type[Options]] = {  # in the order of the forms
+    "train": TrainOptions,
     "data": DataOptions,
     "model": ModelOptions,
-    "train": TrainOptions,
     "lr_find": LRFindOptions,
 }
 
 
+@cache
 def option_fields() -> dict[str, Any]:
-    """Every option by its dotted key, as pydantic FieldInfo (title, description, default, bounds, level)."""
+    """Every option by its dotted key, as pydantic FieldInfo (title, description, default, bounds)."""
     return {f"{group}.{name}": field for group, model in GROUPS.items() for name, field in model.model_fields.items()}
 
 
-def is_basic(key: str) -> bool:
-    """Whether the option is shown at once; the others stand under Advanced."""
-    return (option_fields()[key].json_schema_extra or {}).get("level") == "basic"
+@cache
+def about(key: str) -> About:
+    """The pages, the level and the effects of an option."""
+    return About(**option_fields()[key].json_schema_extra)
+
+
+def keys_on(page: Page, level: Level) -> list[str]:
+    """The options that a page's form shows at this level, in the order of the fields. One value is no choice."""
+    is_choice = {key: len(get_args(field.annotation)) != 1 for key, field in option_fields().items()}
+    return [key for key in is_choice if is_choice[key] and page in about(key).pages and about(key).level == level]
+
+
+@cache
+def with_effect(effect: Effect) -> tuple[str, ...]:
+    """The options that change a step's time, a training's peak memory, or its result."""
+    return tuple(key for key in option_fields() if effect in about(key).effects)
+
+
+def costs(config: RunConfig, effect: Literal["speed", "memory"]) -> tuple[Any, ...]:
+    """What decides about a step's time, or about a training's peak memory: two configs with the same cost the same."""
+    values = {key: config.value(key) for key in with_effect(effect)}
+    return tuple(value > 0 if about(key).zero_is_off else value for key, value in values.items())
+
+
+def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
+    """Whether a sweep of one answers for the other: the data set, and every option that changes both jobs' results.
+
+    What only a training reads (the rate, its schedule, the length, what is kept of it) or only a sweep does is free.
+    """
+    keys = [key for key in with_effect("result") if set(about(key).pages) == set(BOTH)]
+    return first.dataset == second.dataset and all(first.value(key) == second.value(key) for key in keys)
 
 
 def load_config(values: dict[str, Any]) -> RunConfig:

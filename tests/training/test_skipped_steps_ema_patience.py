@@ -13,7 +13,7 @@ from tests.toy import Plain
 from tests.training.test_learner import fit, of_type, scored
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Note
-from unetlab.options import TrainOptions
+from unetlab.train_options import TrainOptions
 from unetlab.training.learner import Learner, rank_of
 from unetlab.training.losses import make_loss
 

@@ -229,7 +229,7 @@ def test_a_pace_is_taken_only_from_a_run_that_did_the_same_work_each_step(worksp
     timed(monkeypatch, tiny.waiting_run(changes={"train.accumulate": 4}), range(20), every_s=8.0, since=0.0)
     timed(monkeypatch, tiny.waiting_run(changes={"model.depth": 1}), range(20), every_s=4.0, since=0.0)
     assert measured_pace(own_workspace(), config) is None
-    twin = tiny.waiting_run(changes={"train.max_lr": 0.5, "train.epochs": 7})
+    twin = tiny.waiting_run(changes={"train.max_lr": 0.5, "train.epochs": 7, "model.dropout": 0.5, "train.ema": 0.9})
     timed(monkeypatch, twin, range(20), every_s=2.0, since=0.0)
     found = measured_pace(own_workspace(), config)
     assert found is not None

@@ -219,6 +219,7 @@ def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(ti
     assert {question(changes) for changes in same} == {question({})}
     assert len({question(changes) for changes in [{}, *other]}) == 1 + len(other)
     assert question({"train.ema": 0.9}) == question({"train.ema": 0.99})
+    assert question({"model.dropout": 0.1}) == question({"model.dropout": 0.5}) != question({})
 
 
 @pytest.mark.parametrize(("answer", "last"), [(FITS, "stays free: 9.3 GB"), (TOO_LARGE, "missing: 2.6 GB")])

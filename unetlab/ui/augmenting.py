@@ -10,9 +10,10 @@ from unetlab.config import RunConfig
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
-from unetlab.options import PreviewOptions, TrainOptions
+from unetlab.options import PreviewOptions
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, open_run
+from unetlab.train_options import TrainOptions
 from unetlab.ui import hosting, sizing, state
 from unetlab.ui.text import plain
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from unetlab.config import RunConfig
+from unetlab.config import RunConfig, costs
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
 from unetlab.runs import jobs
@@ -18,7 +18,6 @@ from unetlab.ui.text import plain
 POLL_S = 0.4
 SETTLE_S = 0.6  # a question starts a job only when the form has not changed for so long
 MAX_ANSWERS = 200
-MATTERS = {"batch_size", "accumulate", "precision", "device", "loss", "class_weights", "augment"}
 OTHERS, NEEDED, MARGIN, FREE, MISSING = "#8899a6", "#3a8fc4", "#9cc9e6", "#8899a633", "#d1495b"
 
 Question = tuple[Any, ...]
@@ -49,8 +48,7 @@ def draw(config: RunConfig, data: DataSet) -> None:
 
 def question_of(config: RunConfig, data: DataSet) -> Question:
     """What decides about the memory: two forms with the same share one forecast."""
-    asked = config.model_dump_json(include={"data": True, "model": True, "train": MATTERS})
-    return str(data.folder), data.manifest.content_hash, data.manifest.version, asked, config.train.ema > 0
+    return str(data.folder), data.manifest.content_hash, data.manifest.version, costs(config, "memory")
 
 
 @st.cache_resource(show_spinner=False)

@@ -10,8 +10,7 @@ from unetlab.config import RunConfig, option_fields
 def fill(prefix: str, config: RunConfig, keys: list[str]) -> None:
     """Puts the config's values into the widgets that `options` draws; call it before they are drawn (a callback)."""
     for key in keys:
-        group, _, name = key.partition(".")
-        value = getattr(getattr(config, group), name)
+        value = config.value(key)
         st.session_state[f"{prefix}:{key}"] = f"{value:g}" if _names(key) and isinstance(value, float) else value
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from unetlab.config import RunConfig
+from unetlab.config import RunConfig, costs
 from unetlab.errors import ConfigError
 from unetlab.runs.store import Run, list_runs, read_events
 from unetlab.workspace import Workspace
@@ -146,21 +146,15 @@ def history_of(run: Run) -> History:
 
 
 def measured_pace(workspace: Workspace, config: RunConfig) -> tuple[float, Run] | None:
-    """(seconds per step, the run it was measured in): the newest run with the same pictures, model and device."""
+    """(seconds per step, the run it was measured in): the newest run whose steps cost the same."""
     for run in list_runs(workspace, dataset=config.dataset):
         other = _config_of(str(run.folder))
-        if other is None or other.kind not in ("lr_find", "train") or _work(other) != _work(config):
+        if other is None or other.kind not in ("lr_find", "train") or costs(other, "speed") != costs(config, "speed"):
             continue
         seconds = seconds_per_step(run)
         if seconds:
             return seconds, run
     return None
-
-
-def _work(config: RunConfig) -> tuple[Any, ...]:
-    """What a step's time depends on."""
-    train = config.train
-    return config.data, config.model, train.batch_size, train.accumulate, train.precision, train.device
 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)  # written once, before the run starts

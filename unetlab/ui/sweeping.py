@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import lr_curve
-from unetlab.config import RunConfig, is_basic
+from unetlab.config import RunConfig, keys_on
 from unetlab.runs import jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
@@ -15,27 +15,7 @@ from unetlab.ui import charts, forms, live, state, training
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
-FORM = [
-    "data.image_size",
-    "train.batch_size",
-    "train.precision",
-    "lr_find.repeats",
-    "model.depth",
-    "model.base_width",
-    "model.skip",
-    "data.size_mode",
-    "train.augment",
-    "train.loss",
-    "train.class_weights",
-    "train.weight_decay",
-    "train.seed",
-    "train.device",
-    "lr_find.start_lr",
-    "lr_find.end_lr",
-    "lr_find.num_steps",
-]
-BASIC = [key for key in FORM if is_basic(key)]
-ADVANCED = [key for key in FORM if not is_basic(key)]
+BASIC, ADVANCED = keys_on("learning_rate", "basic"), keys_on("learning_rate", "advanced")
 HEIGHT = 360
 OWN, OWN_LR = "own", 1e-3  # a rate of one's own, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
@@ -159,7 +139,7 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
 
 def _carry(run: Run, rate: float, label: str) -> None:
     config = run.config.changed({"train.max_lr": rate})
-    forms.fill("train", config, training.FORM)
+    forms.fill("train", config, training.BASIC + training.ADVANCED)
     st.session_state.update({"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW})
     state.go_to("pages/lab/train.py")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import schedules
-from unetlab.config import RunConfig, is_basic
+from unetlab.config import RunConfig, keys_on
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
@@ -20,38 +20,7 @@ from unetlab.ui import advice, forms, live, overlays, run_charts, state
 from unetlab.ui.history import history_of, measured_pace
 from unetlab.ui.text import plain
 
-FORM = [
-    "train.epochs",
-    "train.max_lr",
-    "data.image_size",
-    "train.batch_size",
-    "train.precision",
-    "train.augment",
-    "data.size_mode",
-    "model.depth",
-    "model.base_width",
-    "model.skip",
-    "model.dropout",
-    "train.schedule",
-    "train.pct_start",
-    "train.div_factor",
-    "train.final_div_factor",
-    "train.lr_slice",
-    "train.momentum_max",
-    "train.momentum_min",
-    "train.weight_decay",
-    "train.loss",
-    "train.class_weights",
-    "train.accumulate",
-    "train.clip_norm",
-    "train.ema",
-    "train.best_score",
-    "train.patience",
-    "train.seed",
-    "train.device",
-]
-BASIC = [key for key in FORM if is_basic(key)]
-ADVANCED = [key for key in FORM if not is_basic(key)]
+BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
 PLANNED = 400  # points that draw a schedule
 FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
@@ -151,7 +120,7 @@ def start(config: RunConfig, name: str) -> None:
 
 def again(run: Run, is_elsewhere: bool) -> None:
     """A callback: fills the form from a run, and goes to it where it is on another page."""
-    forms.fill("train", run.config, FORM)
+    forms.fill("train", run.config, BASIC + ADVANCED)
     source = (run.config.train.max_lr, run.config.lr_source)
     st.session_state.update({"train-view": NEW, "lr-source": source})
     if is_elsewhere:

@@ -1,0 +1,44 @@
+"""How an option is written: its field says type, default, bounds, label and help, and its pages, level and effects."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Page = Literal["train", "learning_rate"]
+Level = Literal["basic", "advanced"]
+Effect = Literal["speed", "memory", "result"]
+
+TRAIN: tuple[Page, ...] = ("train",)
+LEARNING_RATE: tuple[Page, ...] = ("learning_rate",)
+BOTH: tuple[Page, ...] = ("train", "learning_rate")
+RESULT: tuple[Effect, ...] = ("result",)
+MEMORY_RESULT: tuple[Effect, ...] = ("memory", "result")
+ALL: tuple[Effect, ...] = ("speed", "memory", "result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Where an option is asked for, and what it changes.
+
+    pages: whose forms show it, which are the jobs that read it. level: basic is shown at once, advanced under Advanced.
+    effects: which of these it changes: speed, the time of a step, by a tenth or more; memory, the peak of a training;
+    result, the losses, scores or weights. zero_is_off: 0 switches it off, and every value above 0 costs the same.
+    """
+
+    pages: tuple[Page, ...]
+    level: Level
+    effects: tuple[Effect, ...]
+    zero_is_off: bool = False
+
+
+class Options(BaseModel):
+    """A group of options."""
+
+    # infinity and NaN have no JSON: a config with them could not be kept
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def option(default: Any, label: str, help: str, about: About, **bounds: Any) -> Any:
+    """A field of a group. `bounds`: pydantic's ge, gt, le, lt, pattern."""
+    return Field(default, title=label, description=help, json_schema_extra=asdict(about), **bounds)

@@ -1,0 +1,189 @@
+"""The options of a training; a sweep reads those that its page shows too."""
+
+from typing import Any, Literal
+
+from pydantic import ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError
+
+from unetlab.option_field import ALL, BOTH, MEMORY_RESULT, RESULT, TRAIN, About, Options, option
+
+
+class TrainOptions(Options):
+    """How the network is trained."""
+
+    epochs: int = option(
+        20,
+        "Epochs",
+        "How often training sees every picture once.",
+        About(pages=TRAIN, level="basic", effects=RESULT),
+        ge=1,
+        le=10_000,
+    )
+    max_lr: float = option(
+        1e-3,
+        "Learning rate (maximum)",
+        "The peak of the schedule. Take it from the LR finder.",
+        About(pages=TRAIN, level="basic", effects=RESULT),
+        gt=0,
+        le=100,
+    )
+    batch_size: int = option(
+        8,
+        "Batch size",
+        "Pictures per step. Smaller needs less memory.",
+        About(pages=BOTH, level="basic", effects=ALL),
+        ge=1,
+        le=1024,
+    )
+    schedule: Literal["one_cycle", "fastai_one_cycle", "flat"] = option(
+        "one_cycle",
+        "Schedule",
+        "one_cycle: torch's OneCycleLR. fastai_one_cycle: fastai's formula. flat: the same rate throughout.",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+    )
+    pct_start: float = option(
+        0.3,
+        "Warm-up share",
+        "Share of all steps in which the learning rate rises (torch and fastai v1: 0.3).",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+        gt=0,
+        lt=1,
+    )
+    div_factor: float = option(
+        25.0,
+        "Start divisor",
+        "The first rate is max / this (torch and fastai: 25).",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+        ge=1,
+    )
+    final_div_factor: float = option(
+        1e4,
+        "Final divisor",
+        "The last rate is first / this (torch: 1e4). fastai_one_cycle ends at max / 1e5.",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+        ge=1,
+    )
+    lr_slice: Literal["one", "tenth"] | float = option(
+        "one",
+        "Learning rates of the layers",
+        "one: the maximum for all. tenth: a tenth of it for all but the last group of layers, as fastai's slice(lr). "
+        "A number d: from maximum / d in the first group to the maximum in the last.",
+        About(pages=BOTH, level="advanced", effects=RESULT),
+    )
+    momentum_max: float = option(
+        0.95,
+        "Momentum, high",
+        "AdamW's beta1 at low learning rate (fastai).",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+        ge=0,
+        lt=1,
+    )
+    momentum_min: float = option(
+        0.85,
+        "Momentum, low",
+        "AdamW's beta1 at the peak rate (fastai).",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+        ge=0,
+        lt=1,
+    )
+    weight_decay: float = option(
+        0.01,
+        "Weight decay",
+        "AdamW's decoupled decay (fastai and torch: 0.01).",
+        About(pages=BOTH, level="advanced", effects=RESULT),
+        ge=0,
+        le=1,
+    )
+    precision: Literal["auto", "fp32", "bf16-mixed", "fp16-mixed"] = option(
+        "auto",
+        "Precision",
+        "auto: bf16-mixed where the device computes it fast, else fp16-mixed on a GPU, else fp32. Weights stay fp32.",
+        About(pages=BOTH, level="basic", effects=ALL),
+    )
+    loss: Literal["cross_entropy", "dice", "cross_entropy+dice"] = option(
+        "cross_entropy+dice",
+        "Loss",
+        "Cross-entropy judges pixels, Dice judges the overlap of regions.",
+        About(pages=BOTH, level="advanced", effects=MEMORY_RESULT),
+    )
+    class_weights: Literal["none", "balanced"] = option(
+        "none",
+        "Class weights",
+        "balanced: rare classes count more in the cross-entropy, by 1 / sqrt(share) with mean 1.",
+        About(pages=BOTH, level="advanced", effects=MEMORY_RESULT),
+    )
+    augment: Literal["none", "flips", "standard", "strong"] = option(
+        "standard",
+        "Augmentation",
+        "flips: mirrored. standard: also rotated by up to 15 degrees, scaled, brighter or darker. strong: more of it.",
+        About(pages=BOTH, level="basic", effects=MEMORY_RESULT),
+    )
+    accumulate: int = option(
+        1,
+        "Accumulated batches",
+        "Gradients of so many batches make one step: the effect of a larger batch in the memory of a small one.",
+        About(pages=BOTH, level="advanced", effects=ALL),
+        ge=1,
+        le=1024,
+    )
+    clip_norm: float = option(
+        0.0,
+        "Gradient clipping",
+        "Largest gradient norm allowed in a step; 0 switches clipping off.",
+        About(pages=BOTH, level="advanced", effects=RESULT, zero_is_off=True),
+        ge=0,
+    )
+    ema: float = option(
+        0.0,
+        "Averaged weights (EMA)",
+        "Scores and keeps a moving average of the weights with this decay, such as 0.99; 0 switches it off.",
+        About(pages=TRAIN, level="advanced", effects=MEMORY_RESULT, zero_is_off=True),
+        ge=0,
+        lt=1,
+    )
+    best_score: Literal["mean_dice", "mean_iou", "pixel_accuracy", "valid_loss"] = option(
+        "mean_dice",
+        "Best epoch by",
+        "The score that chooses the best epoch; ties go to the lower validation loss.",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+    )
+    patience: int = option(
+        0,
+        "Patience (epochs)",
+        "Ends after so many epochs without a better score; 0 trains all epochs.",
+        About(pages=TRAIN, level="advanced", effects=RESULT, zero_is_off=True),
+        ge=0,
+        le=10_000,
+    )
+    seed: int = option(
+        0,
+        "Seed",
+        "Same seed, machine and threads: same losses, to the bit (CPU).",
+        About(pages=BOTH, level="advanced", effects=RESULT),
+        ge=0,
+        lt=2**31,
+    )
+    device: str = option(
+        "auto",
+        "Device",
+        "auto, cpu, cuda, cuda:N or mps.",
+        About(pages=BOTH, level="advanced", effects=ALL),
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
+    )
+
+    @field_validator("lr_slice", mode="wrap")
+    @classmethod
+    def _name_or_divisor(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
+        try:
+            checked = check(value)
+        except ValueError:  # pydantic's own words would be two errors, one for each kind of value
+            raise problem from None
+        if isinstance(checked, float) and not 1 <= checked <= 1e6:
+            raise problem
+        return checked
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures that one optimizer step sees: `accumulate` batches."""
+        return self.batch_size * self.accumulate
