@@ -23,6 +23,7 @@ check: $(VENV)/.dev
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m unetlab options > docs/options.md
 
 # Long trainings on real pictures; UNETLAB_TEST_DATA names their folder, by default ../shared/data
 acceptance: $(VENV)/.dev

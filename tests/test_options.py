@@ -1,11 +1,14 @@
 """What each option's field says of it, and the forms made of that. Oracle: the forms as a person is to meet them."""
 
+import json
 from typing import get_args
 
 import pytest
 
+from tests import tiny
 from unetlab.config import about, keys_on, option_fields
 from unetlab.option_field import About, Effect, Level, Page, option
+from unetlab.option_reference import options_reference
 
 BASIC = {
     "train": "train.epochs train.max_lr train.batch_size train.precision train.augment data.image_size",
@@ -54,3 +57,29 @@ def test_every_option_with_a_choice_stands_on_a_form_and_the_sweeps_own_stand_on
 def test_the_learning_rate_page_asks_for_all_that_changes_a_sweep():
     assert {"model.dropout", "train.accumulate", "train.clip_norm"} <= {*keys_on("learning_rate", "advanced")}
     assert not {"train.max_lr", "train.epochs", "train.ema", "train.best_score"} & {*form("learning_rate")}
+
+
+def test_the_reference_is_made_from_the_fields():
+    written = (tiny.ROOT / "docs" / "options.md").read_text()
+    assert written == options_reference() + "\n", "An option changed: make fix writes docs/options.md anew."
+
+
+@pytest.mark.parametrize("key", option_fields())
+def test_every_option_is_one_line_of_the_reference(key: str):
+    field, said = option_fields()[key], about(key)
+    (line,) = (line for line in options_reference().splitlines() if line.startswith(f"| `{key}` |"))
+    assert line.replace("\\|", "").count("|") == 9
+    words = (field.title, f"`{field.default}`", said.level, ", ".join(said.effects), field.description)
+    assert all(f"| {word} |" in line for word in words)
+    limits = [getattr(item, sign, None) for item in field.metadata for sign in ("ge", "gt", "le", "lt")]
+    assert all(f" {limit}" in line for limit in limits if limit is not None)
+    assert all(f"`{choice}`" in line for choice in get_args(field.annotation))
+
+
+def test_the_command_line_prints_the_reference_and_as_json_the_options():
+    printed = tiny.command("options")
+    assert (printed.returncode, printed.stdout) == (0, options_reference() + "\n")
+    said = json.loads(tiny.command("options", "--json").stdout)["options"]
+    assert list(said) == list(option_fields())
+    assert said["train.ema"]["pages"] == ["train"]
+    assert said["train.ema"]["default"] == 0

@@ -9,7 +9,7 @@ import typer
 
 from unetlab import lr_curve
 from unetlab.cli_data import Json, data_app
-from unetlab.config import OVER_SOON, RunConfig, is_same_problem, parse_settings
+from unetlab.config import OVER_SOON, RunConfig, about, is_same_problem, option_fields, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
@@ -25,6 +25,7 @@ from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError, RunError
 from unetlab.files import size_text
+from unetlab.option_reference import options_reference
 from unetlab.runs import freeing, jobs, launching, queue, store
 from unetlab.runs.store import Run, open_run
 from unetlab.workspace import Workspace, own_workspace
@@ -35,7 +36,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 
 Settings = Annotated[
-    list[str], typer.Option("--set", help="An option such as model.depth=4; may be given several times.")
+    list[str],
+    typer.Option(
+        "--set", help="An option such as model.depth=4, several times if need be; `unetlab options` lists all."
+    ),
 ]
 From = Annotated[str | None, typer.Option("--from", help="Take all options from this run, then apply --set.")]
 LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_tenth, valley, or a number such as 1e-3.")]
@@ -124,6 +128,16 @@ def forecast(dataset: str, from_run: From = None, settings: Settings = [], json:
     status = follow(run)
     show(forecast_result(run), forecast_lines(run), as_json=json)
     exit_for(status)
+
+
+@app.command("options")
+def list_options(json: Json = False) -> None:
+    """Every option for --set: default, what is allowed, where it is asked for, what it changes."""
+    options = {
+        key: {"label": field.title, "default": field.default, **vars(about(key)), "help": field.description}
+        for key, field in option_fields().items()
+    }
+    show({"options": options}, [options_reference()], as_json=json)
 
 
 @runs_app.command("list")

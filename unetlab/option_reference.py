@@ -1,0 +1,49 @@
+"""docs/options.md: every option in one line, made from its field."""
+
+from typing import Any, get_args
+
+from unetlab.config import about, option_fields
+from unetlab.option_field import Page
+
+COLUMNS = ("Key", "Label", "Default", "Allowed", "Page", "Level", "Changes", "Help")
+PAGES: dict[Page, str] = {"train": "Train", "learning_rate": "Learning rate"}
+HEAD = """# Options
+
+Set one with `--set KEY=VALUE`, or in the form of its page, where the *advanced* ones stand under Advanced. It changes
+*speed*, the time of a step, by a tenth or more; *memory*, the peak of a training; *result*, losses, scores or weights.
+
+`make fix` writes this file from the fields in `unetlab/options.py` and `unetlab/train_options.py`.
+"""
+
+
+def options_reference() -> str:
+    """The whole file, in Markdown: a table with a line for each option, in the order of the forms."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_row, option_fields())]
+    return "\n".join([HEAD, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _row(key: str) -> tuple[str, ...]:
+    field, said = option_fields()[key], about(key)
+    pages, changes = ", ".join(PAGES[page] for page in said.pages), ", ".join(said.effects)
+    row = (
+        f"`{key}`",
+        field.title,
+        f"`{field.default}`",
+        _allowed(field),
+        pages,
+        said.level,
+        changes,
+        field.description,
+    )
+    return tuple(cell.replace("|", r"\|") for cell in row)
+
+
+def _allowed(field: Any) -> str:
+    """Choices, or bounds, or a pattern, as the config checks them."""
+    if choices := get_args(field.annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [(sign, getattr(item, name, None)) for item in field.metadata for name, sign in signs.items()]
+    bounds = [f"{sign} {bound}" for sign, bound in found if bound is not None]
+    patterns = [f"`{item.pattern}`" for item in field.metadata if getattr(item, "pattern", None)]
+    return ", ".join(bounds or patterns)
