@@ -3,7 +3,7 @@
 import difflib
 import json
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError
 
@@ -109,10 +109,25 @@ def about(key: str) -> About:
     return About(**option_fields()[key].json_schema_extra)
 
 
+@cache
+def choices(key: str) -> tuple[Any, ...]:
+    """The values of an option that have a name, also where a number is allowed beside them; empty without names."""
+    kind = option_fields()[key].annotation
+    return next((get_args(part) for part in (kind, *get_args(kind)) if get_origin(part) is Literal), ())
+
+
+def takes_number(key: str) -> bool:
+    """Whether an option with named values may be a number as well."""
+    return float in get_args(option_fields()[key].annotation)
+
+
 def keys_on(page: Page, level: Level) -> list[str]:
     """The options that a page's form shows at this level, in the order of the fields. One value is no choice."""
-    is_choice = {key: len(get_args(field.annotation)) != 1 for key, field in option_fields().items()}
-    return [key for key in is_choice if is_choice[key] and page in about(key).pages and about(key).level == level]
+    return [
+        key
+        for key in option_fields()
+        if len(choices(key)) != 1 and page in about(key).pages and about(key).level == level
+    ]
 
 
 @cache

@@ -1,8 +1,6 @@
 """docs/options.md: every option in one line, made from its field."""
 
-from typing import Any, get_args
-
-from unetlab.config import about, option_fields
+from unetlab.config import about, choices, option_fields, takes_number
 from unetlab.option_field import Page
 
 COLUMNS = ("Key", "Label", "Default", "Allowed", "Page", "Level", "Changes", "Help")
@@ -29,7 +27,7 @@ def _row(key: str) -> tuple[str, ...]:
         f"`{key}`",
         field.title,
         f"`{field.default}`",
-        _allowed(field),
+        _allowed(key),
         pages,
         said.level,
         changes,
@@ -38,10 +36,11 @@ def _row(key: str) -> tuple[str, ...]:
     return tuple(cell.replace("|", r"\|") for cell in row)
 
 
-def _allowed(field: Any) -> str:
+def _allowed(key: str) -> str:
     """Choices, or bounds, or a pattern, as the config checks them."""
-    if choices := get_args(field.annotation):
-        return ", ".join(f"`{choice}`" for choice in choices)
+    field = option_fields()[key]
+    if names := choices(key):
+        return ", ".join(f"`{name}`" for name in names) + (", or a number" if takes_number(key) else "")
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [(sign, getattr(item, name, None)) for item in field.metadata for name, sign in signs.items()]
     bounds = [f"{sign} {bound}" for sign, bound in found if bound is not None]

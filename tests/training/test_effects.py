@@ -1,12 +1,12 @@
 """What an option's field says that it changes. Oracles: what the memory forecast says, and sweeps that run."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from tests import tiny
-from unetlab.config import RunConfig, about, costs, is_same_problem, option_fields
+from unetlab.config import RunConfig, about, choices, costs, is_same_problem, option_fields
 from unetlab.runs import store
 from unetlab.training.forecast import Shapes, peak_of
 from unetlab.training.tasks import TASKS
@@ -31,8 +31,8 @@ def other_value(key: str) -> Any:
     field = option_fields()[key]
     if key in ("train.precision", "train.device"):
         return {"train.precision": "bf16-mixed", "train.device": "auto"}[key]  # "auto" may be what it stands for
-    if choices := get_args(field.annotation):
-        return next((choice for choice in choices if choice != field.default), field.default)
+    if names := choices(key):
+        return next((name for name in names if name != field.default), field.default)
     return field.default + 1 if field.annotation is int else field.default / 2 or 0.5
 
 

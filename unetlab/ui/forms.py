@@ -1,17 +1,17 @@
 """Widgets made from the config's fields: label, help, bounds and choices come from there. Nothing is typed twice."""
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import streamlit as st
 
-from unetlab.config import RunConfig, option_fields
+from unetlab.config import RunConfig, choices, option_fields, takes_number
 
 
 def fill(prefix: str, config: RunConfig, keys: list[str]) -> None:
     """Puts the config's values into the widgets that `options` draws; call it before they are drawn (a callback)."""
     for key in keys:
         value = config.value(key)
-        st.session_state[f"{prefix}:{key}"] = f"{value:g}" if _names(key) and isinstance(value, float) else value
+        st.session_state[f"{prefix}:{key}"] = f"{value:g}" if choices(key) and isinstance(value, float) else value
 
 
 def options(prefix: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
@@ -25,10 +25,8 @@ def _widget(prefix: str, key: str, config: RunConfig) -> Any:
     if state_key not in st.session_state:
         fill(prefix, config, [key])
     shared: dict[str, Any] = {"key": state_key, "help": field.description, "persist_state": "session"}
-    if get_origin(field.annotation) is Literal:
-        return st.selectbox(field.title, get_args(field.annotation), **shared)
-    if names := _names(key):
-        return st.selectbox(field.title, names, accept_new_options=True, **shared)
+    if names := choices(key):
+        return st.selectbox(field.title, names, accept_new_options=takes_number(key), **shared)
     low, high = _bound(field, "ge", "gt"), _bound(field, "le", "lt")
     if field.annotation is int:
         return st.number_input(field.title, low, high, step=1, **shared)
@@ -42,12 +40,6 @@ def _widget(prefix: str, key: str, config: RunConfig) -> Any:
             **shared,
         )
     return st.text_input(field.title, **shared)
-
-
-def _names(key: str) -> tuple[str, ...]:
-    """The values with a name of an option that may be a number as well; none where it has no such choice."""
-    kinds = get_args(option_fields()[key].annotation)
-    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
 
 
 def _bound(field: Any, *names: str) -> Any:
