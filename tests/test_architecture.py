@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "ui": TORCH_FREE | {"ui"},
     "console": TORCH_FREE,
     "cli_data": TORCH_FREE | {"console"},
-    "cli": TORCH_FREE | {"console", "cli_data", "option_reference"},
+    "cli_app": {"errors", "workspace"},
+    "cli": TORCH_FREE | {"console", "cli_app", "cli_data", "option_reference"},
     "__main__": {"cli", "errors"},
     "app": TORCH_FREE | {"ui"},
     "pages": TORCH_FREE | {"ui"},
@@ -51,7 +52,7 @@ MAY_LOAD = {
     "safetensors": {"models", "training"},
     "streamlit": {"ui", "pages", "app"},
     "altair": {"ui"},
-    "typer": {"cli", "cli_data", "console"},
+    "typer": {"cli", "cli_app", "cli_data", "console"},
     "rich": {"console"},
     "pynvml": {"runs"},
 }

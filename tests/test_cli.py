@@ -178,7 +178,7 @@ def test_the_second_ctrl_c_kills(tiny_set: Path):
 @pytest.mark.parametrize("command", [(), ("data",), ("runs",)])
 def test_help_names_every_command(command: tuple[str, ...]):
     names = {
-        (): "demo data lr-find train evaluate forecast runs free",
+        (): "app demo data lr-find train evaluate forecast runs free",
         ("data",): "sample import check list",
         ("runs",): "list show stop pause resume move delete",
     }[command]

@@ -1,13 +1,21 @@
-"""`python -m unetlab`: the command line. Exit code 2 for what the user can mend, 1 for our bugs."""
+"""`python -m unetlab`, and `unetlab` where it is installed: the command line.
+
+Exit code 2 for what the user can mend, 1 for our bugs."""
 
 import sys
 
 from unetlab.cli import app
 from unetlab.errors import UnetlabError
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Does what the command line asks for, and ends the process."""
     try:
-        app(prog_name="python -m unetlab")
+        app()
     except UnetlabError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unetlab import lr_curve
+from unetlab.cli_app import start_page
 from unetlab.cli_data import Json, data_app
 from unetlab.config import OVER_SOON, RunConfig, about, is_same_problem, option_fields, parse_settings
 from unetlab.console import (
@@ -34,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, pause, resume, move, delete.")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
+app.command("app", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(start_page)
 
 Settings = Annotated[
     list[str],

@@ -96,9 +96,20 @@ def open_workspace(root: Path) -> Workspace:
 
 
 def own_workspace() -> Workspace:
-    """The workspace that `$UNETLAB_HOME` names, else `workspace/` beside app.py: for entry points only.
+    """The workspace that `$UNETLAB_HOME` names, else `default_root`: for entry points only.
 
     Raises WorkspaceError as `open_workspace` does.
     """
-    default = Path(__file__).resolve().parent.parent / "workspace"
-    return open_workspace(Path(os.environ.get(VARIABLE) or default))
+    return open_workspace(Path(os.environ.get(VARIABLE) or default_root()))
+
+
+def default_root() -> Path:
+    """`workspace/` beside app.py in a checkout, else `~/unetlab`: what lies in an installed package goes with it."""
+    folder = checkout()
+    return folder / "workspace" if folder else Path("~/unetlab")
+
+
+def checkout() -> Path | None:
+    """The folder of the checkout that this code runs from; None where it was installed."""
+    folder = Path(__file__).resolve().parent.parent
+    return folder if (folder / "pyproject.toml").exists() and (folder / "app.py").exists() else None

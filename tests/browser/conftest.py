@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,8 +54,20 @@ class Server:
             self.process.wait(5)
 
 
-def start_server(home: Path, *options: str, port: int | None = None, script: str = "app.py", **environ: str) -> Server:
-    """The app on 127.0.0.1 with `home` as its workspace; returns once it answers. `options`: Streamlit's flags."""
+def start_server(
+    home: Path,
+    *options: str,
+    port: int | None = None,
+    command: Sequence[str] = (),
+    script: str = "app.py",
+    cwd: Path = ROOT,
+    **environ: str,
+) -> Server:
+    """The app on 127.0.0.1 with `home` as its workspace; returns once it answers.
+
+    `options`: Streamlit's flags. `command`: what starts it, streamlit itself by default.
+    """
+    command = command or (sys.executable, "-m", "streamlit", "run", script)
     if port is None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -72,8 +84,8 @@ def start_server(home: Path, *options: str, port: int | None = None, script: str
     }
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}", *options],
-            cwd=ROOT,
+            [*command, f"--server.port={port}", *options],
+            cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
