@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from tests import hostile, tiny
 from unetlab.runs import jobs
+from unetlab.runs.status import process_started
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
 
@@ -89,6 +90,8 @@ def train_in(home: Path, changes: dict | None = None, *, name: str = "") -> Run:
         patch.setenv(*tiny.ONE_THREAD)
         run = jobs.start(own_workspace(), tiny.config(changes=changes), name=name)
         assert tiny.ended(run).state == "finished", run.log_tail()
+        pid = run.status.pid or 0
+        tiny.wait_until(lambda: process_started(pid) is None, "its worker has left the queue and gone")
     return run
 
 

@@ -147,7 +147,7 @@ def test_a_job_waits_while_another_workspace_has_the_device(tiny_set: Path):
 
 
 def test_a_sweep_writes_its_curve_and_the_training_behind_it_takes_its_rate(tiny_set: Path):
-    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config(changes={"train.epochs": 1}), name="both")
+    sweep, training = tiny.sweep_and_train({"train.epochs": 1}, name="both")
     assert tiny.ended(sweep).state == "finished", sweep.log_tail()
     curve = sweep.read("lr_curve.json")
     assert 10 < len(curve["sweeps"][0]["lrs"]) <= 30

@@ -77,6 +77,13 @@ def ended(run: Run) -> Status:
     return status
 
 
+def sweep_and_train(changes: dict[str, Any] | None = None, *, name: str = "") -> tuple[Run, Run]:
+    """A sweep and the training that waits behind it for its rate."""
+    asked = config(changes=changes)
+    sweep = jobs.start(own_workspace(), asked.changed({}, kind="lr_find"), name=name)
+    return sweep, jobs.train_behind(sweep, asked, name=name)
+
+
 def start_and_train(changes: dict[str, Any] | None = None, *, epochs: int = 2) -> Run:
     """A run in the middle of its training: `epochs` of them are logged and it goes on for ever."""
     run = jobs.start(own_workspace(), config(changes=ENDLESS | (changes or {})))

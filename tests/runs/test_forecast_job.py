@@ -7,6 +7,7 @@ import torch
 
 from tests import tiny
 from unetlab import console
+from unetlab.files import size_text
 from unetlab.models.registry import build_model
 from unetlab.options import ModelOptions
 from unetlab.runs import devices, jobs, queue, store
@@ -40,7 +41,7 @@ def test_the_command_line_says_what_a_training_needs_of_what_and_the_largest_bat
         model = build_model(ModelOptions(base_width=256, depth=6), channels=1, num_classes=2)
     assert answer["by"]["weights"] == pytest.approx(4 * sum(p.numel() for p in model.parameters()), rel=0.01)
     lines = "\n".join(console.forecast_lines(open_run(own_workspace(), answer["run"])))
-    assert f"needs about {answer['needs'] / 1e9:.2f} GB" in lines
+    assert f"needs about {size_text(answer['needs'])}" in lines
     assert "15% margin" in lines
     assert ("fits into" in lines) == (answer["needs"] <= answer["free"])
     assert f"largest batch size that fits: {answer['largest_batch'] or 'none'}" in lines

@@ -211,7 +211,7 @@ def test_a_worker_that_is_started_in_this_very_moment_is_ended(tiny_set: Path, m
 
 
 def test_a_training_that_waits_for_its_sweep_is_parked_and_one_that_has_begun_ends(tiny_set: Path):
-    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config())
+    sweep, training = tiny.sweep_and_train()
     tiny.wait_until(lambda: sweep.status.state != "queued", "the sweep runs")
     assert freeing.free_memory(own_workspace(), grace_s=30).is_complete
     assert freeing.worker_pids(own_workspace()) == {}

@@ -1,6 +1,8 @@
 """Run folders: ids, events as they grow, notes, summary, deleting."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -33,6 +35,30 @@ def write(run: Run, *events: Event, attempt: int = 1) -> None:
 def end(run: Run, state: str = "finished") -> Run:
     store.write_status(run.folder, run.status.model_copy(update={"state": state}))
     return run
+
+
+def test_starts_with_one_key_make_one_run_also_at_the_same_moment():
+    gate = threading.Barrier(8)
+
+    def make(_: int) -> tuple[Run, bool]:
+        gate.wait()
+        return store.create_once(own_workspace(), tiny.config(), key="of this press", name="once")
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(make, range(8)))
+    assert len({run.id for run, _ in made}) == 1
+    assert [is_new for _, is_new in made].count(True) == 1
+    assert made[0][0].notes.name == "once"
+    assert store.create_once(own_workspace(), tiny.config(), key="of another press")[1]
+    assert len(store.list_runs(own_workspace())) == 2
+
+
+def test_a_key_whose_run_was_deleted_makes_another_and_no_key_always_makes_one():
+    first, _ = store.create_once(own_workspace(), tiny.config(), key="press")
+    store.delete_run(end(first))
+    again, is_new = store.create_once(own_workspace(), tiny.config(), key="press")
+    assert (again.folder.exists(), is_new) == (True, True)
+    assert all(store.create_once(own_workspace(), tiny.config(), key="")[1] for _ in range(2))
 
 
 @pytest.mark.parametrize(

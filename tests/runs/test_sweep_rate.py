@@ -86,7 +86,7 @@ def test_until_the_sweep_is_over_later_runs_pass():
 def test_a_training_does_not_start_before_its_sweep_even_where_it_was_moved_before_it(tiny_set: Path):
     """And where the sweep is stopped, nothing is trained; that is no failure."""
     with queue.device_lock(devices.lock_key("cpu")).acquire(timeout=0):
-        sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config())
+        sweep, training = tiny.sweep_and_train()
         later = jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 1}))
         queue.move(training, "first")
         jobs.stop(sweep)
@@ -99,7 +99,7 @@ def test_a_training_does_not_start_before_its_sweep_even_where_it_was_moved_befo
 
 def test_a_sweep_that_fails_fails_the_training_behind_it_with_a_sentence(tiny_set: Path):
     changes = {"model.depth": 6, "train.batch_size": 1}  # a single value at the bottom: refused
-    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config(changes=changes))
+    sweep, training = tiny.sweep_and_train(changes)
     assert tiny.ended(sweep).state == "failed"
     status = tiny.ended(training)
     assert (status.state, status.is_bug) == ("failed", False)
@@ -107,7 +107,7 @@ def test_a_sweep_that_fails_fails_the_training_behind_it_with_a_sentence(tiny_se
 
 
 def test_a_resumed_training_keeps_its_rate_when_the_sweep_is_gone(tiny_set: Path):
-    sweep, training = jobs.sweep_and_train(own_workspace(), tiny.config(changes=tiny.ENDLESS))
+    sweep, training = tiny.sweep_and_train(tiny.ENDLESS)
     tiny.wait_until(lambda: len(tiny.of_type(training, "epoch")) >= 1, "an epoch")
     rate = training.config.train.max_lr
     jobs.pause(training)

@@ -14,7 +14,7 @@ from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
 from unetlab.runs.status import RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
-from unetlab.runs.store import Run, create_run, delete_run, list_runs
+from unetlab.runs.store import Run, create_once, delete_run, list_runs
 from unetlab.workspace import Workspace
 
 STOP_GRACE_S = 60.0  # from the stop file's time: a step and a last validation fit in here; then SIGTERM
@@ -22,18 +22,21 @@ KILL_AFTER_S = 5.0  # after the SIGTERM
 KEPT_S = 3600.0  # an import or preview that has ended is kept for so long
 
 
-def start(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
+def start(workspace: Workspace, config: RunConfig, *, name: str = "", key: str = "") -> Run:
     """A run folder, a place in its device's queue and a worker process that waits for its turn.
 
     Kinds that need no device run at once, also while the queue is held. All but imports go to a worker that is warm
-    already, where there is one. Raises WorkspaceError where nothing can be written, and leaves no run folder then.
+    already, where there is one. key: where an earlier start had it too, that run is returned and nothing is started.
+    Raises WorkspaceError where nothing can be written, and leaves no run folder then.
     """
     is_in_lane = config.kind in LANE_KINDS
     device = devices.LANE if is_in_lane else devices.resolve(config.train.device)
     if is_in_lane:
         sweep_lane(workspace)
     with workspace.writing():
-        run = create_run(workspace, config, name=name, device=device)
+        run, is_new = create_once(workspace, config, key=key, name=name, device=device)
+        if not is_new:
+            return run
         try:
             if not is_in_lane:
                 queue.join(run, device)
@@ -47,16 +50,14 @@ def start(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
     return run
 
 
-def sweep_and_train(workspace: Workspace, config: RunConfig, *, name: str = "") -> tuple[Run, Run]:
-    """A sweep, and behind it in the queue the training `config` with the rate that the sweep finds.
+def train_behind(sweep: Run, config: RunConfig, *, name: str = "") -> Run:
+    """Queues the training `config` behind a sweep, whose rate it takes; one for each sweep, however often it is asked.
 
-    The training waits until the sweep is over, whatever else starts meanwhile; where that gives no rate, it ends with
-    a sentence that says so.
+    It waits until the sweep is over, whatever else starts meanwhile; where that gives no rate, it ends with a sentence
+    that says so.
     """
-    sweep = start(workspace, config.changed({}, kind="lr_find"), name=name)
-    source = {"sweep": sweep.id}
-    training = start(workspace, config.changed({}, lr_from=source, lr_source=f"the sweep {sweep.id}"), name=name)
-    return sweep, training
+    changed = config.changed({}, lr_from={"sweep": sweep.id}, lr_source=f"the sweep {sweep.id}")
+    return start(sweep.workspace, changed, name=name, key=f"behind {sweep.id}")
 
 
 def sweep_lane(workspace: Workspace) -> None:

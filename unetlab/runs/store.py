@@ -1,6 +1,6 @@
 """The run folder: what is in it, who writes it, and reading it while it grows.
 
-`<workspace>/runs/<id>/`, id = time, data set, random: `2026-05-04T10-12-33_cells_a3f9`
+`<workspace>/runs/<id>/`, id = time, data set, random or a key's digest: `2026-05-04T10-12-33_cells_a3f9`
 
 | file                        | written by            | content                                                        |
 |-----------------------------|-----------------------|----------------------------------------------------------------|
@@ -23,6 +23,7 @@
 | reserve                     | worker                | room to say "disk full" in                                     |
 """
 
+import hashlib
 import io
 import math
 import secrets
@@ -33,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import BaseModel
 
 from unetlab import events, files
@@ -155,10 +157,12 @@ class Run:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def create_run(workspace: Workspace, config: RunConfig, *, name: str = "", device: str = "cpu") -> Run:
-    """A new run folder in state *queued*; jobs.start gives it a worker."""
+def create_run(
+    workspace: Workspace, config: RunConfig, *, name: str = "", device: str = "cpu", ending: str = ""
+) -> Run:
+    """A new run folder in state *queued*; jobs.start gives it a worker. ending: of its id, by default random."""
     stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40] or config.kind}"
-    run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
+    run = Run(workspace.runs / f"{stem}_{ending or secrets.token_hex(2)}")
     while run.folder.exists():  # two of one second may draw the same number
         run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
     run.folder.mkdir()
@@ -170,6 +174,23 @@ def create_run(workspace: Workspace, config: RunConfig, *, name: str = "", devic
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     return run
+
+
+def create_once(
+    workspace: Workspace, config: RunConfig, *, key: str, name: str = "", device: str = "cpu"
+) -> tuple[Run, bool]:
+    """The run that was made with this key, made now where there is none yet, and whether it is new.
+
+    Of two that ask with one key at the same moment, in threads or processes, one makes the run and both are given it.
+    The key's digest ends the run's id, so nothing else has to be kept. Without a key the run is always new.
+    """
+    if not key:
+        return create_run(workspace, config, name=name, device=device), True
+    ending = hashlib.sha256(key.encode()).hexdigest()[:12]
+    with FileLock(workspace.locks / "starts.lock", timeout=30):
+        for status in workspace.runs.glob(f"[!.]*_{ending}/status.json"):
+            return Run(status.parent), False
+        return create_run(workspace, config, name=name, device=device, ending=ending), True
 
 
 def open_run(workspace: Workspace, run_id: str) -> Run:
