@@ -71,7 +71,7 @@ page = st.navigation(
 frame.mend_deep_link(page, is_first_session=is_first)
 try:
     state.enter(own_workspace())
-    frame.draw()
+    frame.draw(page.url_path)
     page.run()
 except UnetlabError as error:
     st.error(plain(str(error)), title="This cannot be shown", icon=":material/error:")

@@ -28,7 +28,7 @@ PAGES = [
     ("train", "training", "See the results"),
     ("train", "then", "See the results"),
     ("train", "paused", "Resume"),
-    ("train", "failed", "cuda:0 was asked for"),
+    ("train", "failed", "was asked for"),
     ("results", "training", "Train again with changes"),
     ("results", "again", "Train again with changes"),
     ("results", "failed", "Look at it, or train again"),

@@ -46,7 +46,9 @@ class RunConfig(Options):
     weights_from: WeightsFrom | None = Field(default=None, description="evaluate: the weights that are scored.")
     form_from: str | None = Field(default=None, description="The run whose options this one took over.")
     lr_from: LRFrom | None = Field(default=None, description="train: the sweep that max_lr is taken from.")
-    lr_source: str = Field(default="typed", description="Where max_lr came from, in words: a pick and its run, ...")
+    lr_source: str = Field(
+        default="typed", description="Where max_lr came from, in words: a pick and its run, 'typed' or 'default'."
+    )
     plan: str | None = Field(default=None, description="The plan that the run belongs to.")
     role: str | None = Field(default=None, description="What the run is in its plan.")
     devices: int = Field(default=1, ge=1, le=1024, description="train: so many processes share each step.")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unetlab.ui import hosting, journey, state
+from unetlab.ui import choices, hosting, journey, starts, state
 
 st.title("Teach a U-Net to segment your pictures")
 st.markdown(
@@ -17,26 +17,27 @@ with sample.container(border=True, height="stretch"):
         "Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each "
         "step; about two minutes."
     )
+    key = starts.key_of("sample")
     st.button(
         "Try it on the sample",
         type="primary",
         icon=":material/play_arrow:",
-        key="try-sample",
+        key=f"try-sample-{key}",
         on_click=state.attempt,
-        args=(journey.try_sample,),
+        args=(journey.try_sample, key),
     )
 with own.container(border=True, height="stretch"):
     st.markdown("#### Bring my pictures")
     ways = "a folder, a zip or a path on this machine" if hosting.is_own_machine() else "a folder or a zip"
     st.write(f"Pictures and masks as files, {ways}. You see how they were paired before anything is kept.")
-    st.page_link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
+    choices.link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
 st.subheader("The way")
 data = state.chosen_dataset()
 with st.grid(5, min_column_width=150, gap="small", border=True):
     for step in journey.steps(data):
         with st.container():
-            st.page_link(step.page, label=step.name, icon=step.icon)
+            choices.link(step.page, label=step.name, icon=step.icon)
             st.caption(step.says)
 
 runs = journey.latest_runs()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from unetlab.config import RunConfig
 from unetlab.runs import launching
-from unetlab.ui import forms, live, state, sweeping
+from unetlab.ui import forms, live, starts, state, sweeping
 from unetlab.ui.text import plain
 
 st.title("Learning rate")
@@ -24,19 +24,20 @@ with form:
         "one short training; the weights are put back afterwards."
     )
     base = RunConfig(kind="lr_find", dataset=data.name)
-    values = forms.options("lr", base, sweeping.BASIC)
+    forms.options("lr", base, sweeping.BASIC)
     with st.expander("Advanced", icon=":material/tune:"):
-        values |= forms.options("lr", base, sweeping.ADVANCED)
+        forms.options("lr", base, sweeping.ADVANCED)
     sweep = sweeping.chosen_sweep(data.name)
     is_ready = sweep is not None and sweeping.rate_of(sweep) is not None
+    key = starts.key_of("lr")
     st.button(
         "Find the learning rate",
         type="secondary" if is_ready else "primary",
         icon=":material/query_stats:",
-        key="start-sweep",
+        key=f"start-sweep-{key}",
         width="stretch",
         on_click=state.attempt,
-        args=(sweeping.start, base, values),
+        args=(sweeping.start, key, base),
     )
 
 with curve:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from unetlab.config import RunConfig
 from unetlab.runs import launching
-from unetlab.ui import fitting, forms, live, state, training
+from unetlab.ui import fitting, forms, live, starts, state, training
 
 st.title("Train")
 data = state.chosen_dataset()
@@ -23,20 +23,21 @@ with form:
     values = forms.options("train", base, training.BASIC)
     with st.expander("Advanced", icon=":material/tune:"):
         values |= forms.options("train", base, training.ADVANCED)
-    name = st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
+    st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
     config = training.configured(base, values)
     if config:
         training.facts(config, data)
         fitting.draw(config, data)
+    key = starts.key_of("train")
     st.button(
         "Start training",
         type="primary",
         icon=":material/play_arrow:",
-        key="start-training",
+        key=f"start-training-{key}",
         width="stretch",
         disabled=config is None,
         on_click=state.attempt,
-        args=(training.start, config, name),
+        args=(training.start, key, base),
     )
 
 with view:

@@ -214,13 +214,14 @@ def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(serv
     assert command(server, "runs", "list")["runs"][0]["status"] == "lost"
 
 
-def test_the_sample_button_goes_the_whole_way_by_itself(server, new_page):
+def test_the_sample_button_sweeps_and_trains_by_itself(server, new_page):
     page = new_page()
     page.goto(server.url)
     page.get_by_role("button", name="Try it on the sample").click()
     expect(page.get_by_role("heading", level=1, name="Learning rate")).to_be_visible()
     expect(page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible(timeout=180_000)
+    page.get_by_role("button", name="Watch it learn").click(timeout=180_000)
+    expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
     assert "dataset=sample" in page.url
     assert "run=" in page.url

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from unetlab.config import load_config
-from unetlab.options import TrainOptions
+from unetlab.train_options import TrainOptions
 
 KEY = "train.lr_slice"
 
@@ -13,7 +13,10 @@ def form() -> None:
     import streamlit as st
 
     from unetlab.config import load_config
-    from unetlab.ui import forms
+    from unetlab.ui import forms, state
+    from unetlab.workspace import own_workspace
+
+    state.enter(own_workspace())
 
     base = load_config({"kind": "train", "dataset": "cells", "train": st.session_state.get("train", {})})
     st.session_state["values"] = forms.options("form", base, ["train.lr_slice"])
@@ -37,7 +40,7 @@ def test_the_rates_of_the_layers_are_shown_as_the_config_has_them(kept, shown):
 @pytest.mark.parametrize(("typed", "taken"), [("tenth", "tenth"), ("100", 100)])
 def test_the_rates_of_the_layers_are_chosen_by_name_or_typed_as_a_number(typed, taken):
     app = AppTest.from_function(form)
-    app.session_state[f"form:{KEY}"] = typed  # AppTest itself cannot type what is not among the options
+    app.session_state[f"form:cells:{KEY}"] = typed  # AppTest itself cannot type what is not among the options
     app.run()
     assert not app.exception
     assert chosen(app).lr_slice == taken

@@ -111,7 +111,7 @@ def test_what_does_not_fit_names_the_largest_batch_and_one_click_sets_it(started
     assert "It does not fit" in words(app)
     assert "Needs about 15.0 of 12.4 GB free" in words(app)
     app.button(key="fit-batch").click().run()
-    assert app.number_input(key="train:train.batch_size").value == 6
+    assert app.number_input(key=f"train:{tiny.NAME}:train.batch_size").value == 6
     assert "Forecasting the memory" in words(app)
     assert [run.config.train.batch_size for run in started] == [8, 6]
 
@@ -155,14 +155,14 @@ def test_only_what_changes_the_memory_asks_anew_and_an_old_question_has_its_answ
     app = open_form()
     finish(started[0], FITS)
     app.run()
-    app.number_input(key="train:train.max_lr").set_value(0.02).run()
+    app.number_input(key=f"train:{tiny.NAME}:train.max_lr").set_value(0.02).run()
     assert "Needs about 3.1" in words(app)
     assert len(started) == 1
-    app.number_input(key="train:train.batch_size").set_value(16).run()
+    app.number_input(key=f"train:{tiny.NAME}:train.batch_size").set_value(16).run()
     assert "Forecasting" in words(app)
     finish(started[1], TOO_LARGE | {"largest_batch": 9})
     app.run()
-    app.number_input(key="train:train.batch_size").set_value(8).run()
+    app.number_input(key=f"train:{tiny.NAME}:train.batch_size").set_value(8).run()
     assert "Needs about 3.1" in words(app)
     other_tab = open_form()
     assert "Needs about 3.1" in words(other_tab)
@@ -172,7 +172,7 @@ def test_only_what_changes_the_memory_asks_anew_and_an_old_question_has_its_answ
 def test_a_form_that_changes_while_a_forecast_runs_waits_for_its_end_with_the_last_change_only(started: list[Run]):
     app = open_form()
     for batch_size in (9, 10, 11):
-        app.number_input(key="train:train.batch_size").set_value(batch_size).run()
+        app.number_input(key=f"train:{tiny.NAME}:train.batch_size").set_value(batch_size).run()
     assert len(started) == 1
     finish(started[0], FITS)
     app.run()
@@ -185,7 +185,7 @@ def test_a_question_starts_a_forecast_only_once_it_has_stood_a_while(started: li
     monkeypatch.setattr(fitting.time, "monotonic", lambda: clock[0])
     app = open_form()
     clock[0] += 0.5
-    app.number_input(key="train:train.batch_size").set_value(9).run()
+    app.number_input(key=f"train:{tiny.NAME}:train.batch_size").set_value(9).run()
     clock[0] += 0.5
     app.run()
     assert started == []

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 from tests import tiny
 from unetlab import events
@@ -67,6 +68,11 @@ def open_page(name: str, **query: str) -> AppTest:
     if name != "home":
         app.switch_page(f"pages/lab/{name}.py").run()
     return app
+
+
+def box(app: AppTest, label: str) -> Selectbox:
+    """The select box with this label."""
+    return next(box for box in app.selectbox if box.label == label)
 
 
 def words(app: AppTest) -> str:
@@ -198,7 +204,7 @@ def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
         app.button(key="train-with").click().run()
         assert not app.exception
         assert [title.value for title in app.title] == ["Train"]
-        assert app.number_input(key="train:train.max_lr").value == pytest.approx(PICK)
+        assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == pytest.approx(PICK)
 
 
 def press(app: AppTest, key: str) -> AppTest:
@@ -237,9 +243,10 @@ def test_the_rate_of_ones_own_is_marked_only_while_it_is_chosen(home_with_sweep,
     real = charts.lr_curve_chart
     monkeypatch.setattr(charts, "lr_curve_chart", lambda *a, **k: drawn.append(a[2]) or real(*a, **k))
     app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
-    app.segmented_control(key="pick").set_value("own").run()
-    app.number_input(key="own-lr").set_value(0.02).run()
-    app.segmented_control(key="pick").set_value("min_gradient").run()
+    pick, own = (f"lr:{tiny.NAME}:{name}:{home_with_sweep.id}" for name in ("pick", "own"))
+    app.segmented_control(key=pick).set_value("own").run()
+    app.number_input(key=own).set_value(0.02).run()
+    app.segmented_control(key=pick).set_value("min_gradient").run()
     assert not app.exception
     assert (drawn[0], drawn[-2], drawn[-1]) == (None, 0.02, None)
 
@@ -292,7 +299,7 @@ def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_wit
     assert "my preview" not in said
     assert [bar.proto.text for bar in app.get("progress")] == ["decoding: 1,240 of 10,000, time left not known yet"]
     assert [button.label for button in app.button if button.label in ("Stop", "Cancel")] == ["Cancel"]
-    assert app.selectbox(key="run").options == [f"{home_with_run.notes.name} · {home_with_run.when} · finished"]
+    assert box(app, "Training run").options == [f"{home_with_run.notes.name} · {home_with_run.when}"]
     assert len([button for button in app.button if button.label == "Open"]) == 1
 
 
@@ -319,11 +326,11 @@ def test_train_again_with_changes_fills_the_form_from_the_run(home_with_run):
     app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
     app.session_state["train-view"] = "Chosen run"
     app.run()
-    assert app.number_input(key="train:model.base_width").value == 32
+    assert app.number_input(key=f"train:{tiny.NAME}:model.base_width").value == 32
     app.button(key="again").click().run()
     assert not app.exception
-    assert app.number_input(key="train:model.base_width").value == tiny.OPTIONS["model.base_width"]
-    assert app.number_input(key="train:train.max_lr").value == tiny.OPTIONS["train.max_lr"]
+    assert app.number_input(key=f"train:{tiny.NAME}:model.base_width").value == tiny.OPTIONS["model.base_width"]
+    assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == tiny.OPTIONS["train.max_lr"]
 
 
 def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_run):
@@ -331,7 +338,7 @@ def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_ru
     app.button(key="again").click().run()
     assert not app.exception
     assert [title.value for title in app.title] == ["Train"]
-    assert app.number_input(key="train:model.base_width").value == tiny.OPTIONS["model.base_width"]
+    assert app.number_input(key=f"train:{tiny.NAME}:model.base_width").value == tiny.OPTIONS["model.base_width"]
     app.switch_page("pages/lab/results.py").run()
     assert [title.value for title in app.title] == ["Results"]
 

@@ -10,7 +10,7 @@ from unetlab.config import RunConfig, option_fields
 from unetlab.errors import RunError
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
-from unetlab.ui import state
+from unetlab.ui import choices, starts, state
 from unetlab.ui.text import plain
 
 PAGE_WORDS = {
@@ -40,7 +40,7 @@ def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
     return ", ".join(texts)
 
 
-def follow(run: Run, changes: dict[str, Any]) -> None:
+def follow(key: str, run: Run, changes: dict[str, Any]) -> None:
     """A callback: ends the run where it still lives, starts one with the changes, and looks at it."""
     config = run.config
     source = {"lr_from": None, "lr_source": f"advice of {run.id}"} if "train.max_lr" in changes else {}
@@ -48,8 +48,8 @@ def follow(run: Run, changes: dict[str, Any]) -> None:
     if run.status.is_live:
         with contextlib.suppress(RunError):  # it has ended meanwhile: all the better
             jobs.stop(run)
-    started = jobs.start(run.workspace, changed, name=changes_text(config, changes))
-    st.session_state["run"] = started.id
+    started = starts.start("advice", key, changed, name=changes_text(config, changes))
+    choices.choose(run=started.id)
 
 
 def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
@@ -66,21 +66,21 @@ def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
             if text:
                 _button(run, changes, key)
             if page:
-                st.page_link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
+                choices.link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
 
 
 def _button(run: Run, changes: dict[str, Any], key: str) -> None:
-    is_live = run.status.is_live
-    is_clicked = st.button(
+    is_live, start_key = run.status.is_live, starts.key_of("advice")
+    st.button(
         "Stop, and train with these changes" if is_live else "Train with these changes",
         icon=":material/play_arrow:",
-        key=key,
+        key=f"{key}-{start_key}",
         on_click=state.attempt,
-        args=(follow, run, changes),
+        args=(follow, start_key, run, changes),
         help="This run ends and keeps the model it has." if is_live else None,
     )
     # a click in the panel that polls draws the panel alone; the page is to show the new run, or what was wrong
-    if is_clicked and (st.session_state["run"] != run.id or "problem" in st.session_state):
+    if st.session_state["run"] != run.id or "problem" in st.session_state:
         st.rerun()
 
 

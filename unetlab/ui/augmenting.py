@@ -43,7 +43,7 @@ def config_of(data: DataSet, strength: str, seed: int) -> RunConfig:
     chosen = sorted({training[int(place)] for place in np.linspace(0, len(training) - 1, PICTURES)})
     options = PreviewOptions(indices=chosen, draws=DRAWS, seed=seed)
     return RunConfig(kind="preview", dataset=data.name, preview=options).changed(
-        {**sizing.chosen_size(), "train.augment": strength}
+        {**sizing.chosen_size(data), "train.augment": strength}
     )
 
 

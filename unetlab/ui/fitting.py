@@ -12,7 +12,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import charts, hosting, state
+from unetlab.ui import charts, forms, hosting, state
 from unetlab.ui.text import plain
 
 POLL_S = 0.4
@@ -122,7 +122,7 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
                 icon=":material/compress:",
                 key="fit-batch",
                 on_click=_set_batch,
-                args=(largest,),
+                args=(config, largest),
             )
         _again(question)
 
@@ -160,8 +160,8 @@ def _forget(question: Question) -> None:
     _answers().pop(question, None)
 
 
-def _set_batch(batch_size: int) -> None:
-    st.session_state["train:train.batch_size"] = batch_size
+def _set_batch(config: RunConfig, batch_size: int) -> None:
+    forms.put("train", config.dataset, {"train.batch_size": batch_size})
 
 
 def _explained(answer: Answer) -> str:

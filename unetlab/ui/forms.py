@@ -1,30 +1,86 @@
-"""Widgets made from the config's fields: label, help, bounds and choices come from there. Nothing is typed twice."""
+"""Widgets made from the config's fields: label, help, bounds and choices come from there. Nothing is typed twice.
 
+A form (`lr`, `train`) belongs to the data set of its config: each set has its own, and drafts.py keeps it.
+"""
+
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from unetlab.config import RunConfig, choices, option_fields, takes_number
+from unetlab.errors import ConfigError
+from unetlab.ui import drafts, state
 
 
-def fill(prefix: str, config: RunConfig, keys: list[str]) -> None:
+def key_of(form: str, dataset: str, name: str) -> str:
+    """Where the session keeps a field of the form, and the key of its widget."""
+    return f"{form}:{dataset}:{name}"
+
+
+def value(form: str, dataset: str, name: str, default: Any) -> Any:
+    """What the form holds, drawn or not: of this session, else as an earlier one left it, else `default`."""
+    key = key_of(form, dataset, name)
+    return st.session_state[key] if key in st.session_state else drafts.read(_folder(dataset), form).get(name, default)
+
+
+def put(form: str, dataset: str, values: dict[str, Any]) -> None:
+    """Sets fields of the form and keeps them; call it before they are drawn (a callback)."""
+    st.session_state.update({key_of(form, dataset, name): new for name, new in values.items()})
+    drafts.write(_folder(dataset), form, values)
+
+
+def fill(form: str, config: RunConfig, keys: list[str]) -> None:
     """Puts the config's values into the widgets that `options` draws; call it before they are drawn (a callback)."""
-    for key in keys:
-        value = config.value(key)
-        st.session_state[f"{prefix}:{key}"] = f"{value:g}" if choices(key) and isinstance(value, float) else value
+    put(form, config.dataset, {key: value_in(config, key) for key in keys})
 
 
-def options(prefix: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
-    """Draws a widget for each key, first filled from `config`, and returns the values by dotted key."""
-    return {key: _widget(prefix, key, config) for key in keys}
+def keep(form: str, dataset: str, name: str) -> None:
+    """A callback: what a person has set outlives the session."""
+    drafts.write(_folder(dataset), form, {name: st.session_state[key_of(form, dataset, name)]})
 
 
-def _widget(prefix: str, key: str, config: RunConfig) -> Any:
+def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
+    """Draws a widget for each key, first filled from the form's draft, else from `config`; the values by dotted key."""
+    fresh = [key for key in keys if key_of(form, config.dataset, key) not in st.session_state]
+    kept = drafts.read(_folder(config.dataset), form) if fresh else {}
+    for key in fresh:
+        start = config
+        if key in kept:
+            with contextlib.suppress(ConfigError):  # kept by a version with other bounds, or changed by hand
+                start = config.changed({key: kept[key]})
+        st.session_state[key_of(form, config.dataset, key)] = value_in(start, key)
+    return {key: _widget(form, config.dataset, key) for key in keys}
+
+
+def held(form: str, dataset: str, keys: list[str]) -> dict[str, Any]:
+    """What the drawn form holds now, by dotted key; for a callback, which would else start what was drawn last.
+
+    A value that is typed and a button that is pressed at once reach the callback together.
+    """
+    return {key: st.session_state[key_of(form, dataset, key)] for key in keys}
+
+
+def value_in(config: RunConfig, key: str) -> Any:
+    """The option of a config by its dotted key, as its widget shows it: a number among names is text."""
+    held = config.value(key)
+    return f"{held:g}" if choices(key) and isinstance(held, float) else held
+
+
+def _folder(dataset: str) -> Path:
+    return state.workspace().datasets / dataset
+
+
+def _widget(form: str, dataset: str, key: str) -> Any:
     field = option_fields()[key]
-    state_key = f"{prefix}:{key}"
-    if state_key not in st.session_state:
-        fill(prefix, config, [key])
-    shared: dict[str, Any] = {"key": state_key, "help": field.description, "persist_state": "session"}
+    shared: dict[str, Any] = {
+        "key": key_of(form, dataset, key),
+        "help": field.description,
+        "persist_state": "session",
+        "on_change": keep,
+        "args": (form, dataset, key),
+    }
     if names := choices(key):
         return st.selectbox(field.title, names, accept_new_options=takes_number(key), **shared)
     low, high = _bound(field, "ge", "gt"), _bound(field, "le", "lt")

@@ -11,7 +11,7 @@ from unetlab.config import OVER_SOON
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, incoming, state
+from unetlab.ui import charts, choices, incoming, state
 from unetlab.ui.text import plain
 
 POLL_S = 5
@@ -36,22 +36,20 @@ def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
         st.stop()
 
 
-def draw() -> None:
-    """The sidebar, and a problem from the last click at the top of the page."""
+def draw(page: str) -> None:
+    """The sidebar; above `page` (its URL path) what was chosen and is gone, and a problem from the last click."""
     incoming.sweep(state.workspace())
-    # a page cannot change a choice that stands above it, so it leaves a word and the choice is changed here
-    for word, key in (("next-dataset", "dataset"), ("next-run", "run")):
-        if word in st.session_state:
-            st.session_state[key] = st.session_state.pop(word)
+    choices.open_on(page)
     problem = st.session_state.pop("problem", None)
     with st.sidebar:
         st.markdown("### unetlab")
-        dataset = state.choose("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
-        if dataset is None:
+        dataset = choices.select("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
+        if not dataset:
             st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
-        state.choose("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
+        choices.select("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
         st.fragment(_status_card, run_every=POLL_S)()
         _free_button()
+    choices.tell_gone("dataset", "run")
     if problem:
         st.error(plain(problem), title="That did not work", icon=":material/error:")
 

@@ -24,7 +24,7 @@ from unetlab.errors import RunError, UnetlabError
 from unetlab.options import ImportOptions
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run
-from unetlab.ui import state
+from unetlab.ui import choices, state
 from unetlab.workspace import Workspace
 
 Box = Literal["images", "masks", "all"]
@@ -201,7 +201,8 @@ def keep(found: Import, name: str) -> None:
     """Makes the report's files the data set `name` and chooses it. Raises DataError when that cannot be."""
     manifest = importing.commit(found.path, name=name)
     _forget()
-    st.session_state.update({"next-dataset": manifest.name, "data-view": LOOK})
+    choices.choose(dataset=manifest.name)
+    st.session_state["data-view"] = LOOK
 
 
 def free_name(data: DataSet) -> str:

@@ -9,7 +9,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.data.samples import create_sample
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run
-from unetlab.ui import state
+from unetlab.ui import choices, starts, state
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
@@ -50,12 +50,13 @@ def steps(data: DataSet | None) -> list[Step]:
     ]
 
 
-def try_sample() -> None:
+def try_sample(key: str) -> None:
     """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
     manifest = create_sample(state.workspace())
     config = RunConfig(kind="train", dataset=manifest.name)
-    sweep, _ = jobs.sweep_and_train(state.workspace(), config, name="sample")
-    st.session_state.update({"dataset": manifest.name, "sweep": sweep.id})
+    sweep = starts.start("sample", key, config.changed({}, kind="lr_find"), name="sample")
+    jobs.train_behind(sweep, config, name="sample")
+    choices.choose(dataset=manifest.name, sweep=sweep.id)
     state.go_to("pages/lab/learning_rate.py")
 
 
@@ -86,7 +87,7 @@ def card(run: Run) -> None:
 
 
 def _open(run: Run, dataset: str) -> None:
-    st.session_state.update({"dataset": dataset, "run": run.id})
+    choices.choose(dataset=dataset, run=run.id)
     state.go_to("pages/lab/train.py" if run.status.is_live else "pages/lab/results.py")
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import RESUMABLE, Status
 from unetlab.runs.store import Run
-from unetlab.ui import hosting, state
+from unetlab.ui import choices, hosting, state
 from unetlab.ui.text import plain
 
 POLL_S, YOUNG_POLL_S = 1.0, 0.25
@@ -156,5 +156,5 @@ def log(run: Run) -> None:
 def nothing_yet(what: str, page: str, label: str) -> NoReturn:
     """An empty page's face: what is missing and the way to it."""
     st.info(what, icon=":material/info:")
-    st.page_link(page, label=label, icon=":material/arrow_forward:")
+    choices.link(page, label=label, icon=":material/arrow_forward:")
     st.stop()

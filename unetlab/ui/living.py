@@ -165,4 +165,3 @@ def _zipped(data: DataSet, folder: Path) -> bytes:
 
 def _delete(name: str) -> None:
     delete_dataset(state.workspace(), name)
-    st.session_state.pop("dataset", None)

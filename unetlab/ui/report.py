@@ -8,6 +8,7 @@ from unetlab.ui import (
     augmenting,
     bringing,
     charts,
+    choices,
     class_table,
     findings,
     gallery,
@@ -40,7 +41,7 @@ def draw(data: DataSet) -> None:
         augmenting.draw(data)
         sizing.draw(data)
         living.draw(data)
-        st.page_link("pages/lab/learning_rate.py", label="Find its learning rate", icon=":material/arrow_forward:")
+        choices.link("pages/lab/learning_rate.py", label="Find its learning rate", icon=":material/arrow_forward:")
 
 
 def split(data: DataSet) -> None:

@@ -11,7 +11,7 @@ from unetlab.data import drawing, geometry
 from unetlab.data.checks import shrinking
 from unetlab.data.checks.shrinking import Shrinking
 from unetlab.data.dataset import IGNORE, DataSet
-from unetlab.ui import forms, state
+from unetlab.ui import drafts, forms, state
 from unetlab.ui.text import plain
 
 KEYS = ["data.image_size", "data.size_mode"]
@@ -53,9 +53,10 @@ def draw(data: DataSet) -> None:
             state.in_place(_try_sizes, data)
 
 
-def chosen_size() -> dict[str, Any]:
-    """Image size and size mode as the Train form has them, or will start with, by dotted key."""
-    return {key: st.session_state.get(f"train:{key}", option_fields()[key].default) for key in KEYS}
+def chosen_size(data: DataSet) -> dict[str, Any]:
+    """Image size and size mode as the set's Train form has them, or will start with, by dotted key."""
+    kept = {key: option_fields()[key].default for key in KEYS} | drafts.read(data.folder, "train")
+    return {key: st.session_state.get(forms.key_of("train", data.name, key), kept[key]) for key in KEYS}
 
 
 def worst_window(lost: np.ndarray, side: int) -> Window:

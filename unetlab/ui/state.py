@@ -1,4 +1,4 @@
-"""What is chosen: data set and run, kept in the URL; and callbacks whose errors reach the person, not the log."""
+"""What pages read of the workspace, states and times in words, callbacks whose errors reach the person."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -37,23 +37,6 @@ def enter(entered: Workspace) -> None:
     st.session_state["workspace"] = entered
 
 
-def choose(key: str, label: str, options: list[str], format_func: Callable[[str], str], **more: Any) -> str | None:
-    """A select box whose value stands in the URL's `?key=`; the first option, the newest, where that means nothing.
-
-    None without options. Why not Streamlit's own binding: docs/decisions/0007-url.md.
-    """
-    chosen = st.session_state.get(key) or st.query_params.get(key)
-    if not options:
-        st.session_state.pop(key, None)
-        return None
-    # unknown: deleted meanwhile, of another data set, or a hostile link
-    st.session_state[key] = chosen if chosen in options else options[0]
-    value = st.selectbox(label, options, key=key, format_func=format_func, **more)
-    if st.query_params.get(key) != value:
-        st.query_params[key] = value
-    return value
-
-
 def dataset_names() -> list[str]:
     """All data sets, newest first; folders without a readable manifest are passed over."""
     folders = [path.parent for path in workspace().datasets.glob("[!.]*/manifest.json")]
@@ -62,7 +45,7 @@ def dataset_names() -> list[str]:
 
 
 def chosen_dataset() -> DataSet | None:
-    """The data set chosen in the sidebar."""
+    """The data set that is chosen (choices.py)."""
     name = st.session_state.get("dataset")
     folder = workspace().datasets / name if name else None
     return DataSet(folder, _manifest(str(folder), _changed_ns(folder))) if folder and _changed_ns(folder) else None
@@ -98,7 +81,7 @@ def dataset_of(run: Run) -> DataSet:
 
 
 def chosen_run() -> Run | None:
-    """The training run chosen in the sidebar."""
+    """The training run that is chosen (choices.py)."""
     run_id = st.session_state.get("run")
     try:
         return open_run(workspace(), run_id) if run_id else None
@@ -107,13 +90,13 @@ def chosen_run() -> Run | None:
 
 
 def run_titles() -> Callable[[str], str]:
-    """Run id -> what it is called in a list: its name or time, and its state."""
+    """Run id -> what it is called in a list: its name and time. Not its state, which changes while the list stands."""
     here = workspace()  # now: a test asks for titles when no session is there
 
     def title(run_id: str) -> str:
         run = open_run(here, run_id)
         name = f"{run.notes.name} · " if run.notes.name else ""
-        return f"{name}{run.when} · {STATE_WORDS[run.status.state][0]}"
+        return f"{name}{run.when}"
 
     return title
 

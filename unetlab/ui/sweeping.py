@@ -8,10 +8,9 @@ import streamlit as st
 
 from unetlab import lr_curve
 from unetlab.config import RunConfig, keys_on
-from unetlab.runs import jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import charts, forms, live, state, training
+from unetlab.ui import charts, choices, forms, live, starts, state, training
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
@@ -21,15 +20,16 @@ OWN, OWN_LR = "own", 1e-3  # a rate of one's own, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
 
 
-def start(base: RunConfig, values: dict[str, Any]) -> None:
-    """A callback: starts a sweep and looks at it."""
-    st.session_state["sweep"] = jobs.start(state.workspace(), base.changed(values)).id
-    st.session_state.pop("pick", None)
+def start(key: str, base: RunConfig) -> None:
+    """A callback: starts a sweep with what the form holds and looks at it."""
+    values = forms.held("lr", base.dataset, BASIC + ADVANCED)
+    choices.choose(sweep=starts.start("lr", key, base.changed(values)).id)
 
 
 def chosen_sweep(dataset: str) -> Run | None:
     """The sweep to look at: the newest, or an older one chosen here."""
-    chosen = state.choose("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_titles())
+    chosen = choices.select("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_titles())
+    choices.tell_gone("sweep")
     return open_run(state.workspace(), chosen) if chosen else None
 
 
@@ -65,7 +65,7 @@ def draw(run: Run, status: Status) -> None:
         return
     options = run.config.lr_find
     shown = {name: picks.get(name) for name in ("min_gradient", "min_loss_tenth")}
-    own = st.session_state.get("own-lr", OWN_LR) if st.session_state.get("pick") == OWN else None
+    own = _own_rate(run) if _pick(run) == OWN else None
     chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
     if status.is_live:
@@ -74,7 +74,8 @@ def draw(run: Run, status: Status) -> None:
     event = st.altair_chart(chart, height=HEIGHT, alt=alt, key=f"curve-{run.id}", on_select="rerun")
     clicked = event.selection.get("pick") or []
     if clicked and clicked[0].get("lr") != st.session_state.get("clicked-lr"):
-        st.session_state.update({"clicked-lr": clicked[0]["lr"], "own-lr": float(clicked[0]["lr"]), "pick": OWN})
+        st.session_state["clicked-lr"] = clicked[0]["lr"]
+        forms.put("lr", run.config.dataset, {f"pick:{run.id}": OWN, f"own:{run.id}": float(clicked[0]["lr"])})
         st.rerun()
 
 
@@ -85,13 +86,22 @@ def choice(run: Run) -> None:
         return
     _followed(run)
     names = [name for name in ("min_gradient", "min_loss_tenth") if curve["picks"].get(name)] + [OWN]
-    if st.session_state.get("pick") not in names:
-        st.session_state["pick"] = names[0]
-    chosen = st.segmented_control("Train with", names, key="pick", required=True, format_func=LABELS.__getitem__)
+    chosen = _pick(run)
+    st.session_state[forms.key_of("lr", run.config.dataset, f"pick:{run.id}")] = chosen if chosen in names else names[0]
+    st.segmented_control(
+        "Train with", names, required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
+    )
+    chosen = _pick(run)
     if chosen == OWN:
-        st.session_state.setdefault("own-lr", OWN_LR)
+        st.session_state[forms.key_of("lr", run.config.dataset, f"own:{run.id}")] = _own_rate(run)
         st.number_input(
-            "Learning rate", 1e-8, 10.0, step=1e-4, format="%.2e", key="own-lr", help="Or click a point of the curve."
+            "Learning rate",
+            1e-8,
+            10.0,
+            step=1e-4,
+            format="%.2e",
+            help="Or click a point of the curve.",
+            **_kept(run, f"own:{run.id}"),
         )
     for name in ("min_gradient", "min_loss_tenth"):
         _explain(name, curve)
@@ -103,7 +113,7 @@ def choice(run: Run) -> None:
             icon=":material/arrow_forward:",
             key="train-with",
             on_click=_carry,
-            args=(run, rate, LABELS[chosen or OWN]),
+            args=(run, rate, chosen or OWN),
         )
 
 
@@ -112,11 +122,31 @@ def rate_of(run: Run) -> float | None:
     curve = run.read("lr_curve.json")
     if not curve or run.status.is_live:
         return None
-    chosen = st.session_state.get("pick")
+    chosen = _pick(run)
     if chosen == OWN:
-        return st.session_state.get("own-lr")
+        return _own_rate(run)
     pick = curve["picks"].get(chosen or "min_gradient")
     return pick["lr"] if pick else None
+
+
+def _pick(run: Run) -> str | None:
+    """Which rate of the sweep is chosen, as long as it lasts: each sweep has its own choice."""
+    return forms.value("lr", run.config.dataset, f"pick:{run.id}", None)
+
+
+def _own_rate(run: Run) -> float:
+    return forms.value("lr", run.config.dataset, f"own:{run.id}", OWN_LR)
+
+
+def _kept(run: Run, name: str) -> dict[str, Any]:
+    """What makes a widget a field of the set's form, so that its value stays."""
+    dataset = run.config.dataset
+    return {
+        "key": forms.key_of("lr", dataset, name),
+        "persist_state": "session",
+        "on_change": forms.keep,
+        "args": ("lr", dataset, name),
+    }
 
 
 def _explain(name: str, curve: dict[str, Any]) -> None:
@@ -137,10 +167,12 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
         st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
 
 
-def _carry(run: Run, rate: float, label: str) -> None:
-    config = run.config.changed({"train.max_lr": rate})
-    forms.fill("train", config, training.BASIC + training.ADVANCED)
-    st.session_state.update({"lr-source": (rate, f"{label} of {run.id}"), "train-view": training.NEW})
+def _carry(run: Run, rate: float, pick: str) -> None:
+    label = LABELS[pick]
+    config = run.config.changed({"train.max_lr": rate}, form_from=None, lr_source=f"{label} of {run.id}")
+    if pick != OWN:
+        config = config.changed({}, lr_from={"sweep": run.id, "pick": pick, "lr": rate})
+    training.take_up(config)
     state.go_to("pages/lab/train.py")
 
 
@@ -156,9 +188,11 @@ def _followed(run: Run) -> None:
     )
     if trained is None:
         return
-    if st.session_state.get("followed") != run.id:
-        st.session_state["followed"] = run.id
-        st.session_state["next-run"] = trained
-        state.go_to("pages/lab/train.py")
     st.success("A training takes its learning rate from this sweep.", icon=":material/model_training:")
-    st.page_link("pages/lab/train.py", label="Watch it learn", icon=":material/arrow_forward:")
+    st.button("Watch it learn", icon=":material/arrow_forward:", key="watch", on_click=_watch, args=(trained,))
+
+
+def _watch(trained: str) -> None:
+    choices.choose(run=trained)
+    st.session_state["train-view"] = training.RUN
+    state.go_to("pages/lab/train.py")

@@ -9,31 +9,42 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import schedules
-from unetlab.config import RunConfig, keys_on
+from unetlab.config import RunConfig, keys_on, option_fields
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
-from unetlab.runs import devices, jobs
+from unetlab.runs import devices
 from unetlab.runs.status import Status
-from unetlab.runs.store import Notes, Run
-from unetlab.ui import advice, forms, live, overlays, run_charts, state
+from unetlab.runs.store import Notes, Run, open_run
+from unetlab.train_options import TrainOptions
+from unetlab.ui import advice, choices, forms, live, overlays, run_charts, starts, state
 from unetlab.ui.history import history_of, measured_pace
 from unetlab.ui.text import plain
 
 BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
+SOURCES = {"typed": "typed", "default": "the default, not measured yet"}
 PLANNED = 400  # points that draw a schedule
+UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of a form that nobody has changed, and its source
 FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
 
 
 def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
     """The config that the form describes; an error is shown where it arises."""
-    rate, source = st.session_state.get("lr-source", (None, "typed"))
     try:
-        return base.changed(values, lr_source=source if rate == values["train.max_lr"] else "typed")
+        return base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
     except ConfigError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
+
+
+def _origin(dataset: str, rate: float) -> dict[str, Any]:
+    """Where the form's options and its rate come from, as fields of the config."""
+    known, source = forms.value("train", dataset, "lr_source", UNTOUCHED)
+    form_from = forms.value("train", dataset, "form_from", None)
+    if rate != known:
+        return {"form_from": form_from, "lr_source": "typed", "lr_from": None}
+    return {"form_from": form_from, "lr_source": source, "lr_from": forms.value("train", dataset, "lr_from", None)}
 
 
 def facts(config: RunConfig, data: DataSet) -> None:
@@ -48,18 +59,41 @@ def facts(config: RunConfig, data: DataSet) -> None:
         if pace
         else "How long it takes shows after the first steps."
     )
-    source = "typed" if config.lr_source == "typed" else config.lr_source.replace(" of ", ", from ")
+    source = SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
         f"{steps} steps an epoch, {total} in all · {precision} on {plain(devices.label(device))} · "
         f"learning rate: {plain(source)}. {lasts}"
     )
+    if others := swept_otherwise(config):
+        st.warning(
+            f"This learning rate was swept with {', '.join(others)}. Sweep again to be sure of it.",
+            icon=":material/query_stats:",
+        )
+        choices.link("pages/lab/learning_rate.py", label="Find the learning rate", icon=":material/arrow_forward:")
     if total < FEW_STEPS:
         st.warning(
             f"Only {total} steps: too few for a one-cycle to rise and fall. Train more epochs, or with a "
             "smaller batch.",
             icon=":material/warning:",
         )
+
+
+def swept_otherwise(config: RunConfig) -> list[str]:
+    """What the sweep that gave the rate had, and the form has not: data set, size, model, pictures a step."""
+    try:
+        swept = open_run(state.workspace(), config.lr_source.rpartition(" of ")[2]).config
+    except UnetlabError:  # typed, or its sweep was deleted or is from a newer version
+        return []
+    if swept.kind != "lr_find":
+        return []
+    pairs: list[tuple[str, Any, Any]] = [("data set", swept.dataset, config.dataset)]
+    for key, field in option_fields().items():
+        if key.startswith(("data.", "model.")):
+            label = f"{field.title[0].lower()}{field.title[1:]}"
+            pairs.append((label, forms.value_in(swept, key), forms.value_in(config, key)))
+    pairs.append(("pictures a step", swept.train.pictures_per_step, config.train.pictures_per_step))
+    return [f"{label} {plain(str(then))} (here {plain(str(now))})" for label, then, now in pairs if then != now]
 
 
 def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
@@ -93,7 +127,17 @@ def view(run: Run | None) -> str:
         return NEW
     if "train-view" not in st.session_state:
         st.session_state["train-view"] = NEW if run.status.state == "finished" else RUN
-    return st.segmented_control("Show", [NEW, RUN], key="train-view", required=True, persist_state="session") or NEW
+    box = choices.box_key("train-view")
+    st.segmented_control(
+        "Show",
+        [NEW, RUN],
+        default=st.session_state["train-view"],
+        key=box,
+        required=True,
+        on_change=choices.take_over,
+        args=("train-view", box, (NEW, RUN)),
+    )
+    return st.session_state["train-view"]
 
 
 def preview(config: RunConfig, data: DataSet) -> None:
@@ -112,19 +156,29 @@ def preview(config: RunConfig, data: DataSet) -> None:
     )
 
 
-def start(config: RunConfig, name: str) -> None:
-    """A callback: starts the training and looks at it."""
-    run = jobs.start(state.workspace(), config, name=name.strip())
-    st.session_state.update({"run": run.id, "train-view": RUN, "run-name": ""})
+def start(key: str, base: RunConfig) -> None:
+    """A callback: starts a training with what the form holds and looks at it."""
+    values = forms.held("train", base.dataset, BASIC + ADVANCED)
+    config = base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
+    run = starts.start("train", key, config, name=st.session_state["run-name"].strip())
+    choices.choose(run=run.id)
+    st.session_state.update({"train-view": RUN, "run-name": ""})
 
 
 def again(run: Run, is_elsewhere: bool) -> None:
     """A callback: fills the form from a run, and goes to it where it is on another page."""
-    forms.fill("train", run.config, BASIC + ADVANCED)
-    source = (run.config.train.max_lr, run.config.lr_source)
-    st.session_state.update({"train-view": NEW, "lr-source": source})
+    take_up(run.config.changed({}, form_from=run.id))
     if is_elsewhere:
         state.go_to("pages/lab/train.py")
+
+
+def take_up(config: RunConfig) -> None:
+    """For callbacks: fills the form of the config's data set with it, and where its learning rate came from."""
+    forms.fill("train", config, BASIC + ADVANCED)
+    lr_from = config.lr_from.model_dump() if config.lr_from and config.lr_from.lr is not None else None
+    origin = {"lr_source": [config.train.max_lr, config.lr_source], "lr_from": lr_from, "form_from": config.form_from}
+    forms.put("train", config.dataset, origin)
+    st.session_state["train-view"] = NEW
 
 
 def draw(run: Run, status: Status) -> None:
@@ -188,7 +242,7 @@ def next_step(run: Run, *, is_results: bool = False) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.has_scores and not is_results:
-            st.page_link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
+            choices.link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
         st.button(
             "Train again with changes",
             icon=":material/replay:",

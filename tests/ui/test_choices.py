@@ -1,0 +1,98 @@
+"""Choices and forms as a session sees them; what a browser does with them: tests/browser/test_choices.py."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests import tiny
+from tests.ui.test_pages import box, open_page, words
+from unetlab.files import read_json, write_atomic
+from unetlab.runs import launching
+from unetlab.runs.store import Run
+from unetlab.ui import drafts, fitting, starts
+
+
+@pytest.fixture
+def home(workspace: Path, trained: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of the test's own with the data set and a finished training in it; opening a page starts nothing."""
+    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
+    monkeypatch.setattr(fitting, "draw", lambda config, data: None)
+    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
+    return workspace
+
+
+def field(app: AppTest, key: str):
+    return app.number_input(key=f"train:{tiny.NAME}:{key}")
+
+
+def test_a_hostile_link_is_shown_letter_by_letter(home: Path):
+    app = open_page("home", dataset="![x](http://evil.example/x.png)")
+    assert not app.exception
+    (warning,) = app.warning
+    assert "!\\[x\\](http" in warning.value
+    assert f"Shown instead is **{tiny.NAME}**, the newest." in warning.value
+
+
+def test_what_was_said_to_be_gone_is_said_until_something_is_picked(home: Path, trained: Run):
+    older = Run(Path(shutil.copytree(trained.folder, home / "runs" / "2020-01-02T00-00-00_tiny_aaaa")))
+    app = open_page("home", dataset=tiny.NAME, run="2020-01-01T00-00-00_tiny_ffff").run()
+    assert "has no training run" in words(app)
+    assert app.session_state["run"] == trained.id
+    box(app, "Training run").set_value(older.id).run()
+    assert "has no training run" not in words(app)
+    assert (app.session_state["run"], app.query_params["run"]) == (older.id, older.id)
+
+
+def test_a_run_stays_chosen_while_its_name_and_its_state_change(home: Path, trained: Run):
+    """A browser answers with the title that it was shown, also when the run is called otherwise by now."""
+    older = Run(Path(shutil.copytree(trained.folder, home / "runs" / "2020-01-02T00-00-00_tiny_aaaa")))
+    app = open_page("home", dataset=tiny.NAME, run=older.id)
+    for notes in ({"name": "renamed"}, {"name": "renamed again"}):
+        older.write_notes(older.notes.model_copy(update=notes))
+        app.run()
+        assert not app.exception
+        assert app.session_state["run"] == older.id
+        assert not app.warning
+        assert notes["name"] in box(app, "Training run").options[1]
+
+
+def test_runs_that_are_called_the_same_can_be_told_apart_and_chosen(home: Path, trained: Run):
+    twins = [
+        Run(Path(shutil.copytree(trained.folder, home / "runs" / f"2020-01-02T00-00-00_tiny_{end}")))
+        for end in ("aaaa", "bbbb")
+    ]
+    app = open_page("home", dataset=tiny.NAME)
+    assert len(set(box(app, "Training run").options)) == 3
+    for run in twins:
+        box(app, "Training run").set_value(run.id).run()
+        assert app.session_state["run"] == run.id
+
+
+def test_a_draft_with_a_value_out_of_bounds_or_no_json_is_passed_over(home: Path):
+    folder = home / "datasets" / tiny.NAME
+    drafts.write(folder, "train", {"train.epochs": -3, "train.batch_size": 5})
+    app = open_page("train", dataset=tiny.NAME)
+    assert not app.exception
+    assert (field(app, "train.epochs").value, field(app, "train.batch_size").value) == (20, 5)
+    write_atomic(folder / "drafts" / "train.json", "{ half")
+    assert not open_page("train", dataset=tiny.NAME).exception
+
+
+def test_a_draft_holds_only_what_was_set(home: Path):
+    app = open_page("train", dataset=tiny.NAME)
+    assert not (home / "datasets" / tiny.NAME / "drafts").exists()
+    field(app, "train.epochs").set_value(7).run()
+    assert read_json(home / "datasets" / tiny.NAME / "drafts" / "train.json") == {"train.epochs": 7}
+
+
+def test_a_double_click_starts_one_run_and_a_later_press_another(home: Path, monkeypatch: pytest.MonkeyPatch):
+    handed: list[Run] = []
+    monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
+    app = open_page("train", dataset=tiny.NAME)
+    for same_press_s, count in ((60.0, 1), (60.0, 1), (0.0, 2)):
+        monkeypatch.setattr(starts, "SAME_PRESS_S", same_press_s)
+        next(button for button in app.button if button.label == "Start training").click().run()
+        assert not app.exception
+        assert len(handed) == count
