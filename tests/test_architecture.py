@@ -149,7 +149,7 @@ def test_the_worker_takes_in_the_torch_side_only_inside_a_function():
         for name in imports(tree)
         if name.startswith(("unetlab.training", "unetlab.inference", "unetlab.models", "torch"))
     }
-    assert torch_side == {"unetlab.training.tasks"}
+    assert torch_side == {"unetlab.training.jobs"}
     at_the_top = {name for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) for name in imports(node)}
     assert torch_side <= inside
     assert not torch_side & at_the_top

@@ -132,11 +132,11 @@ def assist(folder: Path) -> int:
 
 
 def _assist_job(run: Run) -> None:
-    from unetlab.training import tasks  # here and not above: this imports torch
+    from unetlab.training import jobs  # here and not above: this imports torch
 
     config = sweep_rate.resolved(run.config, run)
     device = ranks.own_device(devices.resolve(config.train.device))
-    tasks.TASKS[config.kind](run, config, device, on_event=lambda event: None, should_stop=lambda: False)
+    jobs.JOBS[config.kind](run, config, device, on_event=lambda event: None, should_stop=lambda: False)
 
 
 def stay_warm(folder: Path) -> int:
@@ -178,13 +178,13 @@ def _may_stay(run: Run) -> bool:
 
 
 def _load_torch() -> None:
-    from unetlab.training import tasks  # noqa: F401  # here and not above: this imports torch
+    from unetlab.training import jobs  # noqa: F401  # here and not above: this imports torch
 
 
 def _warm_up() -> None:
-    from unetlab.training import tasks
+    from unetlab.training import jobs
 
-    tasks.warm_up()
+    jobs.warm_up()
     give_back_memory()
     gc.freeze()  # a million objects of torch's modules, which every collection after a job would look at
 
@@ -242,7 +242,7 @@ def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
 
 def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> bool:
     keeper.progress("starting torch", 0, 0)
-    from unetlab.training import tasks  # here and not above: this imports torch
+    from unetlab.training import jobs  # here and not above: this imports torch
 
     def on_event(event: Event) -> None:
         if isinstance(event, Progress):
@@ -251,7 +251,7 @@ def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> 
             writer.write(event)
 
     with closing(EventWriter(run, attempt=run.status.attempt)) as writer:
-        return tasks.TASKS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
+        return jobs.JOBS[config.kind](run, config, device, on_event=on_event, should_stop=lambda: run.has_stop)
 
 
 def _print_traceback() -> None:

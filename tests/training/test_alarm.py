@@ -66,7 +66,7 @@ def bright_and_dark(import_pairs) -> DataSet:
 
 @dataclass
 class Training:
-    """A training as tasks.py sets one up, without a worker. `valid`: the pictures that are validated."""
+    """A training as setup.py sets one up, without a worker. `valid`: the pictures that are validated."""
 
     config: RunConfig
     learner: Learner

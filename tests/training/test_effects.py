@@ -9,7 +9,7 @@ from tests import tiny
 from unetlab.config import RunConfig, about, choices, costs, is_same_problem, option_fields
 from unetlab.runs import store
 from unetlab.training.forecast import Shapes, peak_of
-from unetlab.training.tasks import TASKS
+from unetlab.training.jobs import JOBS
 from unetlab.workspace import own_workspace
 
 SWEEP = {"lr_find.num_steps": 20, "train.max_lr": 1e-3, "train.precision": "fp32"}
@@ -66,7 +66,7 @@ def swept(tiny_set: Path):
 
     def losses(config: RunConfig) -> list[float]:
         run = store.create_run(own_workspace(), config)
-        TASKS["lr_find"](run, config, "cpu", on_event=lambda event: None, should_stop=lambda: False)
+        JOBS["lr_find"](run, config, "cpu", on_event=lambda event: None, should_stop=lambda: False)
         (sweep,) = run.read("lr_curve.json")["sweeps"]
         return sweep["losses"]
 

@@ -1,4 +1,4 @@
-"""What a task refuses before it trains."""
+"""What a job refuses before it trains."""
 
 import pytest
 

@@ -14,7 +14,7 @@ from unetlab import diagnosis
 from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
 from unetlab.diagnosis import ONE_CLASS, SETTLED_STEPS, BlackMask
-from unetlab.events import Note
+from unetlab.events import Batch, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
@@ -27,6 +27,38 @@ def watched_epochs(config: RunConfig, steps_per_epoch: int) -> int:
     """
     rising = math.ceil(config.train.pct_start * config.train.epochs)
     return max(rising, math.ceil(SETTLED_STEPS / steps_per_epoch)) + 1
+
+
+class Watch:
+    """Remembers the steps so far and what was told, and tells after a validation what there is to tell, once."""
+
+    def __init__(self, learner: Learner, batches: TrainingBatches, config: RunConfig):
+        self._learner, self._batches, self._config = learner, batches, config
+        self._losses: list[float] = []
+        self._lrs: list[float] = []
+        self._told: list[str] = []
+
+    def hear(self, batch: Batch) -> None:
+        """Remembers a step whose loss is finite."""
+        if math.isfinite(batch.loss):
+            self._losses.append(batch.loss)
+            self._lrs.append(batch.lr)
+
+    def look(self, evaluation: Evaluation, epoch: int) -> Note | None:
+        """The note for the person, None where all is well or the cause was told."""
+        found = look(
+            self._learner,
+            self._batches,
+            evaluation,
+            epoch=epoch,
+            losses=self._losses,
+            lrs=self._lrs,
+            config=self._config,
+            told=self._told,
+        )
+        if found:
+            self._told.append(found.about["cause"])
+        return found
 
 
 def look(

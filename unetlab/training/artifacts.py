@@ -1,4 +1,4 @@
-"""What tasks leave in a run folder: environment, curves, previews, evaluations, the card beside the weights."""
+"""What jobs leave in a run folder: environment, curves, evaluations, the card beside the weights."""
 
 import platform
 from collections.abc import Callable
@@ -88,14 +88,6 @@ def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
         return [], []
     length = min(len(sweep.lrs) for sweep in sweeps)
     return sweeps[0].lrs[:length], np.mean([s.smoothed_losses[:length] for s in sweeps], axis=0).tolist()
-
-
-def write_preview(data: DataSet, index: int, prediction: np.ndarray, path: Path) -> None:
-    """`path`.jpg: the prediction over the picture with the truth outlined; `path`.png: the predicted class ids."""
-    colors = [entry.color for entry in data.manifest.classes]
-    picture = drawing.overlay(data.image(index), prediction, colors, truth=data.mask(index), background=data.background)
-    files.write_atomic(path.with_suffix(".jpg"), drawing.jpeg(picture), is_durable=False)
-    files.write_atomic(path.with_suffix(".png"), drawing.class_ids_png(prediction), is_durable=False)
 
 
 def write_evaluation(

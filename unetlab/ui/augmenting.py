@@ -20,7 +20,7 @@ from unetlab.ui.text import plain
 PICTURES, DRAWS = 4, 4
 POLL_S = 0.25
 STRENGTHS = get_args(TrainOptions.model_fields["augment"].annotation)
-SHOWN_PX = 384  # as training/previewing.py draws them
+SHOWN_PX = 384  # as training/augmentation_preview.py draws them
 
 
 def draw(data: DataSet) -> None:

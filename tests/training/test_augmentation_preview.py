@@ -16,7 +16,7 @@ from unetlab.events import Progress
 from unetlab.options import PreviewOptions
 from unetlab.runs import store
 from unetlab.runs.store import Run
-from unetlab.training import previewing
+from unetlab.training import augmentation_preview
 from unetlab.workspace import own_workspace
 
 
@@ -38,7 +38,7 @@ def test_a_draw_is_to_the_bit_what_training_makes_of_these_pictures(nuclei, make
     for epoch in range(3):
         chosen, (images, masks) = first_batches(batches, epoch)
         options = PreviewOptions(indices=chosen, draws=3, seed=5)
-        drawn_images, drawn_masks = list(previewing.augmented(batches, options))[epoch]
+        drawn_images, drawn_masks = list(augmentation_preview.augmented(batches, options))[epoch]
         assert torch.equal(drawn_images, images)
         assert torch.equal(drawn_masks, masks)
 
@@ -52,7 +52,7 @@ def preview_run(augment: str = "strong", **options) -> Run:
 def make(run: Run, **changes) -> bool:
     told = []
     hooks = {"on_event": told.append, "should_stop": lambda: False} | changes
-    is_stopped = previewing.preview(run, run.config, "cpu", **hooks)
+    is_stopped = augmentation_preview.preview(run, run.config, "cpu", **hooks)
     assert all(isinstance(event, Progress) for event in told)
     return is_stopped
 
@@ -96,7 +96,7 @@ def test_without_augmentation_every_column_shows_the_picture_itself(tiny_set: Pa
 
 
 def test_a_large_picture_is_drawn_small(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(previewing, "SHOWN_PX", 20)
+    monkeypatch.setattr(augmentation_preview, "SHOWN_PX", 20)
     run = preview_run()
     make(run)
     assert picture(run, 0, 0).shape == picture(run, 1, 3).shape == (20, 20, 3)

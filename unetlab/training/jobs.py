@@ -1,0 +1,32 @@
+"""What each kind of job does that needs torch; called by worker.py. Everything goes into the run folder."""
+
+from typing import Protocol
+
+from unetlab.config import RunConfig
+from unetlab.runs.store import Run
+from unetlab.training.augmentation_preview import preview
+from unetlab.training.evaluate_job import evaluate_run
+from unetlab.training.forecast import forecast
+from unetlab.training.setup import OnEvent, ShouldStop
+from unetlab.training.sweep_job import find_lr
+from unetlab.training.train_job import train
+from unetlab.training.warming import warm_up
+
+__all__ = ["JOBS", "warm_up"]
+
+
+class Job(Protocol):
+    """The call that every kind of job answers to: with the device's name; returns whether it was stopped."""
+
+    def __call__(
+        self, run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop
+    ) -> bool: ...
+
+
+JOBS: dict[str, Job] = {
+    "lr_find": find_lr,
+    "train": train,
+    "evaluate": evaluate_run,
+    "preview": preview,
+    "forecast": forecast,
+}

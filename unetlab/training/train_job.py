@@ -1,0 +1,144 @@
+"""The job `train`: fit, previews, weights and checkpoints on the way, and the best weights scored at the end."""
+
+from contextlib import closing
+from functools import partial
+
+from unetlab import files, schedules
+from unetlab.config import RunConfig
+from unetlab.errors import TrainingError
+from unetlab.events import Batch, Epoch, Event, Note, Progress
+from unetlab.inference.evaluation import Evaluation, evaluate
+from unetlab.models.weights import load_weights
+from unetlab.runs.store import Run
+from unetlab.training.alarm import Watch
+from unetlab.training.artifacts import write_evaluation
+from unetlab.training.checkpoint import Checkpointer
+from unetlab.training.distributed import Team, open_team
+from unetlab.training.keeper import Keeper
+from unetlab.training.learner import Position, to_device
+from unetlab.training.precision import open_device
+from unetlab.training.previews import Previews
+from unetlab.training.setup import OnEvent, Setup, ShouldStop, set_up
+
+
+def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
+    """Trains, from its checkpoint on where there is one, keeps last and best weights, and evaluates the best once more.
+
+    Raises Paused, with a checkpoint on the disk, when the file `pause` appears. Of several processes the leader alone
+    looks at the run folder's requests, validates and writes.
+    """
+    with open_team(open_device(device)) as team:
+        return train_in(team, run, config, device, on_event=on_event, should_stop=should_stop)
+
+
+def train_in(
+    team: Team, run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop
+) -> bool:
+    """What `train` does, in one of the team's processes."""
+    setup = set_up(run, config, device, on_event, team=team)
+    if not setup.data.indices("valid"):
+        raise TrainingError("The validation split is empty. Split the data set again on the Data page.")
+    with closing(Checkpointer(run.folder / "checkpoint.pt", setup.learner)) as checkpointer:
+        keeper = Keeper(run, config, setup.data, setup.learner, checkpointer, on_event=on_event)
+        position = keeper.take_up()
+        team.draw_apart(config.train.seed, position.step)
+        training = Training(run, config, setup, keeper, position, on_event=on_event)
+        training.fit(team, should_stop)
+        if not team.is_leader:
+            return False
+        if position.skipped:
+            on_event(Note(f"{position.skipped} of {position.step} steps were skipped: their numbers were not finite."))
+        is_stopped = should_stop()
+        if is_stopped:
+            checkpointer.save(position)
+        if not keeper.best.exists():
+            on_event(Note("Stopped before the first step: there is no model."))
+            return is_stopped
+        training.score_best()
+    if not is_stopped:
+        (run.folder / "checkpoint.pt").unlink(missing_ok=True)  # nothing is left to be resumed
+    return is_stopped
+
+
+class Training:
+    """A learner that is set up, and what is shown, kept and watched over while it learns."""
+
+    def __init__(
+        self, run: Run, config: RunConfig, setup: Setup, keeper: Keeper, position: Position, *, on_event: OnEvent
+    ):
+        self.run, self.config, self.setup, self.keeper, self.position = run, config, setup, keeper, position
+        self.on_event = on_event
+        learner, self.indices = setup.learner, setup.data.indices("valid")
+        self.previews = Previews(run, setup.data, self.indices)
+        self.watch = Watch(learner, setup.batches, config)
+        self.evaluate = partial(
+            evaluate,
+            pictures=setup.pictures,
+            indices=self.indices,
+            loss=learner.loss,
+            autocast=learner.autocast,
+            device=learner.device,
+            batch_size=learner.micro_batch or config.train.batch_size,
+        )
+
+    def fit(self, team: Team, should_stop: ShouldStop) -> None:
+        """All epochs from the position on; of several processes the leader alone validates and writes."""
+        options = self.config.train
+        self.setup.learner.fit_one_cycle(
+            self.setup.batches,
+            team.led(partial(self.validate, is_alone=team.size == 1)),
+            epochs=options.epochs,
+            schedule=partial(schedules.planned, options=options),
+            on_event=self.follow if team.is_leader else self.on_event,
+            should_stop=team.led(should_stop),
+            keep=team.led(self.keeper.keep),
+            position=self.position,
+            best_score=options.best_score,
+            patience=options.patience,
+        )
+
+    def validate(self, epoch: int, *, is_alone: bool) -> Evaluation:
+        """The scores after an epoch, from weights that lie on the disk already; previews, and the alarm's look."""
+        self.keeper.save_last(epoch)
+        evaluation = self.evaluate(
+            self.setup.learner.scored_model,
+            on_prediction=self.previews.drawer(epoch),
+            on_progress=lambda done, total: self.keeper.keep(self.position),
+        )
+        self.on_event(self.previews.event(epoch))
+        # a probe of one process alone would wait for ever in a BatchNorm that spans several
+        if is_alone and (found := self.watch.look(evaluation, epoch)):
+            self.on_event(found)
+        return evaluation
+
+    def follow(self, event: Event) -> None:
+        """Hears what the learner says, keeps and remembers what belongs to it, and hands it on."""
+        if isinstance(event, Batch):
+            total = self.config.train.epochs * self.setup.batches.steps_per_epoch
+            self.on_event(Progress("training", event.step + 1, total))
+            self.watch.hear(event)
+        if isinstance(event, Epoch):
+            self.keeper.save_scores(event)
+        self.on_event(event)
+
+    def score_best(self) -> None:
+        """The best weights on the validation split once more: evaluation.json, every prediction, result.json."""
+        model, card = load_weights(self.keeper.best)
+        to_device(model, self.setup.learner.device)
+
+        def follow(event: Event) -> None:
+            self.keeper.keep(self.position)
+            self.on_event(event)
+
+        follow(Progress("scoring the best weights", 0, len(self.indices)))
+        valid = write_evaluation(self.run, self.setup.data, self.evaluate, model, follow)
+        step, seconds = self.position.step, self.position.seconds
+        result = {
+            "max_lr": self.config.train.max_lr,
+            "epochs": card.epoch + 1,
+            "steps": step,
+            "seconds": round(seconds, 2),
+            "images_per_s": round(self.setup.batches.num_images(step) / max(seconds, 1e-6), 2),
+            "valid": valid,
+        }
+        files.write_json(self.run.folder / "result.json", result)
