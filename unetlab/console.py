@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from unetlab import lr_curve
 from unetlab.data.dataset import Manifest
 from unetlab.data.labels.masks import Reading
+from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.files import size_text
 from unetlab.runs import devices, jobs, launching, queue
 from unetlab.runs.status import Status
@@ -128,7 +129,7 @@ def show_manifest(
     """
     total = sum(entry.pixels for entry in manifest.classes) or 1
     splits = [pair.split for pair in manifest.pairs]
-    counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "valid", "test") if split in splits)
+    counts = ", ".join(f"{splits.count(split)} {split}" for split in SPLIT_WORDS if split in splits)
     lines = [f"{manifest.name}: {len(manifest.pairs)} pairs ({counts}), {len(manifest.classes)} classes"]
     for entry in manifest.classes:
         role = "  (background, not in the mean scores)" if entry.is_background else ""

@@ -4,7 +4,7 @@ import streamlit as st
 
 from unetlab.config import RunConfig
 from unetlab.runs import launching
-from unetlab.ui import fitting, forms, live, starts, state, training
+from unetlab.ui import forms, live, memory_forecast, starts, state, training
 
 st.title("Train")
 data = state.chosen_dataset()
@@ -27,7 +27,7 @@ with form:
     config = training.configured(base, values)
     if config:
         training.facts(config, data)
-        fitting.draw(config, data)
+        memory_forecast.draw(config, data)
     key = starts.key_of("train")
     st.button(
         "Start training",

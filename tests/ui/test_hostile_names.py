@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests import hostile
 from tests.ui.test_pages import PAGES, open_page
 from unetlab.runs import launching
-from unetlab.ui import fitting
+from unetlab.ui import memory_forecast
 
 # read as Markdown by Streamlit 1.67; not: options of select boxes, cells of tables, charts, code, JSON, alt texts
 MARKDOWN_FIELDS = {
@@ -68,7 +68,7 @@ def drawn(app: AppTest) -> list[str]:
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a page starts no process."""
     monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
-    monkeypatch.setattr(fitting, "draw", lambda config, data: None)
+    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,7 +13,7 @@ from unetlab.files import write_json
 from unetlab.runs import devices, jobs, store
 from unetlab.runs.status import StatusKeeper
 from unetlab.runs.store import Run
-from unetlab.ui import fitting
+from unetlab.ui import memory_forecast
 from unetlab.workspace import Workspace, own_workspace
 
 GB = 10**9
@@ -39,13 +39,13 @@ def script(dataset: str) -> None:
     """The form's part of the Train page: two numbers and the bar."""
     from unetlab.config import RunConfig
     from unetlab.data.dataset import open_dataset
-    from unetlab.ui import fitting, forms, state
+    from unetlab.ui import forms, memory_forecast, state
     from unetlab.workspace import own_workspace
 
     state.enter(own_workspace())
     base = RunConfig(kind="train", dataset=dataset)
     values = forms.options("train", base, ["train.batch_size", "train.max_lr"])
-    fitting.draw(base.changed(values), open_dataset(state.workspace(), dataset))
+    memory_forecast.draw(base.changed(values), open_dataset(state.workspace(), dataset))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def started(tiny_set: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         return runs[-1]
 
     monkeypatch.setattr(jobs, "start", start)
-    monkeypatch.setattr(fitting, "SETTLE_S", 0.0)
+    monkeypatch.setattr(memory_forecast, "SETTLE_S", 0.0)
     st.cache_resource.clear()
     return runs
 
@@ -98,7 +98,7 @@ def test_what_fits_is_told_with_a_bar_against_what_is_free(started: list[Run]):
     finish(started[0], FITS)
     app.run()
     said = words(app)
-    assert "Needs about 3.1 of 12.4 GB free in NVIDIA H200 (forecast; margin 15%)" in said
+    assert "Needs about 3.1 GB of 12.4 GB free in NVIDIA H200 (forecast; margin 15%)" in said
     assert "Forecasting" not in said
     assert "does not fit" not in said
     assert len(app.get("vega_lite_chart")) == 1
@@ -109,7 +109,7 @@ def test_what_does_not_fit_names_the_largest_batch_and_one_click_sets_it(started
     finish(started[0], TOO_LARGE)
     app.run()
     assert "It does not fit" in words(app)
-    assert "Needs about 15.0 of 12.4 GB free" in words(app)
+    assert "Needs about 15.0 GB of 12.4 GB free" in words(app)
     app.button(key="fit-batch").click().run()
     assert app.number_input(key=f"train:{tiny.NAME}:train.batch_size").value == 6
     assert "Forecasting the memory" in words(app)
@@ -181,8 +181,8 @@ def test_a_form_that_changes_while_a_forecast_runs_waits_for_its_end_with_the_la
 
 def test_a_question_starts_a_forecast_only_once_it_has_stood_a_while(started: list[Run], monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(fitting, "SETTLE_S", 0.6)
-    monkeypatch.setattr(fitting.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(memory_forecast, "SETTLE_S", 0.6)
+    monkeypatch.setattr(memory_forecast.time, "monotonic", lambda: clock[0])
     app = open_form()
     clock[0] += 0.5
     app.number_input(key=f"train:{tiny.NAME}:train.batch_size").set_value(9).run()
@@ -197,8 +197,8 @@ def test_a_question_starts_a_forecast_only_once_it_has_stood_a_while(started: li
 def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(tiny_set: Path):
     data, base = open_dataset(own_workspace(), tiny.NAME), RunConfig(kind="train", dataset=tiny.NAME)
 
-    def question(changes: dict) -> fitting.Question:
-        return fitting.question_of(base.changed(changes), data)
+    def question(changes: dict) -> memory_forecast.Question:
+        return memory_forecast.question_of(base.changed(changes), data)
 
     same = [{"train.epochs": 3}, {"train.max_lr": 1.0}, {"train.seed": 4}, {"train.schedule": "flat"}]
     other = [
@@ -224,7 +224,7 @@ def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(ti
 
 @pytest.mark.parametrize(("answer", "last"), [(FITS, "stays free: 9.3 GB"), (TOO_LARGE, "missing: 2.6 GB")])
 def test_the_bar_fills_the_device_or_what_is_asked_of_it(answer: dict, last: str):
-    rows = fitting.bar_rows(answer)
+    rows = memory_forecast.bar_rows(answer)
     assert sum(rows["share"].tolist()) == pytest.approx(1)
     assert min(rows["share"].tolist()) > 0
     assert rows["name"].iloc[0] == "used by others: 3.6 GB"

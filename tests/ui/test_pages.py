@@ -23,7 +23,7 @@ from unetlab.options import ImportOptions, PreviewOptions
 from unetlab.runs import devices, jobs, launching, queue, store
 from unetlab.runs.status import StatusKeeper, boot_id, write_status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, fitting
+from unetlab.ui import charts, memory_forecast
 from unetlab.workspace import own_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ def words(app: AppTest) -> str:
 def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a page starts no process."""
     monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
-    monkeypatch.setattr(fitting, "draw", lambda config, data: None)
+    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from unetlab.config import OVER_SOON
+from unetlab.files import size_text
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, choices, incoming, state
+from unetlab.ui import charts, choices, incoming, live, state
 from unetlab.ui.text import plain
 
 POLL_S = 5
-GB = 1e9
 
 _script_runs = itertools.count()
 
@@ -57,17 +57,17 @@ def draw(page: str) -> None:
 def _status_card() -> None:
     if "problem" in st.session_state:  # of a click in this card: it is told at the top of the page
         st.rerun()
-    live = _live()
-    shown = [(run, status) for run, status in live if run.config.kind not in OVER_SOON]
+    alive = _live()
+    shown = [(run, status) for run, status in alive if run.config.kind not in OVER_SOON]
     if not shown:
         st.caption("Nothing is running.")
     for run, status in shown:
         if status.state != "queued":
-            _job(run, status, live)
+            _job(run, status, alive)
     turns = [entry.run for entry in queue.read_queue(state.workspace()).order]
     waiting = {run.id: (run, status) for run, status in shown if status.state == "queued"}
     for run_id in sorted(waiting, key=lambda run_id: turns.index(run_id) if run_id in turns else -1):
-        _job(*waiting[run_id], live)
+        _job(*waiting[run_id], alive)
     if queue.read_queue(state.workspace()).is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
         st.button(
@@ -77,7 +77,7 @@ def _status_card() -> None:
             key="release",
             width="stretch",
         )
-    ours = {status.pid for _, status in live if status.pid} | warm.living(state.workspace()).keys()
+    ours = {status.pid for _, status in alive if status.pid} | warm.living(state.workspace()).keys()
     for memory in devices.read_memory(list(ours)):
         _memory(memory)
 
@@ -91,27 +91,17 @@ def _live() -> list[tuple[Run, Status]]:
     return [(run, status) for run, status in found if status.is_live]
 
 
-def _job(run: Run, status: Status, live: list[tuple[Run, Status]]) -> None:
+def _job(run: Run, status: Status, others: list[tuple[Run, Status]]) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
     st.markdown(f"{icon} **{run.kind_word.capitalize()}** {plain(run.notes.name)} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"Waiting: {plain(state.waits_for(run, status, live))}.")
+        st.caption(f"Waiting: {plain(state.waits_for(run, status, others))}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:
         st.progress(state.fraction(status), text=plain(state.progress_text(status)))
-    is_kept = status.state == "running" and status.device != devices.LANE
-    label = "Stopping" if run.has_stop else "Stop" if is_kept else "Cancel"
     with st.container(horizontal=True, gap="xsmall"):  # three buttons in a line of 224 px
-        st.button(
-            label,
-            key=f"stop-{run.id}",
-            disabled=run.has_stop,
-            icon=":material/stop:",
-            on_click=state.attempt,
-            args=(jobs.stop, run),
-            help="Ends it soon and keeps what it has." if label == "Stop" else None,
-        )
+        live.stop_button(run, status, key=f"stop-{run.id}", keeps="what it has")
         if status.state == "queued":
             _movers(run)
 
@@ -143,8 +133,8 @@ def _memory(memory: devices.Memory) -> None:
         columns=["name", "share", "color"],
     )
     st.altair_chart(charts.share_bar(rows), alt=f"{memory.label}: share used by unetlab, by others, free")
-    of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{ours / GB:.1f} by unetlab (orange)"
-    st.caption(f"{plain(memory.label)}: {memory.used / GB:.1f} of {memory.total / GB:.1f} GB used, {of_ours}")
+    of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{size_text(ours)} by unetlab (orange)"
+    st.caption(f"{plain(memory.label)}: {size_text(memory.used)} of {size_text(memory.total)} used, {of_ours}")
 
 
 def _free_button() -> None:
@@ -188,8 +178,8 @@ def _receipt(receipt: freeing.Receipt) -> None:
         rows = [
             {
                 "process": f"{row.pid} ({row.state})",
-                "before": _gb(row.ram_before, row.gpu_before),
-                "after": _gb(row.ram_after, row.gpu_after),
+                "before": _held(row.ram_before, row.gpu_before),
+                "after": _held(row.ram_after, row.gpu_after),
             }
             for row in receipt.processes
         ]
@@ -197,7 +187,7 @@ def _receipt(receipt: freeing.Receipt) -> None:
     else:
         st.write("No worker of unetlab was running, so there was nothing to give back.")
     for before, after in zip(receipt.before, receipt.after, strict=True):
-        st.write(f"{plain(after.label)}: {before.used / GB:.1f} GB used before, **{after.used / GB:.1f} GB** after.")
+        st.write(f"{plain(after.label)}: {size_text(before.used)} used before, **{size_text(after.used)}** after.")
     if not receipt.is_complete:
         st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
     if queue.read_queue(state.workspace()).is_held:
@@ -205,5 +195,5 @@ def _receipt(receipt: freeing.Receipt) -> None:
     st.button("Close", key="close-receipt", on_click=lambda: st.session_state.pop("receipt"))
 
 
-def _gb(ram: int, gpu: int | None) -> str:
-    return f"{ram / GB:.2f} GB" + (f", GPU {gpu / GB:.2f} GB" if gpu is not None else "")
+def _held(ram: int, gpu: int | None) -> str:
+    return size_text(ram) + ("" if gpu is None else f", GPU {size_text(gpu)}")

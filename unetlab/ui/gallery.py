@@ -11,13 +11,13 @@ from PIL import Image
 from unetlab.data import changes, drawing
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Manifest, Pair
+from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.ui import overlays, state
 from unetlab.ui.text import plain
 
 PER_PAGE, SHOWN_PX = 12, 300
 THIN_BOOST = 3  # a line of 1 px in a picture of 1000 px covers a third of a pixel here
 ALL = "all"
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 T = TypeVar("T")
 FILTERS = {"gallery-finding": ALL, "gallery-class": ALL, "gallery-split": ALL, "gallery-name": ""}
 
@@ -70,7 +70,7 @@ def _gallery(data: DataSet) -> None:
             pair = data.manifest.pairs[index]
             st.image(
                 _blended(*_thumbnails(version, index, data), opacity),
-                caption=f"{plain(pair.name)} · {SPLITS[pair.split]}",
+                caption=f"{plain(pair.name)} · {SPLIT_WORDS[pair.split]}",
                 width="stretch",
                 output_format="JPEG",
                 alt=f"{pair.name} with its mask",
@@ -88,8 +88,10 @@ def _filters(data: DataSet) -> list[int]:
         st.slider("Mask opacity", 0.0, 1.0, 0.45, 0.05, key="gallery-opacity", width=146)
         message = _one_of("Problem", "gallery-finding", {message: _shortened(message) for message in problems})
         class_id = _one_of("Holds class", "gallery-class", names)
-        there = {split for split in SPLITS if any(pair.split == split for pair in manifest.pairs)}
-        split = _one_of("Split", "gallery-split", {split: word for split, word in SPLITS.items() if split in there})
+        there = {split for split in SPLIT_WORDS if any(pair.split == split for pair in manifest.pairs)}
+        split = _one_of(
+            "Split", "gallery-split", {split: word for split, word in SPLIT_WORDS.items() if split in there}
+        )
         text = st.text_input("Name", key="gallery-name", placeholder="part of a name", width=146)
     problem = None if message is None else problems[message]
     return matching(manifest, finding=problem, class_id=class_id, split=split, text=text)

@@ -82,19 +82,24 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         _resume(run, status)
 
 
-def _stop_and_pause(run: Run, status: Status, keeps: str) -> None:
-    is_training = run.config.kind == "train"
-    label = "Stopping" if run.has_stop else "Cancel" if status.state == "queued" else "Stop"
+def stop_button(run: Run, status: Status, *, key: str, keeps: str) -> None:
+    """Ends a live run; called Cancel where nothing of it would be kept. `keeps`: what a stop leaves."""
+    is_kept = status.state == "running" and status.device != devices.LANE
+    again = " It can be resumed later." if run.config.kind == "train" else ""
     st.button(
-        label,
+        "Stopping" if run.has_stop else "Stop" if is_kept else "Cancel",
         icon=":material/stop:",
-        key=f"face-stop-{run.id}",
+        key=key,
         disabled=run.has_stop,
         on_click=state.attempt,
         args=(jobs.stop, run),
-        help=f"Keeps {keeps}." + (" It can be resumed later." if is_training else ""),
+        help=f"Ends it soon and keeps {keeps}.{again}" if is_kept else None,
     )
-    if is_training:
+
+
+def _stop_and_pause(run: Run, status: Status, keeps: str) -> None:
+    stop_button(run, status, key=f"face-stop-{run.id}", keeps=keeps)
+    if run.config.kind == "train":
         st.button(
             "Pausing" if run.has_pause else "Pause",
             icon=":material/pause:",

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from unetlab.data.dataset import DataSet
+from unetlab.data.names.name_words import SPLIT_WORDS, Split
 from unetlab.ui import (
     augmenting,
     bringing,
@@ -18,7 +19,7 @@ from unetlab.ui import (
     sizing,
 )
 
-SPLITS = {"train": ("training", "#3a8fc4"), "valid": ("validation", "#e08214"), "test": ("test", "#8899a6")}
+COLORS: dict[Split, str] = {"train": "#3a8fc4", "valid": "#e08214", "test": "#8899a6"}  # of the splits
 
 
 def draw(data: DataSet) -> None:
@@ -48,16 +49,16 @@ def split(data: DataSet) -> None:
     """How many pictures train, validate and test; the share can be moved until the set is stored."""
     manifest = data.manifest
     st.markdown("**Split**")
-    counts = {name: len(data.indices(name)) for name in SPLITS}
+    counts: dict[Split, int] = {name: len(data.indices(name)) for name in SPLIT_WORDS}
     total = sum(counts.values())
-    rows = [(SPLITS[name][0], count / total, SPLITS[name][1]) for name, count in counts.items() if count]
+    rows = [(SPLIT_WORDS[name], count / total, COLORS[name]) for name, count in counts.items() if count]
     st.altair_chart(
         charts.share_bar(pd.DataFrame(rows, columns=["name", "share", "color"])),
         alt="Shares of training, validation and test pictures",
     )
     is_open = not manifest.created and not manifest.is_given_split
     how = "as your folders or lists give it" if manifest.is_given_split else "by name; a picture never changes sides"
-    listed = " · ".join(f"{counts[name]} {SPLITS[name][0]}" for name in SPLITS if counts[name])
+    listed = " · ".join(f"{counts[name]} {SPLIT_WORDS[name]}" for name in SPLIT_WORDS if counts[name])
     st.caption(f"{listed} ({how})")
     if is_open:
         key = f"share-{data.folder.name}"

@@ -7,17 +7,12 @@ import streamlit as st
 
 from unetlab.data.dataset import DataSet
 from unetlab.errors import DataError
-from unetlab.runs.store import Run, weights_archive
+from unetlab.runs.store import Run, score_text, weights_archive
 from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
 SHOWN_AT_ONCE = 3
-
-
-def number(value: float | None) -> str:
-    """A score with three digits, or "absent"."""
-    return "absent" if value is None else f"{value:.3f}"
 
 
 def headline(evaluation: dict[str, Any], run: Run) -> None:
@@ -27,15 +22,15 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
     with st.grid(4, min_column_width=150, gap="small", border=True):
         st.metric(
             "Mean Dice",
-            number(valid["mean_dice"]),
+            score_text(valid["mean_dice"]),
             help=f"Over classes present, background left out; pixel counts pooled over {pictures} validation pictures.",
         )
-        st.metric("Mean IoU", number(valid["mean_iou"]), help="The same, intersection over union.")
+        st.metric("Mean IoU", score_text(valid["mean_iou"]), help="The same, intersection over union.")
         st.metric(
             "Pixel accuracy",
-            number(valid["pixel_accuracy"]),
+            score_text(valid["pixel_accuracy"]),
             help="Share of pixels that are right; always answering with the largest class gives "
-            f"{number(evaluation['majority_share'])}.",
+            f"{score_text(evaluation['majority_share'])}.",
         )
         st.metric(
             "Best epoch",
@@ -44,7 +39,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         )
     st.caption(
         f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
-        f"largest class would give a pixel accuracy of {number(evaluation['majority_share'])}."
+        f"largest class would give a pixel accuracy of {score_text(evaluation['majority_share'])}."
     )
 
 
@@ -94,7 +89,7 @@ def worst_first(run: Run, data: DataSet | None, evaluation: dict[str, Any]) -> N
     pictures = sorted(evaluation["pictures"], key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
     count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
     for picture in pictures[:count]:
-        st.markdown(f"**{plain(picture['name'])}** · Dice {number(picture['mean_dice'])}")
+        st.markdown(f"**{plain(picture['name'])}** · Dice {score_text(picture['mean_dice'])}")
         overlays.triptych(run, data, picture, opacity)
     overlays.legend(data)
     st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: one class for another; hatched: ignored.")

@@ -15,7 +15,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices
 from unetlab.runs.status import Status
-from unetlab.runs.store import Notes, Run, open_run
+from unetlab.runs.store import Notes, Run, open_run, score_text
 from unetlab.train_options import TrainOptions
 from unetlab.ui import advice, choices, forms, live, overlays, run_charts, starts, state
 from unetlab.ui.history import history_of, measured_pace
@@ -205,7 +205,7 @@ def draw(run: Run, status: Status) -> None:
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
     if len(scores):
         last = scores.iloc[-1]
-        dice = "absent" if pd.isna(last["mean_dice"]) else f"{last['mean_dice']:.3f}"
+        dice = score_text(last["mean_dice"])
         st.markdown(
             f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
             "(pixel counts pooled, background left out)"

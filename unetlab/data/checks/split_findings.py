@@ -8,14 +8,13 @@ from unetlab.data.checks import lookalikes
 from unetlab.data.checks.findings import MIN_PAIRS, Material, counted
 from unetlab.data.checks.sequences import looks_consecutive, neighbours
 from unetlab.data.manifest import Finding, Fix
-from unetlab.data.names.file_names import Split
+from unetlab.data.names.name_words import SPLIT_WORDS, Split
 
 FEW_PAIRS = 10
 # Measured: neighbouring slices of ISBI 0.5, CamVid frames three seconds apart 0.2, numbered photographs of
 # CrackForest 0.02, made textures within 0.02 of 0 (`lookalikes.neighbour_likeness`).
 NEIGHBOURS_ALIKE = 0.12
 KEEP_FIRST: dict[Split, int] = {"train": 0, "test": 1, "valid": 2}  # of copies on two sides, which one stays
-WORDS: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 LEAVE_OUT = "Leave out the copies that do not train"
 LEAK = "Scores come out better than they will on new pictures: training saw nearly the same."
 
@@ -68,7 +67,7 @@ def _few(material: Material) -> Finding | None:
 def _given(material: Material) -> Finding | None:
     if not material.is_given_split:
         return None
-    counts = [f"{len(material.places(side))} {word}" for side, word in WORDS.items() if material.places(side)]
+    counts = [f"{len(material.places(side))} {word}" for side, word in SPLIT_WORDS.items() if material.places(side)]
     return Finding(
         code="given-split",
         severity="info",
@@ -132,7 +131,7 @@ def _near_duplicates(material: Material, sequence: Finding | None) -> Finding | 
     copies = sorted({copy for _, copy in matches})
     kept, copy = matches[0]
     together = sequence.fixes if sequence and sequence.severity == "warning" else []
-    example = " and ".join(f"{material.title(place)} ({WORDS[pairs[place].split]})" for place in (copy, kept))
+    example = " and ".join(f"{material.title(place)} ({SPLIT_WORDS[pairs[place].split]})" for place in (copy, kept))
     fixes = together + ([] if set(material.places("valid")) <= set(copies) else material.without(copies, LEAVE_OUT))
     has = "has" if len(copies) == 1 else "have"
     return Finding(

@@ -7,6 +7,7 @@ from typing import Literal
 
 Role = Literal["image", "mask"]
 Split = Literal["train", "valid", "test"]
+SPLIT_WORDS: dict[Split, str] = {"train": "training", "valid": "validation", "test": "test"}
 
 FORM_WORDS = frozenset({"volume", "stack"})  # ISBI 2012: a picture beside labels, but the word alone proves nothing
 STAIN = "he"  # haematoxylin and eosin: only pictures are stained

@@ -10,6 +10,7 @@ import streamlit as st
 from unetlab.config import RunConfig, costs
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
+from unetlab.files import size_text
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import charts, forms, hosting, state
@@ -101,7 +102,9 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
         return
     needs, free = answer["needs"], answer["free"]
     where = "RAM" if answer["device"] in ("cpu", "mps") else answer["label"]
-    said = f"Needs about {_gb(needs)} of {_gb(free)} GB free in {where} (forecast; margin {answer['margin']:.0%})"
+    said = (
+        f"Needs about {size_text(needs)} of {size_text(free)} free in {where} (forecast; margin {answer['margin']:.0%})"
+    )
     st.altair_chart(charts.share_bar(bar_rows(answer)), alt=f"Memory: {said}")
     if needs <= free:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -140,7 +143,7 @@ def bar_rows(answer: Answer) -> pd.DataFrame:
     else:
         parts += [("forecast, as far as there is room", free, NEEDED), ("missing", needs - free, MISSING)]
     whole = max(total, total - free + needs)
-    rows = [(f"{name}: {_gb(size)} GB", size / whole, color) for name, size, color in parts]
+    rows = [(f"{name}: {size_text(size)}", size / whole, color) for name, size, color in parts]
     return pd.DataFrame(rows, columns=["name", "share", "color"])
 
 
@@ -165,13 +168,9 @@ def _set_batch(config: RunConfig, batch_size: int) -> None:
 
 
 def _explained(answer: Answer) -> str:
-    by = ", ".join(f"{name} {_gb(size)}" for name, size in answer["by"].items())
+    by = ", ".join(f"{name} {size_text(size)}" for name, size in answer["by"].items())
     return (
-        f"Tensors at the peak of a step, in GB: {by}. The process takes {_gb(answer['outside'])} GB beside them. "
+        f"Tensors at the peak of a step: {by}. The process takes {size_text(answer['outside'])} beside them. "
         f"The margin is for what kernels borrow and the allocator wastes. Largest batch: {answer['largest_batch']}. "
         "What this workspace's own workers hold counts as free."
     )
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f}" if size >= 95_000_000 else f"{size / 1e9:.2f}"
