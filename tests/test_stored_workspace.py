@@ -31,7 +31,7 @@ PAGES = [
     ("train", "failed", "was asked for"),
     ("results", "training", "Train again with changes"),
     ("results", "again", "Train again with changes"),
-    ("results", "failed", "Look at it, or train again"),
+    ("results", "failed", "See its curves, or train again"),
 ]
 
 

@@ -257,7 +257,7 @@ def free(
         lines.append("Somebody waits, so the queue is held. Let it go on with: python -m unetlab free --release")
     show(content, lines, as_json=json)
     if not receipt.is_complete:
-        raise RunError("A worker did not end. Look at it with: ps -ef | grep unetlab.worker")
+        raise RunError("A worker did not end. See it with: ps -ef | grep unetlab.worker")
 
 
 def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:

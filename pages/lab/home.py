@@ -32,7 +32,7 @@ with own.container(border=True, height="stretch"):
     st.write(f"Pictures and masks as files, {ways}. You see how they were paired before anything is kept.")
     choices.link("pages/lab/data.py", label="Bring my pictures", icon=":material/upload:")
 
-st.subheader("The way")
+st.subheader("Steps")
 data = state.chosen_dataset()
 with st.grid(5, min_column_width=150, gap="small", border=True):
     for step in journey.steps(data):

@@ -19,7 +19,7 @@ if not evaluation:
     live.nothing_yet(
         "This run ended without scores. What it said and its curves are on the Train page.",
         "pages/lab/train.py",
-        "Look at it, or train again",
+        "See its curves, or train again",
     )
 
 scoring.headline(evaluation, run)

@@ -77,7 +77,7 @@ def test_a_messy_zip_is_mended_by_clicks_and_trained_to_a_score(server, new_page
     page.get_by_role("radio", name=re.compile("255 is the foreground, 0 the background; 3 .* become")).first.check(
         force=True
     )
-    page.get_by_role("button", name="Read them so").first.click()
+    page.get_by_role("button", name="Use this reading").first.click()
     expect(page.get_by_text("3 may be a class")).to_have_count(0, timeout=PATIENCE_MS)
 
     page.get_by_role("button", name="Use this data set").click()

@@ -73,7 +73,7 @@ def give_path(app: AppTest, path: Path, masks: str = "") -> AppTest:
     """Types a path and sends it."""
     app.text_input(key="path-images").set_value(str(path))
     app.text_input(key="path-masks").set_value(masks)
-    app.button(key="FormSubmitter:path-form-Look at it").click().run()
+    app.button(key="FormSubmitter:path-form-Check").click().run()
     assert not app.exception
     return app
 

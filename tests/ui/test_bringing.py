@@ -196,7 +196,7 @@ def test_a_path_that_is_not_there_fails_in_words_and_can_be_tried_again(workspac
     app = give_path(open_page("data"), tmp_path / "cells")
     assert "cells does not exist" in words(app)
     tiny.write_pairs(tmp_path / "cells")
-    press(app, "Look at it again")
+    press(app, "Check again")
     assert "8 pairs, 2 classes" in words(app)
 
 

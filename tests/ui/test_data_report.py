@@ -235,23 +235,23 @@ def test_the_reading_is_told_in_words_and_opens_where_it_is_doubted(cells):
 
 def test_another_reading_is_shown_beside_the_present_one_and_applied_by_a_click(cells):
     app = run_page()
-    assert not [button for button in app.button if button.label == "Read them so"]
+    assert not [button for button in app.button if button.label == "Use this reading"]
     app.radio(key="reading-key-cells").set_value("binary").run()
     assert len([caption for caption in captions(app) if caption.endswith(" · then")]) == 3
-    next(button for button in app.button if button.label == "Read them so").click().run()
+    next(button for button in app.button if button.label == "Use this reading").click().run()
     assert not app.exception
     after = open_dataset(own_workspace(), "cells")
     assert after.reading.key == "binary"
     assert after.manifest.ignored_pixels == 0
     assert after.background == 0
-    assert not [button for button in app.button if button.label == "Read them so"]
+    assert not [button for button in app.button if button.label == "Use this reading"]
 
 
 def test_a_background_chosen_for_other_classes_does_not_outlive_a_new_reading(cells):
     changes.update_classes(cells.folder, background=1)
     app = run_page(**{"reading-cells": True})
     app.radio(key="reading-key-cells").set_value("binary").run()
-    next(button for button in app.button if button.label == "Read them so").click().run()
+    next(button for button in app.button if button.label == "Use this reading").click().run()
     assert open_dataset(own_workspace(), "cells").background == 0
 
 
@@ -262,7 +262,7 @@ def test_a_threshold_can_be_moved_and_one_that_leaves_a_class_empty_is_explained
     slider.set_value(200).run()
     assert not app.exception
     app.slider(key="threshold-cells-threshold:127").set_value(0).run()
-    next(button for button in app.button if button.label == "Read them so").click().run()
+    next(button for button in app.button if button.label == "Use this reading").click().run()
     after = open_dataset(own_workspace(), "cells").reading
     assert (after.kind, after.threshold) == ("threshold", 0)
 

@@ -147,9 +147,9 @@ def test_a_worker_looks_at_the_files_and_the_page_follows(workspace, tmp_path, r
 def test_a_cancelled_import_leaves_nothing_staged_and_can_be_begun_again(workspace, tmp_path, real_worker):
     tiny.write_pairs(tmp_path / "pairs", count=300)
     app = press(give_path(open_page("data"), tmp_path / "pairs"), "Cancel")
-    wait_for(app, lambda said: "Look at it again" in said)
+    wait_for(app, lambda said: "Check again" in said)
     assert staged() == [] or stored_report(staged()[0]) is None
-    press(app, "Look at it again")
+    press(app, "Check again")
     wait_for(app, lambda said: "300 pairs" in said)
 
 

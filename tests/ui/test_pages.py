@@ -40,9 +40,9 @@ NEXT = {
     "queued": ("It starts by itself", "Watch it learn"),
     "running": ("Stop", "Watch it learn"),
     "silent": ("Wait, or press Stop", "Watch it learn"),
-    "failed": ("then start again", "Look at it, or train again"),
-    "lost": ("Resume with 2 of 3 pictures at a time", "Look at it, or train again"),
-    "paused": ("Resume", "Look at it, or train again"),
+    "failed": ("then start again", "See its curves, or train again"),
+    "lost": ("Resume with 2 of 3 pictures at a time", "See its curves, or train again"),
+    "paused": ("Resume", "See its curves, or train again"),
     "stopped": ("Resume", "Train again with changes"),
     "finished": ("See the results", "Train again with changes"),
 }

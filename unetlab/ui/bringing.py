@@ -54,7 +54,7 @@ def drop_zones() -> None:
         with by_path[0], st.form("path-form", border=False):
             st.text_input("Folder or zip", key="path-images", placeholder="/data/cells")
             st.text_input("Masks, if they lie elsewhere", key="path-masks", placeholder="optional")
-            st.form_submit_button("Look at it", icon=":material/search:", on_click=_take_path)
+            st.form_submit_button("Check", icon=":material/search:", on_click=_take_path)
 
 
 def lacks_the_other_box(data: DataSet) -> bool:
@@ -197,7 +197,7 @@ def _ways_out(found: Import, *, can_repeat: bool) -> None:
     with st.container(horizontal=True):
         if can_repeat:
             st.button(
-                "Look at it again",
+                "Check again",
                 icon=":material/replay:",
                 key="look-again",
                 on_click=state.attempt,

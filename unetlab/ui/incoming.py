@@ -28,7 +28,7 @@ from unetlab.ui import choices, state
 from unetlab.workspace import Workspace
 
 Box = Literal["images", "masks", "all"]
-LOOK, BRING = "Look at it", "Bring pictures"
+LOOK, BRING = "This data set", "Bring pictures"
 FORGOTTEN_S = 24 * 3600
 NAMELESS = "pictures"
 

@@ -112,7 +112,7 @@ def _choice(data: DataSet) -> None:
     if is_new:
         _before_and_after(data, chosen, classes)
         what = {"reading": chosen.model_dump(), "background": "proposed"}  # class ids may mean other classes now
-        if st.button("Read them so", icon=":material/check:", key="read-so", type="primary"):
+        if st.button("Use this reading", icon=":material/check:", key="read-so", type="primary"):
             state.attempt(changes.revise, data.folder, what)
             st.rerun()
 

@@ -62,8 +62,8 @@ def facts(config: RunConfig, data: DataSet) -> None:
     source = SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
-        f"{steps} steps an epoch, {total} in all · {precision} on {plain(devices.label(device))} · "
-        f"learning rate: {plain(source)}. {lasts}"
+        f"{steps} {'step' if steps == 1 else 'steps'} an epoch, {total} in all · {precision} on "
+        f"{plain(devices.label(device))} · learning rate: {plain(source)}. {lasts}"
     )
     if others := swept_otherwise(config):
         st.warning(
