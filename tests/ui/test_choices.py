@@ -87,6 +87,19 @@ def test_a_draft_holds_only_what_was_set(home: Path):
     assert read_json(home / "datasets" / tiny.NAME / "drafts" / "train.json") == {"train.epochs": 7}
 
 
+def test_a_set_of_the_name_of_a_deleted_one_starts_with_a_fresh_form(home: Path):
+    app = open_page("train", dataset=tiny.NAME)
+    field(app, "train.epochs").set_value(7).run()
+    kept = home / "kept"
+    shutil.copytree(home / "datasets" / tiny.NAME, kept, ignore=shutil.ignore_patterns("drafts"))
+    app.switch_page("pages/lab/data.py").run()
+    app.button(key="delete-data").click().run()
+    assert not app.exception
+    kept.rename(home / "datasets" / tiny.NAME)
+    app.switch_page("pages/lab/train.py").run()
+    assert field(app, "train.epochs").value == 20
+
+
 def test_a_double_click_starts_one_run_and_a_later_press_another(home: Path, monkeypatch: pytest.MonkeyPatch):
     handed: list[Run] = []
     monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))

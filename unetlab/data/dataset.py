@@ -1,7 +1,8 @@
 """Reading a stored data set: pictures 0..1, class ids, split.
 
 `<workspace>/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, `versions/` with every manifest that
-runs may have seen, and `cache/` which can be rebuilt. Shape letters: H height, W width, C channels, K classes.
+runs may have seen, `cache/` which can be rebuilt, and `drafts/` of the forms on the page.
+Shape letters: H height, W width, C channels, K classes.
 """
 
 import difflib

@@ -41,6 +41,12 @@ def keep(form: str, dataset: str, name: str) -> None:
     drafts.write(_folder(dataset), form, {name: st.session_state[key_of(form, dataset, name)]})
 
 
+def forget(dataset: str) -> None:
+    """For a data set that is deleted: another one of its name starts with fresh forms in this session too."""
+    for key in [key for key in st.session_state if f":{dataset}:" in str(key)]:
+        del st.session_state[key]
+
+
 def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
     """Draws a widget for each key, first filled from the form's draft, else from `config`; the values by dotted key."""
     fresh = [key for key in keys if key_of(form, config.dataset, key) not in st.session_state]

@@ -13,7 +13,7 @@ from unetlab.data.dataset import DataSet, delete_dataset
 from unetlab.data.intake import sources
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError, UnetlabError
-from unetlab.ui import bringing, hosting, state
+from unetlab.ui import bringing, forms, hosting, state
 from unetlab.ui.text import plain
 
 MAX_DOWNLOAD = 500 * 10**6  # bytes: a download lies in the server's memory
@@ -165,3 +165,4 @@ def _zipped(data: DataSet, folder: Path) -> bytes:
 
 def _delete(name: str) -> None:
     delete_dataset(state.workspace(), name)
+    forms.forget(name)
