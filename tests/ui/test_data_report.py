@@ -21,6 +21,7 @@ from unetlab.data.importing import import_dataset, working_on
 from unetlab.data.labels import readings
 from unetlab.data.labels.masks import IGNORE, apply, measure_mask, survey
 from unetlab.data.manifest import ClassInfo, Finding, Manifest, Pair
+from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.data.readers.facts import Raster
 from unetlab.errors import DataError
 from unetlab.runs import jobs, launching, store
@@ -108,7 +109,7 @@ def test_the_gallery_shows_twelve_a_page_with_their_splits(cells):
     assert not app.exception
     shown = [caption for caption in captions(app) if " · " in caption]
     assert len(shown) == gallery.PER_PAGE == 12
-    sides = {pair.name: gallery.SPLITS[pair.split] for pair in cells.manifest.pairs}
+    sides = {pair.name: SPLIT_WORDS[pair.split] for pair in cells.manifest.pairs}
     assert shown[0] == f"0 · {sides['0']}"
 
 
