@@ -23,6 +23,7 @@ from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
 from unetlab.training.losses import Loss, share_of_pixels
+from unetlab.training.optimizer import AdamW
 
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)
 # so many steps in a row without finite gradients end the run; fp16 needs up to 26 to find its scale from 2^16 down
@@ -79,7 +80,7 @@ class Learner:
         groups = self.model.parameter_groups()
         scales = schedules.lr_scales(lr_slice, len(groups))
         self.lr_scales = {group.name: scale for group, scale in zip(groups, scales, strict=True)}
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             optimized(groups, scales, weight_decay),
             betas=(0.9, 0.99),  # 0.99: fastai; the first is set at every step
             fused=True,
