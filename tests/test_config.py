@@ -180,6 +180,13 @@ def test_a_config_of_schema_1_says_what_its_parent_was(kind, old, new):
     assert load_config(json.loads(read.model_dump_json())) == read
 
 
+@pytest.mark.parametrize("kind", ["lr_find", "evaluate", "forecast"])
+def test_a_job_made_from_the_options_of_a_training_that_waits_for_its_rate_waits_for_none(kind):
+    waiting = config().changed({}, lr_from={"sweep": "sweep-1"})
+    assert waiting.changed({"train.seed": 1}).lr_from == LRFrom(sweep="sweep-1")
+    assert waiting.changed({}, kind=kind).lr_from is None
+
+
 def test_settings_are_json_where_they_parse_and_text_elsewhere():
     settings = ["model.depth=3", "train.max_lr=1e-3", "data.size_mode=tile", "train.device=cuda:0"]
     assert parse_settings(settings) == {

@@ -263,8 +263,7 @@ def free(
 def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
     open_dataset(workspace, dataset)  # raises before a worker is started
     base = open_run(workspace, from_run).config if from_run else RunConfig(kind="train", dataset=dataset)
-    rate = {} if kind == "train" else {"lr_from": None}
-    return base.changed(parse_settings(settings), kind=kind, dataset=dataset, form_from=from_run, **rate)
+    return base.changed(parse_settings(settings), kind=kind, dataset=dataset, form_from=from_run)
 
 
 def _sweep_first(workspace: Workspace, config: RunConfig) -> Run:

@@ -163,6 +163,8 @@ def load_config(values: dict[str, Any]) -> RunConfig:
         )
     if version == 1:
         values = _from_schema_1(values)
+    if values.get("kind") != "train":  # a sweep or a score made from a training's options waits for no rate
+        values = {**values, "lr_from": None}
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from tests import tiny
 from tests.conftest import ROOT
-from unetlab.runs import jobs, launching
+from unetlab.runs import jobs, launching, store
 from unetlab.runs.store import Run, list_runs
 from unetlab.workspace import own_workspace
 
@@ -34,6 +34,20 @@ def test_a_second_start_with_a_key_returns_the_first_ones_run_and_gives_it_no_se
     assert jobs.start(own_workspace(), tiny.config(changes={"train.epochs": 7}), key="press") == first
     assert handed == [first]
     assert jobs.start(own_workspace(), tiny.config(), key="another press") != first
+
+
+def test_half_a_run_of_a_starter_that_was_killed_gives_way_and_the_key_still_starts_once(
+    handed: list[Run], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_status", lambda *_: sys.exit())
+        with pytest.raises(SystemExit):
+            jobs.start(own_workspace(), tiny.config(), key="press")
+    assert [path.name for path in own_workspace().runs.glob("[!.]*/*.json")], "half a run is left"
+    run = jobs.start(own_workspace(), tiny.config(), key="press")
+    assert jobs.start(own_workspace(), tiny.config(), key="press") == run
+    assert [folder.name for folder in own_workspace().runs.glob("[!.]*")] == [run.id]
+    assert handed == [run]
 
 
 def test_of_processes_that_start_with_one_key_one_starts():

@@ -163,7 +163,7 @@ def create_run(
     """A new run folder in state *queued*; jobs.start gives it a worker. ending: of its id, by default random."""
     stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40] or config.kind}"
     run = Run(workspace.runs / f"{stem}_{ending or secrets.token_hex(2)}")
-    while run.folder.exists():  # two of one second may draw the same number
+    while not ending and run.folder.exists():  # two of one second may draw the same number
         run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
     run.folder.mkdir()
     try:
@@ -188,8 +188,10 @@ def create_once(
         return create_run(workspace, config, name=name, device=device), True
     ending = hashlib.sha256(key.encode()).hexdigest()[:12]
     with FileLock(workspace.locks / "starts.lock", timeout=30):
-        for status in workspace.runs.glob(f"[!.]*_{ending}/status.json"):
-            return Run(status.parent), False
+        for folder in workspace.runs.glob(f"[!.]*_{ending}"):
+            if (folder / "status.json").exists():
+                return Run(folder), False
+            shutil.rmtree(folder)  # of a starter that was killed at it
         return create_run(workspace, config, name=name, device=device, ending=ending), True
 
 

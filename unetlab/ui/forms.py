@@ -70,8 +70,8 @@ def held(form: str, dataset: str, keys: list[str]) -> dict[str, Any]:
 
 def value_in(config: RunConfig, key: str) -> Any:
     """The option of a config by its dotted key, as its widget shows it: a number among names is text."""
-    held = config.value(key)
-    return f"{held:g}" if choices(key) and isinstance(held, float) else held
+    asked = config.value(key)
+    return f"{asked:g}" if choices(key) and isinstance(asked, float) else asked
 
 
 def _folder(dataset: str) -> Path:

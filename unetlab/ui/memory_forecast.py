@@ -64,7 +64,7 @@ def _ask(question: Question, config: RunConfig) -> None:
         since = time.monotonic()
         st.session_state["fit-wanted"] = (question, since)
     if "fit-job" not in st.session_state and time.monotonic() - since >= SETTLE_S:
-        run = jobs.start(state.workspace(), config.changed({}, kind="forecast", form_from=None, lr_from=None))
+        run = jobs.start(state.workspace(), config.changed({}, kind="forecast", form_from=None))
         st.session_state["fit-job"] = (question, run.id)
 
 

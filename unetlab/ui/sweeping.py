@@ -1,6 +1,7 @@
 """The learning-rate page's parts: start a sweep, draw it, choose a rate, carry it on."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -169,23 +170,23 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
 
 def _carry(run: Run, rate: float, pick: str) -> None:
     label = LABELS[pick]
-    config = run.config.changed({"train.max_lr": rate}, form_from=None, lr_source=f"{label} of {run.id}")
-    if pick != OWN:
-        config = config.changed({}, lr_from={"sweep": run.id, "pick": pick, "lr": rate})
-    training.take_up(config)
+    source = {"sweep": run.id, "pick": pick, "lr": rate} if pick != OWN else None
+    words = f"{label} of {run.id}"
+    training.take_up(
+        run.config.changed({"train.max_lr": rate}, kind="train", form_from=None, lr_from=source, lr_source=words)
+    )
     state.go_to("pages/lab/train.py")
 
 
+@lru_cache(4096)  # config.json is written once
 def _sweep_of(training: Run) -> str | None:
     source = training.config.lr_from
     return source.sweep if source else None
 
 
 def _followed(run: Run) -> None:
-    trained = next(
-        (r for r in state.runs_of(run.config.dataset, "train") if _sweep_of(open_run(run.workspace, r)) == run.id),
-        None,
-    )
+    trainings = state.runs_of(run.config.dataset, "train")
+    trained = next((name for name in trainings if _sweep_of(open_run(run.workspace, name)) == run.id), None)
     if trained is None:
         return
     st.success("A training takes its learning rate from this sweep.", icon=":material/model_training:")
