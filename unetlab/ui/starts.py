@@ -10,7 +10,7 @@ from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.ui import state
 
-SAME_PRESS_S = 1.0  # the second half of a double-click, on the button as it is drawn anew
+SAME_PRESS_S = 2.0  # so long a second press on a button that was just drawn anew belongs to the first one
 
 
 def key_of(form: str) -> str:
@@ -18,16 +18,23 @@ def key_of(form: str) -> str:
 
     A press on a button that was drawn before the last start thus names that start, and not the next one.
     """
-    return st.session_state.setdefault(f"start-of-{form}", secrets.token_hex(8))
+    if f"start-of-{form}" not in st.session_state:
+        st.session_state[f"start-of-{form}"] = secrets.token_hex(8)
+        st.session_state[f"drawn-{form}"] = time.monotonic()
+    return st.session_state[f"start-of-{form}"]
 
 
 def start(form: str, key: str, config: RunConfig, *, name: str = "") -> Run:
-    """A callback's part: the run that `key` stands for, started now if it was not before."""
-    last_key, last_config, last = st.session_state.get(f"started-{form}", ("", None, 0.0))
-    if last_config == config and time.monotonic() - last < SAME_PRESS_S:
-        key = last_key
+    """A callback's part: the run that `key` stands for, started now if it was not before.
+
+    The second half of a double-click meets the button as it is drawn anew, on a busy machine much later than the
+    first: the time between them counts from that drawing.
+    """
+    last_key, last_config = st.session_state.get(f"started-{form}", ("", None))
+    if last_config == config and time.monotonic() - st.session_state.get(f"drawn-{form}", 0.0) < SAME_PRESS_S:
+        key, st.session_state[f"drawn-{form}"] = last_key, time.monotonic()
     run = jobs.start(state.workspace(), config, name=name, key=key)
-    st.session_state[f"started-{form}"] = (key, config, time.monotonic())
+    st.session_state[f"started-{form}"] = (key, config)
     if st.session_state.get(f"start-of-{form}") == key:
         del st.session_state[f"start-of-{form}"]
     return run
