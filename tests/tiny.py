@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unetlab import events
 from unetlab.config import RunConfig
 from unetlab.data.importing import import_dataset
+from unetlab.files import write_json
 from unetlab.runs import jobs, store
-from unetlab.runs.status import Status
+from unetlab.runs.status import Status, StatusKeeper
 from unetlab.runs.store import Run, read_events
 from unetlab.workspace import own_workspace
 
@@ -35,6 +37,7 @@ OPTIONS = {
 }
 ENDLESS = {"train.epochs": 10_000}  # long enough for anything a test does in the middle of a run
 ONE_THREAD = ("OMP_NUM_THREADS", "1")  # threads that wait for one another take ten times longer on a busy machine
+PICK = 0.0035  # the rate that finished_sweep found
 PATIENCE_S = 90.0  # a worker starts torch in 4 s alone, far later on a busy machine
 
 
@@ -137,6 +140,27 @@ def sets(changes: dict[str, Any] | None = None) -> list[str]:
 def waiting_run(**options: Any) -> Run:
     """A queued run folder without a worker."""
     return store.create_run(own_workspace(), config(**options), device="cpu")
+
+
+def finished_sweep(dataset: str = NAME) -> Run:
+    """A sweep as its worker leaves it: min gradient is PICK, min loss / 10 is declined."""
+    run = store.create_run(own_workspace(), config("lr_find", dataset=dataset))
+    rates = np.geomspace(1e-7, 10, 30)
+    losses = [1.0 - 0.5 * max(0.0, np.log10(rate) + 4) if rate < 0.1 else 2.0 for rate in rates]
+    writer = store.EventWriter(run, attempt=1)
+    for step, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
+        writer.write(events.Batch(step=step, epoch=0, loss=loss, lr=rate, momentum=0.9))
+    writer.close()
+    curve = {
+        "sweeps": [{"lrs": rates.tolist(), "losses": losses, "smoothed_losses": losses}],
+        "picks": {"min_gradient": {"lr": PICK, "index": 15}, "min_loss_tenth": None},
+        "declined": {"min_loss_tenth": "The loss never fell."},
+        "spread": {"min_gradient": [PICK]},
+        "cautions": {},
+    }
+    write_json(run.folder / "lr_curve.json", curve)
+    StatusKeeper(run.folder).end("finished")
+    return run
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests import tiny
 from tests.browser.conftest import Server, start_server
 from tests.conftest import end_workers
-from unetlab import events
 from unetlab.data.importing import import_dataset
 from unetlab.files import write_json
 from unetlab.runs import queue, store, warm
-from unetlab.runs.status import StatusKeeper
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
 
-RATE = 0.0035
 SETS = ("alpha", "beta")
 TABS = {"Home": "", "Data": "data", "Learning rate": "learning_rate", "Train": "train", "Results": "results"}
 
@@ -52,24 +48,6 @@ class Lab:
         return [path.parent for path in configs if wanted.items() <= json.loads(path.read_text()).items()]
 
 
-def finished_sweep(dataset: str) -> Run:
-    """A sweep as its worker leaves it."""
-    run = store.create_run(own_workspace(), tiny.config("lr_find", dataset=dataset))
-    writer = store.EventWriter(run, attempt=1)
-    rates = np.geomspace(1e-7, 10, 30)
-    losses = [1.0 - 0.5 * max(0.0, np.log10(rate) + 4) if rate < 0.1 else 2.0 for rate in rates]
-    for step, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
-        writer.write(events.Batch(step=step, epoch=0, loss=loss, lr=rate, momentum=0.9))
-    writer.close()
-    sweep = {"lrs": rates.tolist(), "losses": losses, "smoothed_losses": losses}
-    picks = {"min_gradient": {"lr": RATE, "index": 15}, "min_loss_tenth": None}
-    declined, spread = {"min_loss_tenth": "The loss never fell."}, {"min_gradient": [RATE]}
-    curve = {"sweeps": [sweep], "picks": picks, "declined": declined, "spread": spread, "cautions": {}}
-    write_json(run.folder / "lr_curve.json", curve)
-    StatusKeeper(run.folder).end("finished")
-    return run
-
-
 def finished_training(trained: Run, name: str, dataset: str, **top: str) -> Run:
     """A copy of a finished training, as if it had been one of this data set."""
     run = Run(Path(shutil.copytree(trained.folder, own_workspace().runs / name)))
@@ -87,7 +65,7 @@ def prepared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         sweeps, trainings = {}, {}
         for name in SETS:
             import_dataset(own_workspace(), [tiny.write_pairs(folder / name)], name=name)
-            sweeps[name] = finished_sweep(name).id
+            sweeps[name] = tiny.finished_sweep(name).id
             ids = [f"2026-01-0{day}T10-00-00_{name}_0000" for day in (1, 2)]
             trainings[name] = [finished_training(trained, run_id, name).id for run_id in ids]
         queue.hold(own_workspace())  # what a test starts shall wait: it is counted, not run
@@ -292,7 +270,7 @@ def test_the_pick_of_a_sweep_survives_a_reload_and_is_not_carried_to_another_set
     page.reload()
     expect(page.get_by_role("button", name="Train with 9")).to_be_visible()
     pick(page, "Data set", "beta")
-    expect(page.get_by_role("button", name=f"Train with {RATE}")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Train with {tiny.PICK}")).to_be_visible()
 
 
 def test_a_rate_that_was_swept_at_another_size_is_marked_in_the_form(lab: Lab, new_page):
@@ -309,7 +287,7 @@ def test_a_rate_that_was_swept_at_another_size_is_marked_in_the_form(lab: Lab, n
 
 
 def test_the_learning_rate_page_offers_the_training_that_followed_and_stays(lab: Lab, new_page, trained: Run):
-    sweep = finished_sweep("alpha")
+    sweep = tiny.finished_sweep("alpha")
     followed = finished_training(
         trained, "2025-12-01T10-00-00_alpha_0000", "alpha", lr_from={"sweep": sweep.id, "lr": 0.01}
     )

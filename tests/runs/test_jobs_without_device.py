@@ -139,8 +139,8 @@ def test_a_run_that_a_hanging_worker_does_not_take_gets_a_worker_of_its_own_in_t
     tiny_set: Path, monkeypatch: pytest.MonkeyPatch
 ):
     assert warm.TAKE_LIMIT_S < status.START_LIMIT_S
-    monkeypatch.setattr(warm, "TAKE_LIMIT_S", 0.5)
     pid = idle_worker()
+    monkeypatch.setattr(warm, "TAKE_LIMIT_S", 0.5)
     os.kill(pid, signal.SIGSTOP)
     run = jobs.start(own_workspace(), preview())
     assert answered(run) != pid

@@ -11,14 +11,12 @@ from tests.ui.test_pages import box, open_page, words
 from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
 from unetlab.runs.store import Run
-from unetlab.ui import drafts, memory_forecast, starts
+from unetlab.ui import drafts, starts
 
 
 @pytest.fixture
-def home(workspace: Path, trained: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(workspace: Path, trained: Run, no_process: None) -> Path:
     """A workspace of the test's own with the data set and a finished training in it; opening a page starts nothing."""
-    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
-    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
     shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
     return workspace
 

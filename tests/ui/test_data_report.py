@@ -24,19 +24,14 @@ from unetlab.data.manifest import ClassInfo, Finding, Manifest, Pair
 from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.data.readers.facts import Raster
 from unetlab.errors import DataError
-from unetlab.runs import jobs, launching, store
+from unetlab.runs import jobs, store
 from unetlab.runs.status import StatusKeeper
 from unetlab.ui import augmenting, class_table, gallery, living, mask_reading, sizing, state
 from unetlab.ui.text import plain
 from unetlab.workspace import Workspace, own_workspace
 
+pytestmark = pytest.mark.usefixtures("no_process")
 STRAY = 3
-
-
-@pytest.fixture(autouse=True)
-def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening the page starts no process."""
-    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
 
 
 def write_set(folder: Path, *, count: int = 14, size: int = 40) -> Path:

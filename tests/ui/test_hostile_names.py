@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests import hostile
 from tests.ui.test_pages import PAGES, open_page
-from unetlab.runs import launching
-from unetlab.ui import memory_forecast
+
+pytestmark = pytest.mark.usefixtures("no_process")
 
 # read as Markdown by Streamlit 1.67; not: options of select boxes, cells of tables, charts, code, JSON, alt texts
 MARKDOWN_FIELDS = {
@@ -62,13 +62,6 @@ def drawn(app: AppTest) -> list[str]:
             if child.type not in PLAIN_ELEMENTS and isinstance(getattr(child, "proto", None), Message):
                 found += texts(child.proto)
     return found
-
-
-@pytest.fixture(autouse=True)
-def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a page starts no process."""
-    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
-    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -7,24 +7,24 @@ import socket
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
 from tests import tiny
-from unetlab import events
 from unetlab.config import RunConfig
 from unetlab.data import changes
 from unetlab.data.dataset import open_dataset
 from unetlab.files import write_json
 from unetlab.options import ImportOptions, PreviewOptions
-from unetlab.runs import devices, jobs, launching, queue, store
-from unetlab.runs.status import StatusKeeper, boot_id, write_status
+from unetlab.runs import devices, jobs, queue, store
+from unetlab.runs.status import boot_id, write_status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, memory_forecast
+from unetlab.ui import charts
 from unetlab.workspace import own_workspace
+
+pytestmark = pytest.mark.usefixtures("no_process")
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("home", "data", "learning_rate", "train", "results")
@@ -56,7 +56,6 @@ SWEEP_SAYS = {
     "stopped": "it can be looked at",
     "finished": "min gradient",
 }
-PICK = 0.0035
 
 
 def open_page(name: str, **query: str) -> AppTest:
@@ -86,13 +85,6 @@ def words(app: AppTest) -> str:
     return "\n".join(read)
 
 
-@pytest.fixture(autouse=True)
-def no_warm_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a page starts no process."""
-    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
-    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
-
-
 @pytest.fixture
 def home_with_run(workspace: Path, trained: Run) -> Run:
     """A workspace of the test's own with the data set and a finished training in it."""
@@ -103,25 +95,7 @@ def home_with_run(workspace: Path, trained: Run) -> Run:
 @pytest.fixture
 def home_with_sweep(home_with_run: Run) -> Run:
     """Beside the training a finished sweep, written as its worker writes it."""
-    run = store.create_run(own_workspace(), tiny.config("lr_find"))
-    writer = store.EventWriter(run, attempt=1)
-    rates = np.geomspace(1e-7, 10, 30)
-    losses = [1.0 - 0.5 * max(0.0, np.log10(rate) + 4) if rate < 0.1 else 2.0 for rate in rates]
-    for step, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
-        writer.write(events.Batch(step=step, epoch=0, loss=loss, lr=rate, momentum=0.9))
-    writer.close()
-    sweep = {"lrs": rates.tolist(), "losses": losses, "smoothed_losses": losses}
-    pick = {"lr": PICK, "index": 15}
-    curve = {
-        "sweeps": [sweep],
-        "picks": {"min_gradient": pick, "min_loss_tenth": None},
-        "declined": {"min_loss_tenth": "The loss never fell."},
-        "spread": {"min_gradient": [PICK]},
-        "cautions": {},
-    }
-    write_json(run.folder / "lr_curve.json", curve)
-    StatusKeeper(run.folder).end("finished")
-    return run
+    return tiny.finished_sweep()
 
 
 def put_into(run: Run, state: str) -> None:
@@ -204,7 +178,7 @@ def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
         app.button(key="train-with").click().run()
         assert not app.exception
         assert [title.value for title in app.title] == ["Train"]
-        assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == pytest.approx(PICK)
+        assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == pytest.approx(tiny.PICK)
 
 
 def press(app: AppTest, key: str) -> AppTest:
