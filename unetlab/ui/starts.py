@@ -1,4 +1,4 @@
-"""Starting a job from a button: what is pressed once starts once, however often the browser sends it."""
+"""Starting a job from a button: one press starts one job, however often the browser sends it."""
 
 import secrets
 import time
@@ -22,7 +22,7 @@ def key_of(form: str) -> str:
 
 
 def start(form: str, key: str, config: RunConfig, *, name: str = "") -> Run:
-    """A callback's part: the run that `key` stands for, started now if it was not before."""
+    """For callbacks: the run that `key` stands for, started now if it was not started before."""
     last_key, last_config, last = st.session_state.get(f"started-{form}", ("", None, 0.0))
     if last_config == config and time.monotonic() - last < SAME_PRESS_S:
         key = last_key
