@@ -9,7 +9,7 @@ from unetlab.ui import frame, hosting, state
 from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
 
-# a U; an icon by its Material name would be fetched from Google by each browser
+# the letter U; each browser would fetch a Material icon from Google
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#0b6b8a" stroke-width="4">'
     '<path d="M5 3v9a7 7 0 0 0 14 0V3"/></svg>'
@@ -18,9 +18,9 @@ ICON = (
 
 @st.cache_resource(show_spinner=False)
 def set_aside_modules() -> None:
-    """Takes what is loaded out of the garbage collector's sight, once a process.
+    """Hides everything loaded so far from the garbage collector, once per process.
 
-    Streamlit collects after every script and every look of a panel, which would go through all of it each time.
+    Streamlit collects garbage after every script run and panel refresh, and would go through all of it each time.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
 """The command line: starts and follows the same workers as the pages. No torch here.
 
-Readable text, or with --json one object on standard output; what went wrong on standard error.
+Prints readable text, or one JSON object with --json; errors go to standard error.
 """
 
 from typing import Annotated
@@ -40,23 +40,23 @@ app.command("app", context_settings={"allow_extra_args": True, "ignore_unknown_o
 Settings = Annotated[
     list[str],
     typer.Option(
-        "--set", help="An option such as model.depth=4, several times if need be; `unetlab options` lists all."
+        "--set", help="An option such as model.depth=4; may be given several times. `unetlab options` lists all."
     ),
 ]
 From = Annotated[str | None, typer.Option("--from", help="Take all options from this run, then apply --set.")]
 LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_tenth, valley, or a number such as 1e-3.")]
 Devices = Annotated[
-    int | None, typer.Option(min=1, help="Processes that share each step, one a GPU; on a CPU they share its cores.")
+    int | None, typer.Option(min=1, help="Processes that share each step, one per GPU; on a CPU they share its cores.")
 ]
 SyncBatchNorm = Annotated[
-    bool | None, typer.Option(help="Take BatchNorm's statistics over the pictures of all devices. CUDA only.")
+    bool | None, typer.Option(help="Compute BatchNorm's statistics over the pictures of all devices. CUDA only.")
 ]
-Prepare = Annotated[bool, typer.Option("--prepare", help="Make the run and print its folder; you start torchrun.")]
+Prepare = Annotated[bool, typer.Option("--prepare", help="Create the run and print its folder; you start torchrun.")]
 
 
 @app.command()
 def demo(json: Json = False) -> None:
-    """The whole main job on the built-in sample: learning-rate sweep, training, an overlay picture."""
+    """The whole workflow on the built-in sample: learning-rate sweep, training, an overlay picture."""
     workspace = own_workspace()
     manifest = samples.create_sample(workspace)
     swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name))
@@ -90,7 +90,7 @@ def train(
     prepare: Prepare = False,
     json: Json = False,
 ) -> None:
-    """Train a U-Net. A pick's name as --lr takes it from --from or the latest sweep, or sweeps first."""
+    """Train a U-Net. If --lr names a pick, it comes from --from or the latest sweep, or a sweep runs first."""
     workspace = own_workspace()
     config = _config(workspace, "train", dataset, from_run, settings)
     shared = {"devices": devices, "sync_batchnorm": sync_batchnorm}
@@ -124,7 +124,7 @@ def evaluate(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json =
 
 @app.command()
 def forecast(dataset: str, from_run: From = None, settings: Settings = [], json: Json = False) -> None:
-    """Device memory that a training would take, and the largest batch that fits. Nothing is trained."""
+    """Device memory that a training run would need, and the largest batch that fits. Nothing is trained."""
     workspace = own_workspace()
     run = jobs.start(workspace, _config(workspace, "forecast", dataset, from_run, settings))
     status = follow(run)
@@ -134,7 +134,7 @@ def forecast(dataset: str, from_run: From = None, settings: Settings = [], json:
 
 @app.command("options")
 def list_options(json: Json = False) -> None:
-    """Every option for --set: default, what is allowed, where it is asked for, what it changes."""
+    """Every option for --set: default, allowed values, pages that show it, what it changes."""
     options = {
         key: {"label": field.title, "default": field.default, **vars(about(key)), "help": field.description}
         for key, field in option_fields().items()
@@ -144,7 +144,7 @@ def list_options(json: Json = False) -> None:
 
 @runs_app.command("list")
 def runs_list(
-    live: Annotated[bool, typer.Option("--live", help="Only what waits or runs, and how to stop it.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Only runs that wait or run, and how to stop them.")] = False,
     json: Json = False,
 ) -> None:
     """All runs, newest first."""
@@ -156,7 +156,7 @@ def runs_list(
         f"{r['run']:48} {r['kind']:9} {r['status']:9} {store.score_text(r['mean_dice'])}  {r['name']}" for r in rows
     ]
     if live and lines:
-        lines = ["Still there; it goes on without the page:", *lines, "Stop one with: python -m unetlab runs stop RUN"]
+        lines = ["These runs go on without the page:", *lines, "Stop one with: python -m unetlab runs stop RUN"]
     show({"runs": rows}, lines or ["Nothing is running." if live else "There is no run yet."], as_json=json)
 
 
@@ -181,7 +181,7 @@ def runs_stop(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json 
 
 @runs_app.command("pause")
 def runs_pause(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
-    """Ask a training to write a checkpoint and end; `runs resume` goes on from there, to the bit on a CPU."""
+    """Ask a training run to write a checkpoint and end; `runs resume` continues from it, bit for bit on a CPU."""
     run = open_run(own_workspace(), run_id)
     jobs.pause(run)
     status = follow(run)
@@ -192,11 +192,11 @@ def runs_pause(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json
 def runs_resume(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
     micro_batch: Annotated[
-        int | None, typer.Option(min=1, help="Pictures at a time from now on, where memory was too small.")
+        int | None, typer.Option(min=1, help="Pictures at a time from now on, if memory was too small.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Let a paused, stopped, failed or lost training go on from its checkpoint, and follow it."""
+    """Continue a paused, stopped, failed or lost training run from its checkpoint, and follow it."""
     run = open_run(own_workspace(), run_id)
     jobs.resume(run, micro_batch=micro_batch)
     status = follow(run)
@@ -207,10 +207,10 @@ def runs_resume(
 @runs_app.command("move")
 def runs_move(
     run_id: Annotated[str, typer.Argument(metavar="RUN")],
-    place: Annotated[queue.Place, typer.Argument(help="To the front of the line, or past one neighbour.")],
+    place: Annotated[queue.Place, typer.Argument(help="To the front of the queue, or past one neighbour.")],
     json: Json = False,
 ) -> None:
-    """Change the turn of a run that waits for its device."""
+    """Move a run that waits for its device within the queue."""
     run = open_run(own_workspace(), run_id)
     queue.move(run, place)
     line = queue.line_of(run)
@@ -220,7 +220,7 @@ def runs_move(
 
 @runs_app.command("delete")
 def runs_delete(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
-    """Remove a run that has ended, with its weights."""
+    """Delete a run that has ended, and its weights."""
     run = open_run(own_workspace(), run_id)
     store.delete_run(run)
     show({"run": run.id, "deleted": True}, [f"{run.id}: deleted"], as_json=json)
@@ -228,16 +228,16 @@ def runs_delete(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Jso
 
 @app.command()
 def free(
-    release: Annotated[bool, typer.Option("--release", help="Let the queue go on instead.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Release the queue instead.")] = False,
     json: Json = False,
 ) -> None:
-    """End all workers of this workspace, hold the queue, and show what memory came back."""
+    """End all workers of this workspace, hold the queue, and show how much memory came back."""
     workspace = own_workspace()
     if release:
         started = [run.id for run in freeing.release(workspace)]
         show(
             {"released": started},
-            [f"The queue goes on; {len(started)} waiting run(s) have a worker again."],
+            [f"The queue is released; {len(started)} waiting run(s) have a worker again."],
             as_json=json,
         )
         return
@@ -254,7 +254,7 @@ def free(
         for b, a in zip(receipt.before, receipt.after, strict=True)
     ]
     if queue.read_queue(workspace).is_held:
-        lines.append("Somebody waits, so the queue is held. Let it go on with: python -m unetlab free --release")
+        lines.append("Runs are waiting, so the queue is held. Release it with: python -m unetlab free --release")
     show(content, lines, as_json=json)
     if not receipt.is_complete:
         raise RunError("A worker did not end. See it with: ps -ef | grep unetlab.worker")
@@ -267,7 +267,7 @@ def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None,
 
 
 def _sweep_first(workspace: Workspace, config: RunConfig) -> Run:
-    """A finished sweep on the way to a training. Raises RunError when it was stopped: then nothing is to be trained."""
+    """Runs a sweep before training and returns it. Raises RunError if it was stopped: then nothing is trained."""
     run = jobs.start(workspace, config)
     status = follow(run)
     exit_for(status)

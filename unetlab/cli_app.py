@@ -1,4 +1,4 @@
-"""`python -m unetlab app`: starts the page, from a checkout or as it was installed."""
+"""`python -m unetlab app`: starts the page, from a checkout or an installation."""
 
 import importlib.metadata
 import os
@@ -23,10 +23,10 @@ def app_file() -> Path:
         path = Path(str(file.locate())).resolve()
         if path.parts[-3:] == ("share", "unetlab", "app.py") and path.exists():  # `pip --target` puts it elsewhere
             return path
-    raise UnetlabError("This installation of unetlab lacks the page. Install it anew, with pip.")
+    raise UnetlabError("This installation of unetlab lacks the page. Reinstall it with pip.")
 
 
 def start_page(context: typer.Context) -> None:
-    """Start the page on http://127.0.0.1:8501. Streamlit's own flags go through: app --server.port 9000."""
-    # streamlit reads the settings beside app.py, wherever it is started, and Ctrl-C reaches it as this process
+    """Start the page on http://127.0.0.1:8501. Streamlit's own flags are passed on: app --server.port 9000."""
+    # streamlit finds the settings beside app.py from any folder; it replaces this process, so Ctrl-C reaches it
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app_file()), *context.args])

@@ -1,4 +1,4 @@
-"""`python -m unetlab data ...`: import, look at, change and hand on data sets. No torch here."""
+"""`python -m unetlab data ...`: import, check, change and export data sets. No torch here."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,9 +22,9 @@ data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, l
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Sources = Annotated[list[Path], typer.Argument(help="Files, folders or archives with pictures (and masks).")]
-Masks = Annotated[Path | None, typer.Option(help="Folder, archive or file with the masks, if they lie apart.")]
+Masks = Annotated[Path | None, typer.Option(help="Folder, archive or file with the masks, if they are separate.")]
 ReadingKey = Annotated[
-    str | None, typer.Option("--reading", help="How to read the mask values; `data check` lists what fits.")
+    str | None, typer.Option("--reading", help="How to read the mask values; `data check` lists the readings that fit.")
 ]
 
 
@@ -37,16 +37,16 @@ def data_sample(json: Json = False) -> None:
 @data_app.command("import")
 def data_import(
     sources: Sources,
-    name: Annotated[str, typer.Option(help="What to call the data set.")],
+    name: Annotated[str, typer.Option(help="Name of the data set.")],
     masks: Masks = None,
     reading: ReadingKey = None,
     valid_fraction: Annotated[float | None, typer.Option(help="Share kept for validation (default: 0.2).")] = None,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
-    swap: Annotated[bool, typer.Option("--swap", help="Pictures and masks have changed places.")] = False,
+    swap: Annotated[bool, typer.Option("--swap", help="Pictures and masks are swapped.")] = False,
     json: Json = False,
 ) -> None:
-    """Import image/mask pairs; all of them or nothing. What was proposed and decided is in the answer."""
+    """Import image/mask pairs, all or nothing. The output says what was proposed and decided."""
     workspace = own_workspace()
     importing.free_folder(workspace, name)  # before a worker is started
     importing.sweep_staging(workspace)
@@ -76,7 +76,7 @@ def data_import(
 
 @data_app.command("add")
 def data_add(name: str, sources: Sources, masks: Masks = None, json: Json = False) -> None:
-    """Add pairs to a data set, or replace those of the same names; a new version, earlier runs keep theirs."""
+    """Add pairs to a data set, or replace those of the same names. Makes a new version; earlier runs keep theirs."""
     with import_progress() as progress:
         manifest = changes.add_files(
             open_dataset(own_workspace(), name).folder, sources, masks=masks, progress=progress
@@ -89,15 +89,15 @@ def data_change(
     name: str,
     reading: ReadingKey = None,
     exclude: Annotated[list[str], typer.Option(help="A pair to leave out; may be given several times.")] = [],
-    include_all: Annotated[bool, typer.Option("--include-all", help="Take back every pair that was left out.")] = False,
+    include_all: Annotated[bool, typer.Option("--include-all", help="Include every pair that was left out.")] = False,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
-    grouping: Annotated[str | None, typer.Option(help="sequence: neighbouring frames stay together. none.")] = None,
+    grouping: Annotated[str | None, typer.Option(help="sequence (neighbouring frames stay together) or none.")] = None,
     valid_fraction: Annotated[float | None, typer.Option(help="Split again with this share for validation.")] = None,
     seed: Annotated[int | None, typer.Option(help="Split again with this seed.")] = None,
     json: Json = False,
 ) -> None:
-    """Change what was decided about a data set; a new version, earlier runs keep theirs."""
+    """Change decisions about a data set. Makes a new version; earlier runs keep theirs."""
     data = open_dataset(own_workspace(), name)
     by_name = {pair.name: pair.image for pair in data.manifest.pairs} | {p.image: p.image for p in data.manifest.pairs}
     unknown = [pair for pair in exclude if pair not in by_name]
@@ -123,9 +123,9 @@ def data_check(name: str, json: Json = False) -> None:
 
 @data_app.command("export")
 def data_export(
-    name: str, to: Annotated[Path, typer.Option(help="The zip to be written.")], json: Json = False
+    name: str, to: Annotated[Path, typer.Option(help="The zip file to write.")], json: Json = False
 ) -> None:
-    """One zip with the files and every decision; `data import` takes it as any other source."""
+    """Write one zip with the files and every decision; `data import` takes it like any other source."""
     data = open_dataset(own_workspace(), name)
     if to.exists():
         raise DataError(f"{to} exists already. Choose another name.")
@@ -144,7 +144,7 @@ def data_list(json: Json = False) -> None:
 
 
 def given_of(**options: Any) -> dict[str, Any]:
-    """The options that were typed, as a change of Choices. Raises DataError saying what is not allowed."""
+    """The options that were given, as a change of Choices. Raises DataError saying what is not allowed."""
     given = {key: value for key, value in options.items() if value is not None}
     decide(Choices(), given)
     return given

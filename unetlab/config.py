@@ -14,8 +14,8 @@ from unetlab.train_options import TrainOptions
 
 SCHEMA_VERSION = 2
 JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
-LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they wait for nobody
-OVER_SOON: tuple[JobKind, ...] = ("preview", "forecast")  # end before their line in a list is read
+LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they never wait
+OVER_SOON: tuple[JobKind, ...] = ("preview", "forecast")  # over so soon that lists of runs leave them out
 
 
 class WeightsFrom(Options):
@@ -28,8 +28,9 @@ class WeightsFrom(Options):
 class LRFrom(Options):
     """The sweep that the learning rate comes from, and which point of its curve.
 
-    `lr`: the rate there, which is train.max_lr then. None: the sweep was not over when the run was made, and its
-    worker looks when its turn comes; where the pick is declined it takes the next one that is not (runs/sweep_rate.py).
+    `lr`: the rate at that point, which train.max_lr then equals. None: the sweep had not ended when the run was
+    created; its worker looks the rate up before training, and takes the next pick if this one was declined
+    (runs/sweep_rate.py).
     """
 
     sweep: str
@@ -50,8 +51,8 @@ class RunConfig(Options):
         default="typed", description="Where max_lr came from, in words: a pick and its run, 'typed' or 'default'."
     )
     plan: str | None = Field(default=None, description="The plan that the run belongs to.")
-    role: str | None = Field(default=None, description="What the run is in its plan.")
-    devices: int = Field(default=1, ge=1, le=1024, description="train: so many processes share each step.")
+    role: str | None = Field(default=None, description="The run's role in its plan.")
+    devices: int = Field(default=1, ge=1, le=1024, description="train: number of processes that share each step.")
     sync_batchnorm: bool = Field(default=False, description="BatchNorm over the pictures of all devices (CUDA only).")
     data: DataOptions = DataOptions()
     model: ModelOptions = ModelOptions()
@@ -62,7 +63,7 @@ class RunConfig(Options):
 
     @property
     def num_processes(self) -> int:
-        """How many processes share the job, a device each: only a training can be shared."""
+        """Number of processes that share the job, one per device; only training can be shared."""
         return self.devices if self.kind == "train" else 1
 
     @property
@@ -76,7 +77,7 @@ class RunConfig(Options):
         return self.changed({"train.max_lr": lr}, lr_from=source, lr_source=f"{pick} of {sweep}")
 
     def value(self, key: str) -> Any:
-        """What was asked of the option with this dotted key, such as `model.depth`."""
+        """The value of the option with this dotted key, such as `model.depth`."""
         group, _, name = key.partition(".")
         return getattr(getattr(self, group), name)
 
@@ -124,7 +125,7 @@ def takes_number(key: str) -> bool:
 
 
 def keys_on(page: Page, level: Level) -> list[str]:
-    """The options that a page's form shows at this level, in the order of the fields. One value is no choice."""
+    """The options that a page's form shows at this level, in the order of the fields; none with a single choice."""
     return [
         key
         for key in option_fields()
@@ -134,20 +135,20 @@ def keys_on(page: Page, level: Level) -> list[str]:
 
 @cache
 def with_effect(effect: Effect) -> tuple[str, ...]:
-    """The options that change a step's time, a training's peak memory, or its result."""
+    """The options that change a step's time, a run's peak memory, or its result."""
     return tuple(key for key in option_fields() if effect in about(key).effects)
 
 
 def costs(config: RunConfig, effect: Literal["speed", "memory"]) -> tuple[Any, ...]:
-    """What decides about a step's time, or about a training's peak memory: two configs with the same cost the same."""
+    """The values that decide a step's time, or a run's peak memory: configs with equal values cost the same."""
     values = {key: config.value(key) for key in with_effect(effect)}
     return tuple(value > 0 if about(key).zero_is_off else value for key, value in values.items())
 
 
 def is_same_problem(first: RunConfig, second: RunConfig) -> bool:
-    """Whether a sweep of one answers for the other: the data set, and every option that changes both jobs' results.
+    """Whether a sweep of one is valid for the other: same data set, same values of what changes both jobs' results.
 
-    What only a training reads (the rate, its schedule, the length, what is kept of it) or only a sweep does is free.
+    Options that only training reads (rate, schedule, length, what is kept) or only a sweep reads may differ.
     """
     keys = [key for key in with_effect("result") if set(about(key).pages) == set(BOTH)]
     return first.dataset == second.dataset and all(first.value(key) == second.value(key) for key in keys)
@@ -175,7 +176,7 @@ def load_config(values: dict[str, Any]) -> RunConfig:
         )
     if config.devices > 1 and config.train.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(
-            f"{config.devices} devices were asked for and train.device is {config.train.device}, which is one. "
+            f"{config.devices} devices were asked for, but train.device is {config.train.device}, a single one. "
             "Set train.device to cuda for the first GPUs, or to cpu."
         )
     for kind, group in (("import", "importing"), ("preview", "preview")):
@@ -185,7 +186,7 @@ def load_config(values: dict[str, Any]) -> RunConfig:
 
 
 def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
-    """`parent` meant weights, form or sweep there; a sweep with `then_train` started a training when it was over."""
+    """There `parent` meant weights, form or sweep, and a sweep with `then_train` started training when it ended."""
     values = {**values, "schema_version": SCHEMA_VERSION}
     values.pop("then_train", None)
     parent = values.pop("parent", None)

@@ -1,4 +1,4 @@
-"""What the command line shows: a run as it goes on, results as text or JSON, the exit code."""
+"""What the command line shows: the progress of a run, results as text or JSON, the exit code."""
 
 import json
 import signal
@@ -79,7 +79,7 @@ def _epoch_line(event: dict) -> str:
 
 @contextmanager
 def import_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for an import, as the callable (phase, done, total) that it wants; nothing where no one looks."""
+    """A progress bar for an import, as the callable (phase, done, total) that it takes; silent without a terminal."""
     with _bar() as bar:
         task = bar.add_task("starting", total=None)
         yield lambda phase, done, total: bar.update(task, description=phase, completed=done, total=total)
@@ -96,7 +96,7 @@ def show(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
 
 
 def manifest_value(manifest: Manifest) -> dict[str, Any]:
-    """The JSON of `data import` and `data check`. `problems` need a look, `notes` do not."""
+    """The JSON of `data import` and `data check`. `problems` need attention, `notes` do not."""
 
     def told(severities: tuple[str, ...]) -> list[dict[str, Any]]:
         found = [f for f in manifest.findings if f.severity in severities and f.code not in KEYS_OF_THEIR_OWN]
@@ -125,7 +125,7 @@ def show_manifest(
 ) -> None:
     """What a data set holds, what was decided and what may be wrong with it.
 
-    others: every reading that fits the masks. changed: originals that are not what was imported any more.
+    others: every reading that fits the masks. changed: originals that have changed since the import.
     """
     total = sum(entry.pixels for entry in manifest.classes) or 1
     splits = [pair.split for pair in manifest.pairs]
@@ -146,7 +146,7 @@ def show_manifest(
     if changed is not None:
         value["changed_files"] = list(changed)
     if changed:
-        lines.append(f"warning: {len(changed)} files are not what was imported: {', '.join(changed[:5])}")
+        lines.append(f"warning: {len(changed)} files have changed since the import: {', '.join(changed[:5])}")
     show(value, lines, as_json=as_json)
 
 
@@ -203,7 +203,7 @@ def forecast_result(run: Run) -> dict[str, Any]:
 
 
 def forecast_lines(run: Run) -> list[str]:
-    """What a training would take at its peak, of what, and the largest batch that fits."""
+    """The peak memory a training run would need, the memory there is, and the largest batch that fits."""
     result, lines = run.read("result.json"), [f"{run.id}: {run.status.state}"]
     if not result:
         return lines
@@ -214,7 +214,7 @@ def forecast_lines(run: Run) -> list[str]:
         f"  needs about {size['needs']}, {verdict} the {size['free']} free of {size['total']} ({result['label']})",
         f"  {size['bytes']} of tensors at the peak of a step: "
         + ", ".join(f"{name} {size_text(part)}" for name, part in result["by"].items()),
-        f"  {result['margin']:.0%} margin on them, and {size['outside']} that the process takes beside them",
+        f"  {result['margin']:.0%} margin on top, and {size['outside']} that the process takes besides",
         f"  largest batch size that fits: {result['largest_batch'] or 'none'}",
     ]
 

@@ -7,7 +7,7 @@ UnetlabError
 │   └── UnreadableFile   a picture, mask or archive that cannot be decoded or must not be
 ├── WorkspaceError       the workspace folder cannot be used
 ├── RunError             a run that does not exist, or is in the wrong state for what was asked
-├── DeviceError          a device that is not there, or has not enough memory
+├── DeviceError          a device that is not there, or does not have enough memory
 └── TrainingError        training cannot go on: loss not finite, validation set empty, ...
 
 Each message says what was given, what is allowed and what to do. The page and the command line

@@ -1,4 +1,4 @@
-"""What a job says while it works, typed here; all but Progress become a line of JSON in `events.jsonl`.
+"""What a job reports while it works, as types; all but Progress become a line of JSON in `events.jsonl`.
 
 Each line also carries `type`, `time` (seconds since the epoch) and `attempt` (1, 2, ... for a resumed run).
 """
@@ -14,7 +14,7 @@ from typing import Any
 class Batch:
     """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1.
 
-    `lr`: of the top group of layers, the last one; environment.json says under `lr_scales` what the others take of it.
+    `lr`: of the last (top) group of layers; `lr_scales` in environment.json holds the other groups' shares of it.
     `skipped`: its loss or gradients were not finite, so no weight was changed.
     """
 
@@ -66,9 +66,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """Words for the person at the screen: what was decided for them, or what went wrong.
+    """A message for the user: what was decided for them, or what went wrong.
 
-    `about` may hold `changes`, options by dotted key for a run that mends it, and `page`, where else to look.
+    `about` may hold `changes`, options by dotted key for a run that mends it, and `page`, another page to look at.
     """
 
     message: str

@@ -52,7 +52,7 @@ def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -
 def write_json(path: Path, value: Any, *, is_durable: bool = True, is_compact: bool = False) -> None:
     """`value` as readable JSON, written atomically. NaN and infinity are refused: they are not JSON.
 
-    is_compact: for large tables that nobody reads; without line breaks Python encodes ten times as fast.
+    is_compact: for large tables that people do not read; without line breaks Python encodes ten times as fast.
     """
     indent = None if is_compact else 1
     write_atomic(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", is_durable=is_durable)

@@ -1,4 +1,4 @@
-"""How an option is written: its field says type, default, bounds, label and help, and its pages, level and effects."""
+"""How an option is declared: its field has type, default, bounds, label and help, and pages, level and effects."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -19,10 +19,10 @@ ALL: tuple[Effect, ...] = ("speed", "memory", "result")
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """Where an option is asked for, and what it changes.
+    """Where an option is shown, and what it changes.
 
-    pages: whose forms show it, which are the jobs that read it. level: basic is shown at once, advanced under Advanced.
-    effects: which of these it changes: speed, the time of a step, by a tenth or more; memory, the peak of a training;
+    pages: the pages that show it, whose jobs read it. level: basic is shown at once, advanced under Advanced.
+    effects: which of these it changes: speed, the time of a step, by a tenth or more; memory, the peak of a run;
     result, the losses, scores or weights. zero_is_off: 0 switches it off, and every value above 0 costs the same.
     """
 
@@ -35,7 +35,7 @@ class About:
 class Options(BaseModel):
     """A group of options."""
 
-    # infinity and NaN have no JSON: a config with them could not be kept
+    # JSON has no infinity and no NaN: a config with them could not be stored
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 

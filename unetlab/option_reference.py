@@ -7,8 +7,8 @@ COLUMNS = ("Key", "Label", "Default", "Allowed", "Page", "Level", "Changes", "He
 PAGES: dict[Page, str] = {"train": "Train", "learning_rate": "Learning rate"}
 HEAD = """# Options
 
-Set one with `--set KEY=VALUE`, or in the form of its page, where the *advanced* ones stand under Advanced. It changes
-*speed*, the time of a step, by a tenth or more; *memory*, the peak of a training; *result*, losses, scores or weights.
+Set one with `--set KEY=VALUE`, or in the form of its page, where the *advanced* ones are under Advanced. It can change
+*speed*, the time of a step, by a tenth or more; *memory*, the peak of a run; *result*, losses, scores or weights.
 
 `make fix` writes this file from the fields in `unetlab/options.py` and `unetlab/train_options.py`.
 """

@@ -1,4 +1,4 @@
-"""What can be asked for, in groups; training's group has a file of its own, train_options.py.
+"""The options, in groups; the group for training has a file of its own, train_options.py.
 
 One field = type, default, bounds, label, help, where a number comes from, and About: pages, level, effects. Forms,
 `--set`, `config.json`, and whether two configs cost the same or are the same problem come from these fields alone.
@@ -43,7 +43,7 @@ class ModelOptions(Options):
     depth: int = option(
         4,
         "Depth",
-        "How often the picture is halved on the way down (4 in the paper).",
+        "How many times the picture is halved on the way down (4 in the paper).",
         About(pages=BOTH, level="advanced", effects=ALL),
         ge=1,
         le=6,
@@ -51,7 +51,7 @@ class ModelOptions(Options):
     base_width: int = option(
         32,
         "Base width",
-        "Channels of the first level, doubled at each next one (64 in the paper).",
+        "Channels of the first level, doubled at each further one (64 in the paper).",
         About(pages=BOTH, level="advanced", effects=ALL),
         ge=2,
         le=256,
@@ -102,7 +102,7 @@ class LRFindOptions(Options):
     repeats: int = option(
         1,
         "Repeats",
-        "Sweeps over freshly shuffled pictures; the spread of their picks says how sure they are.",
+        "Sweeps over freshly shuffled pictures; the spread of their picks shows how certain they are.",
         About(pages=LEARNING_RATE, level="basic", effects=RESULT),
         ge=1,
         le=20,
@@ -110,10 +110,10 @@ class LRFindOptions(Options):
 
 
 class ImportOptions(Options):
-    """What an import takes in, where to, and what a person decided about it already."""
+    """What an import reads, where it puts it, and what was decided about it already."""
 
     sources: list[str] = Field([], description="Folders, archives and files to copy; empty: only look at `folder`.")
-    masks: str | None = Field(None, description="Folder or archive with the masks, when they lie apart.")
+    masks: str | None = Field(None, description="Folder or archive with the masks, if they are separate.")
     folder: str = Field(
         description="Name of the folder below datasets/ that is filled: a staging folder or a data set.",
         pattern=r"^(\.staging-)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$",
@@ -123,7 +123,7 @@ class ImportOptions(Options):
     choices: dict[str, Any] = Field(
         {}, description="Fields of data.manifest.Choices that change, as changes.revise takes."
     )
-    reading: str | None = Field(None, description="Key of a reading of the masks, where the proposal is not wanted.")
+    reading: str | None = Field(None, description="Key of a reading of the masks, to use instead of the proposal.")
 
 
 class PreviewOptions(Options):

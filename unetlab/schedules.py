@@ -50,7 +50,7 @@ def one_cycle(
 ) -> tuple[float, float]:
     """torch's OneCycleLR (cosine, two phases), number for number wherever torch's is defined.
 
-    The peak stands at step pct_start·total - 1. Torch divides by zero where that is 0; the warm-up is one step then.
+    The peak is at step pct_start·total - 1. Where that is 0, torch divides by zero; here the warm-up takes one step.
     """
     initial = max_lr / div_factor
     # may fall between two steps, or before the first one where there are too few steps for a warm-up: as in torch
@@ -84,7 +84,7 @@ def fastai_one_cycle(
 def lr_scales(lr_slice: str | float, num_groups: int) -> list[float]:
     """What each group of layers, from input to output, multiplies the schedule's rate by; 1.0 for the last one.
 
-    "one": 1.0 for all. "tenth": fastai's slice(lr). A number d: fastai's slice(lr / d, lr), evenly apart by factors.
+    "one": 1.0 for all. "tenth": fastai's slice(lr). A number d: fastai's slice(lr / d, lr), in equal factors.
     """
     if lr_slice == "one":
         return [1.0] * num_groups
@@ -99,7 +99,7 @@ def exponential(step: int, num_steps: int, start_lr: float, end_lr: float) -> fl
 
 
 class Options(Protocol):
-    """What a schedule is asked for: the fields of `config.TrainOptions` that shape it."""
+    """What a schedule needs: the fields of `config.TrainOptions` that shape it."""
 
     @property
     def schedule(self) -> str: ...

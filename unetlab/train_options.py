@@ -1,4 +1,4 @@
-"""The options of a training; a sweep reads those that its page shows too."""
+"""The options of a training run; a sweep reads those that its page shows too."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ class TrainOptions(Options):
     epochs: int = option(
         20,
         "Epochs",
-        "How often training sees every picture once.",
+        "How many times training sees every picture.",
         About(pages=TRAIN, level="basic", effects=RESULT),
         ge=1,
         le=10_000,
@@ -66,7 +66,7 @@ class TrainOptions(Options):
     lr_slice: Literal["one", "tenth"] | float = option(
         "one",
         "Learning rates of the layers",
-        "one: the maximum for all. tenth: a tenth of it for all but the last group of layers, as fastai's slice(lr). "
+        "one: the maximum for all. tenth: a tenth of it for all but the last group of layers, like fastai's slice(lr). "
         "A number d: from maximum / d in the first group to the maximum in the last.",
         About(pages=BOTH, level="advanced", effects=RESULT),
     )
@@ -115,13 +115,13 @@ class TrainOptions(Options):
     augment: Literal["none", "flips", "standard", "strong"] = option(
         "standard",
         "Augmentation",
-        "flips: mirrored. standard: also rotated by up to 15 degrees, scaled, brighter or darker. strong: more of it.",
+        "flips: mirrored. standard: also rotated up to 15 degrees, scaled, brighter or darker. strong: more of each.",
         About(pages=BOTH, level="basic", effects=MEMORY_RESULT),
     )
     accumulate: int = option(
         1,
         "Accumulated batches",
-        "Gradients of so many batches make one step: the effect of a larger batch in the memory of a small one.",
+        "Gradients of this many batches make one step: the effect of a larger batch in the memory of a small one.",
         About(pages=BOTH, level="advanced", effects=ALL),
         ge=1,
         le=1024,
@@ -150,7 +150,7 @@ class TrainOptions(Options):
     patience: int = option(
         0,
         "Patience (epochs)",
-        "Ends after so many epochs without a better score; 0 trains all epochs.",
+        "Ends after this many epochs without a better score; 0 trains all epochs.",
         About(pages=TRAIN, level="advanced", effects=RESULT, zero_is_off=True),
         ge=0,
         le=10_000,
@@ -158,7 +158,7 @@ class TrainOptions(Options):
     seed: int = option(
         0,
         "Seed",
-        "Same seed, machine and threads: same losses, to the bit (CPU).",
+        "Same seed, machine and threads: same losses, bit for bit (CPU).",
         About(pages=BOTH, level="advanced", effects=RESULT),
         ge=0,
         lt=2**31,
@@ -177,7 +177,7 @@ class TrainOptions(Options):
         problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
         try:
             checked = check(value)
-        except ValueError:  # pydantic's own words would be two errors, one for each kind of value
+        except ValueError:  # pydantic itself would report two errors, one for each kind of value
             raise problem from None
         if isinstance(checked, float) and not 1 <= checked <= 1e6:
             raise problem

@@ -2,9 +2,9 @@
 
 On several devices torchrun starts one such process for each; the first leads, the others assist (runs/ranks.py).
 
-The one place where both sides meet. torch is imported only after the device's lock is held. `--warm FOLDER` loads it
-at once, holds no device, and does the jobs it is handed (runs/warm.py) until none came for ten minutes. After a job
-that took a device other than the CPU, was paused or failed it leaves.
+The one place where code with and without torch meets. torch is imported only after the device's lock is held.
+`--warm FOLDER` loads it at once, holds no device, and does the jobs it is handed (runs/warm.py) until none has come for
+ten minutes. It exits after a job that used a device other than the CPU, was paused or failed.
 """
 
 import faulthandler
@@ -30,32 +30,32 @@ from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 from unetlab.runs.warm import Seat, give_back_memory, logging_to
 
 POLL_S = 0.1
-LEADER_S = 10.0  # so long the leader may take to report what most likely befell all processes alike
-WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S says otherwise
-WARM_BYTES = 2**30  # one that is larger after a job leaves
+LEADER_S = 10.0  # how long the leader may take to report a failure that most likely hit all processes
+WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S overrides it
+WARM_BYTES = 2**30  # a worker that is larger after a job exits
 TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
 CANCELLED = "Cancelled before it started."
 STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on request."}
-NO_SWEEP = "The sweep that was to give the learning rate was stopped, so nothing was trained."
+NO_SWEEP = "The sweep that should have given the learning rate was stopped, so nothing was trained."
 STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
 
 
 class Terminated(BaseException):
-    """SIGTERM: somebody insists. Not an Exception, so that no handler on the way swallows it."""
+    """SIGTERM has come. Not an Exception, so that no handler on the way swallows it."""
 
 
 def main(folder: Path, do: Callable[[Run, StatusKeeper], tuple[State, str]] | None = None) -> int:
-    """Does the job of the run folder and leaves its last word in status.json. Returns the exit code."""
+    """Does the job of the run folder and writes its final state to status.json. Returns the exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to whoever follows the run
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that follows the run
     run, keeper = Run(folder), StatusKeeper(folder, is_heir=do is not None)
     reserve, is_bug, code, smaller = folder / "reserve", False, 0, None
     try:
         reserve.write_bytes(bytes(RESERVE_BYTES))
         state, reason = (do or _do)(run, keeper)
     except Paused:
-        state, reason = "paused", "Paused on request; it can go on from here."
+        state, reason = "paused", "Paused on request; it can be resumed from here."
     except UnetlabError as error:
         state, reason, code = "failed", str(error), 1
     except Terminated:
@@ -63,7 +63,7 @@ def main(folder: Path, do: Callable[[Run, StatusKeeper], tuple[State, str]] | No
         if ranks.num_processes() > 1 and not run.has_stop:  # torchrun terminates all when one has died
             state, reason = "failed", failures.PROCESS_LOST
     except Exception as error:
-        reserve.unlink(missing_ok=True)  # whatever comes now must find room on the disk
+        reserve.unlink(missing_ok=True)  # what is written from now on needs room on the disk
         if failures.is_out_of_memory(error):
             smaller = _smaller_micro_batch(run)
         advice = failures.advice(error)
@@ -80,7 +80,7 @@ def main(folder: Path, do: Callable[[Run, StatusKeeper], tuple[State, str]] | No
 
 
 def _smaller_micro_batch(run: Run) -> int | None:
-    """Half the pictures that went through at a time; None where that was one, or nobody could start the job anew."""
+    """Half the pictures that went through at a time; None if that was one, or the job could not be started anew."""
     config = run.config
     current = run.status.micro_batch or config.pictures_at_a_time
     is_last = config.kind in LANE_KINDS or current == 1 or not ranks.is_one_machine()
@@ -88,7 +88,7 @@ def _smaller_micro_batch(run: Run) -> int | None:
 
 
 def _heal(run: Run, keeper: StatusKeeper, micro_batch: int) -> None:
-    """Hands the run to a fresh process: only the end of this one gives all of its memory back."""
+    """Hands the run to a fresh process: all memory comes back only when this one ends."""
     ranks.end_others(wait_s=LEADER_S)
     gc.collect()  # the traceback, and with it the tensors of the step that failed, is gone since the `except` ended
     keeper.hand_on(micro_batch=micro_batch)
@@ -99,7 +99,7 @@ def _heal(run: Run, keeper: StatusKeeper, micro_batch: int) -> None:
 def assist(folder: Path) -> int:
     """Takes part in the job of the run folder on a device of its own, led by the process of rank 0.
 
-    Where it fails alone, the leader waits for it in vain: then it ends the leader and has the last word itself.
+    If it alone fails, the leader waits for it in vain: then it ends the leader and writes the final state itself.
     """
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -140,14 +140,14 @@ def _assist_job(run: Run) -> None:
 
 
 def stay_warm(folder: Path) -> int:
-    """Does one handed run after the other, in the same process. Returns the exit code."""
+    """Does one run after the other as they are handed over, in the same process. Returns the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _on_sigterm)
     seat, code = Seat(folder, os.getpid()), 0
     idle_s = float(os.environ.get("UNETLAB_WARM_S", WARM_S))
     try:
         for prepare in (_load_torch, _warm_up):
-            if not seat.is_claimed:  # else the run itself does that, and says so
+            if not seat.is_claimed:  # otherwise the run itself does that, and says so
                 prepare()
         while run_id := seat.next_run(idle_s=idle_s):
             run_folder = folder.parent / "runs" / run_id
@@ -165,7 +165,7 @@ def stay_warm(folder: Path) -> int:
 
 
 def _may_stay(run: Run) -> bool:
-    """Whether this process is as good as a fresh one: it has used no device, is not large, and no pause wants its end.
+    """Whether this process is as good as a fresh one: it has used no device, is not large, and was not paused.
 
     A device's context cannot be given back in any other way.
     """
@@ -186,7 +186,7 @@ def _warm_up() -> None:
 
     jobs.warm_up()
     give_back_memory()
-    gc.freeze()  # a million objects of torch's modules, which every collection after a job would look at
+    gc.freeze()  # a million objects of torch's modules, which every collection after a job would go through
 
 
 def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
@@ -234,7 +234,7 @@ def _wait_for_turn(run: Run, keeper: StatusKeeper, locks: list[FileLock]) -> boo
 def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
     from unetlab.data import import_task  # here and not above: no other job reads files of every kind
 
-    assert config.importing is not None  # load_config asks for it
+    assert config.importing is not None  # load_config requires it
     return import_task.run_import(
         run.workspace, config.importing, on_progress=keeper.progress, should_stop=lambda: run.has_stop
     )
@@ -259,21 +259,21 @@ def _print_traceback() -> None:
         traceback.print_exc()
         sys.stderr.flush()
     except OSError:
-        pass  # the log stands on the full disk
+        pass  # the log is on the full disk
 
 
 def _on_sigterm(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the last word off
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the final state
     raise Terminated
 
 
 if __name__ == "__main__":
-    faulthandler.enable()  # a crash in native code says what it was, in worker.log
+    faulthandler.enable()  # reports a crash in native code in worker.log
     place = Path(sys.argv[-1]).resolve()
     if sys.argv[1] == "--warm":
         sys.exit(stay_warm(place))
     code = main(place) if ranks.rank() == 0 else assist(place)
     if ranks.num_processes() > 1:
         sys.stdout.flush()
-        os._exit(code)  # gloo's threads can abort the interpreter on its way out, all being done
+        os._exit(code)  # gloo's threads can abort the interpreter at exit, when all is done
     sys.exit(code)

@@ -2,7 +2,7 @@
 
 | in it         | what it holds                                                    |
 |---------------|------------------------------------------------------------------|
-| datasets/     | data sets, and imports that take shape (data/dataset.py)         |
+| datasets/     | data sets, and imports in progress (data/dataset.py)             |
 | runs/         | run folders (runs/store.py)                                      |
 | queue.json    | whose turn it is (runs/queue.py)                                 |
 | workers/      | workers that wait with torch loaded (runs/warm.py)               |
@@ -66,7 +66,7 @@ class Workspace:
 
     @property
     def locks(self) -> Path:
-        """The folder of the locks of data sets that somebody works on."""
+        """The folder of the locks of data sets that are being changed."""
         return self.root / "locks"
 
     @contextmanager
@@ -84,7 +84,7 @@ class Workspace:
 
 
 def open_workspace(root: Path) -> Workspace:
-    """The workspace in `root`, whose folders are made where they lack. `~` and relative paths are resolved here.
+    """The workspace in `root`, whose missing folders are created. `~` and relative paths are resolved here.
 
     Raises WorkspaceError for a folder that is a file, lies below one, or cannot be written.
     """
@@ -104,7 +104,7 @@ def own_workspace() -> Workspace:
 
 
 def default_root() -> Path:
-    """`workspace/` beside app.py in a checkout, else `~/unetlab`: what lies in an installed package goes with it."""
+    """`workspace/` beside app.py in a checkout, else `~/unetlab`: data inside an installed package would go with it."""
     folder = checkout()
     return folder / "workspace" if folder else Path("~/unetlab")
 

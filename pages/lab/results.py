@@ -1,4 +1,4 @@
-"""Results: the score, the worst pictures first, the curves, and what to take away."""
+"""Results: the score, the worst pictures first, the curves, and the downloads."""
 
 import streamlit as st
 
@@ -9,15 +9,15 @@ run = state.chosen_run()
 if run is None:
     live.nothing_yet("There is no training run for this data set yet.", "pages/lab/train.py", "Train one")
 if run.status.is_live:
-    live.panel(run, lambda run, status: live.face(run, status, keeps="the model as it is then"))
-    live.nothing_yet("The results come when it has ended.", "pages/lab/train.py", "Watch it learn")
+    live.panel(run, lambda run, status: live.face(run, status, keeps="the model so far"))
+    live.nothing_yet("The results appear when the run has ended.", "pages/lab/train.py", "Watch it learn")
 
 evaluation = run.read("evaluation.json")
 live.face(run, run.status, keeps="")
 if not evaluation:
     live.log(run)
     live.nothing_yet(
-        "This run ended without scores. What it said and its curves are on the Train page.",
+        "This run ended without scores. Its messages and curves are on the Train page.",
         "pages/lab/train.py",
         "See its curves, or train again",
     )

@@ -212,10 +212,10 @@ def test_a_card_on_home_opens_its_run_and_its_set(lab: Lab, new_page):
 def test_a_bookmark_of_what_is_gone_says_so_and_names_what_is_shown(lab: Lab, new_page):
     page, newest = new_page(), lab.trainings["beta"][1]
     lab.open(page, "results", dataset="gone", run=lab.trainings["alpha"][0])
-    expect(page.get_by_text("This workspace has no data set gone (any more).")).to_contain_text("beta, the newest")
+    expect(page.get_by_text("This workspace has no data set gone (any more).")).to_contain_text("The newest, beta,")
     expect_chosen(page, "Results", dataset="beta", run=newest)
     lab.open(page, "results", dataset="alpha", run="2020-01-01T00-00-00_alpha_ffff")
-    expect(page.get_by_text("The data set alpha has no training run 2020")).to_contain_text("the newest")
+    expect(page.get_by_text("The data set alpha has no training run 2020")).to_contain_text("The newest")
     page.get_by_test_id("stHeader").get_by_role("link", name="Train").click()
     expect_chosen(page, "Train", dataset="alpha", run=lab.trainings["alpha"][1])
     expect(page.get_by_text("has no training run")).to_have_count(0)

@@ -100,7 +100,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     page.get_by_label("Name of the data set").press("Enter")
     page.wait_for_timeout(500)
     page.get_by_role("button", name="Use this data set").click()
-    expect(page.get_by_role("heading", name="16 pairs, 2 classes, nothing wrong was found")).to_be_visible()
+    expect(page.get_by_role("heading", name="16 pairs, 2 classes, no problem was found")).to_be_visible()
 
     # sweep; points are drawn while it runs
     page.get_by_role("link", name="Find its learning rate").click()
@@ -163,7 +163,7 @@ def test_freed_memory_leaves_no_worker_and_says_so_on_a_receipt(server, new_page
     assert psutil.pid_exists(pid)
     page.get_by_role("button", name="Free memory").or_(page.get_by_role("button", name="Free GPU memory")).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("A training keeps what it has and can be resumed").first).to_be_visible()
+    expect(dialog.get_by_text("A training run keeps what it has and can be resumed").first).to_be_visible()
     page.wait_for_timeout(9000)  # the live panel reruns the page meanwhile, at its eighth second
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Stop it and free the memory").click()

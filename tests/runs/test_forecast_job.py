@@ -29,7 +29,7 @@ def test_a_forecast_of_what_could_not_train_fails_with_what_to_do(tiny_set: Path
     run = jobs.start(own_workspace(), tiny.config("forecast", {"train.batch_size": 1, "model.depth": 5}))
     status = tiny.ended(run)
     assert (status.state, status.is_bug) == ("failed", False)
-    assert "Take a batch size of 2 or more" in status.reason
+    assert "Use a batch size of 2 or more" in status.reason
 
 
 def test_the_command_line_says_what_a_training_needs_of_what_and_the_largest_batch(tiny_set: Path):

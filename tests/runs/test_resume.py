@@ -182,7 +182,7 @@ def test_what_cannot_be_paused_or_resumed_says_why(trained_home: Run):
         jobs.resume(trained_home)
     sweep = tiny.waiting_run(kind="lr_find")
     for action in (jobs.pause, jobs.resume):
-        with pytest.raises(RunError, match=r"Only a training can be .*learning-rate sweep"):
+        with pytest.raises(RunError, match=r"Only a training run can be .*learning-rate sweep"):
             action(sweep)
     sweep.ask_to_stop()
     failed = tiny.command("runs", "resume", trained_home.id)

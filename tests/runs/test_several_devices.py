@@ -212,7 +212,7 @@ def test_each_process_has_its_gpu_and_the_leader_locks_them_all(monkeypatch: pyt
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_one_named_device_cannot_be_several(device: str):
-    with pytest.raises(ConfigError, match=f"2 devices were asked for and train.device is {device}, which is one"):
+    with pytest.raises(ConfigError, match=f"2 devices were asked for, but train.device is {device}, a single one"):
         tiny.config(changes={"train.device": device}, devices=2)
 
 

@@ -54,7 +54,7 @@ def test_a_rate_that_is_known_asks_no_sweep():
 def test_a_sweep_that_came_to_no_end_is_named_with_what_to_do(state: State):
     sweep = sweep_that_is(state, PICKS)
     run = training_behind(sweep.id)
-    with pytest.raises(RunError, match=f"{sweep.id} was to give the learning rate, but it is {state}. Sweep again"):
+    with pytest.raises(RunError, match=f"{sweep.id} should have given the .* rate, but it is {state}. Sweep again"):
         sweep_rate.resolved(run.config, run)
     shutil.rmtree(sweep.folder)
     with pytest.raises(RunError, match="is deleted"):
@@ -103,7 +103,7 @@ def test_a_sweep_that_fails_fails_the_training_behind_it_with_a_sentence(tiny_se
     assert tiny.ended(sweep).state == "failed"
     status = tiny.ended(training)
     assert (status.state, status.is_bug) == ("failed", False)
-    assert f"The sweep {sweep.id} was to give the learning rate, but it is failed." in status.reason
+    assert f"The sweep {sweep.id} should have given the learning rate, but it is failed." in status.reason
 
 
 def test_a_resumed_training_keeps_its_rate_when_the_sweep_is_gone(tiny_set: Path):

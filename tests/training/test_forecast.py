@@ -261,7 +261,7 @@ def test_on_a_cuda_device_the_context_counts_and_the_ram_does_not(tiny_set: Path
 
 
 def test_what_could_not_train_is_refused_with_the_words_of_training(tiny_set: Path):
-    with pytest.raises(ConfigError, match="Take a batch size of 2 or more"):
+    with pytest.raises(ConfigError, match="Use a batch size of 2 or more"):
         run_forecast({"train.batch_size": 1, "model.depth": 5, "data.image_size": 32})
 
 

@@ -234,7 +234,7 @@ def test_a_run_begun_before_there_were_shares_is_not_said_to_have_changed(tiny_s
     del before["lr_scales"]
     (run.folder / "environment.json").write_text(json.dumps(before))
     set_up(run, run.config, "cpu", told.append)
-    assert not [note for note in of_type(told, Note) if "Not as before" in note.message]
+    assert not [note for note in of_type(told, Note) if "Changed since the last attempt" in note.message]
     assert math.prod(lr_scales_of(run).values()) == 1
 
 

@@ -186,7 +186,7 @@ def test_one_pair_is_too_few_and_cannot_be_used_until_there_is_more(workspace):
     pairs = boxes(4)
     app = drop_both(open_page("data"), dict(list(pairs.items())[:1]))
     assert "at least 2 are needed" in words(app)
-    assert "1 thing needs you" in words(app)
+    assert "1 thing needs your attention" in words(app)
     assert app.button(key="use-data").disabled
     drop_both(app, dict(list(pairs.items())[1:]))
     assert not app.button(key="use-data").disabled

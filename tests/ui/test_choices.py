@@ -30,7 +30,7 @@ def test_a_hostile_link_is_shown_letter_by_letter(home: Path):
     assert not app.exception
     (warning,) = app.warning
     assert "!\\[x\\](http" in warning.value
-    assert f"Shown instead is **{tiny.NAME}**, the newest." in warning.value
+    assert f"The newest, **{tiny.NAME}**, is shown instead." in warning.value
 
 
 def test_what_was_said_to_be_gone_is_said_until_something_is_picked(home: Path, trained: Run):

@@ -83,10 +83,10 @@ def press(app: AppTest, label: str) -> AppTest:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        ([], "2 pairs, 2 classes, nothing wrong was found"),
-        ([IGNORED], "2 pairs, 2 classes, nothing wrong was found"),
+        ([], "2 pairs, 2 classes, no problem was found"),
+        ([IGNORED], "2 pairs, 2 classes, no problem was found"),
         ([READING], "2 pairs, 2 classes, 1 thing to look at"),
-        ([SWAPPED, READING], "2 pairs, 2 classes, 1 thing needs you, 1 thing to look at"),
+        ([SWAPPED, READING], "2 pairs, 2 classes, 1 thing needs your attention, 1 thing to look at"),
         (near_misses(20), "2 pairs, 2 classes, 1 thing to look at"),
     ],
 )
@@ -97,7 +97,7 @@ def test_the_headline_counts_what_needs_a_person(show, found, says):
 def test_errors_stand_first_and_small_things_are_folded_away(show):
     app = show(IGNORED, READING, SWAPPED)
     said = words(app)
-    assert said.index("Needs you") < said.index("Pictures look like masks") < said.index("Worth a look")
+    assert said.index("Needs your attention") < said.index("Pictures look like masks") < said.index("Worth a look")
     assert said.index("Worth a look") < said.index("3 may be a stray")
     assert [fold.label for fold in app.expander] == ["Good to know (1)"]
     assert "Thumbs.db" in app.expander[0].markdown[0].value

@@ -98,7 +98,7 @@ def test_a_report_waits_for_the_next_session_with_its_files(workspace):
     drop_both(open_page("data"), dict(list(pairs.items())[:5]))
     app = open_page("data")  # a refresh is a new session
     assert "waits for your decision: 5 pairs" in words(app)
-    press(app, "Go on with it")
+    press(app, "Continue")
     assert "5 pairs, 2 classes" in words(app)
     drop_both(app, dict(list(pairs.items())[5:]))
     assert "8 pairs" in words(app)
@@ -115,7 +115,7 @@ def test_a_waiting_report_can_be_discarded(workspace):
 
 def test_a_report_that_was_kept_in_another_tab_is_not_kept_twice(workspace):
     first = drop_both(open_page("data"), boxes())
-    other = press(press(open_page("data"), "Go on with it"), "Use this data set")
+    other = press(press(open_page("data"), "Continue"), "Use this data set")
     assert other.session_state["dataset"] == "pictures"
     first.run()
     assert not first.exception

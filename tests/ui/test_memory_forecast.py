@@ -120,7 +120,7 @@ def test_where_no_batch_fits_it_says_what_to_change_instead(started: list[Run]):
     app = open_form()
     finish(started[0], NONE_FITS)
     app.run()
-    assert "No batch size fits: take a smaller image size" in words(app)
+    assert "No batch size fits: use a smaller image size" in words(app)
     assert [button.key for button in app.button] == ["fit-again"]
 
 
@@ -137,7 +137,7 @@ def test_a_failed_forecast_says_why_is_not_repeated_and_can_be_asked_again(start
     app.run().run()
     said = words(app)
     assert "No memory forecast" in said
-    assert "The memory cannot be forecast with this torch. The training can be started all the same." in said
+    assert "The memory cannot be forecast with this torch. You can start training all the same." in said
     assert len(started) == 1
     app.button(key="fit-again").click().run()
     assert "Forecasting the memory" in words(app)

@@ -53,7 +53,7 @@ SWEEP_SAYS = {
     "failed": "then start again",
     "lost": "Start again, with a smaller batch",
     "paused": "holds no memory",
-    "stopped": "it can be looked at",
+    "stopped": "you can look at it",
     "finished": "min gradient",
 }
 
@@ -118,7 +118,7 @@ def put_into(run: Run, state: str) -> None:
         "silent": live | {"state": "running", "heartbeat": time.time() - 60, "running_since": time.time() - 90},
         "failed": {"state": "failed", "reason": "The memory of the device ran out. Halve the batch size."},
         "lost": {"state": "running", "pid": 2**22 + 1, "started": 1.0, "host": socket.gethostname()},
-        "paused": {"state": "paused", "reason": "Paused on request; it can go on from here."},
+        "paused": {"state": "paused", "reason": "Paused on request; it can be resumed from here."},
         "stopped": {"state": "stopped", "reason": "Stopped on request; the model it had is kept."},
         "finished": {},
     }[state]
@@ -243,7 +243,7 @@ def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_
     assert not app.exception
     said = words(app)
     assert "Its pictures are gone" in said
-    assert "Take away" in said
+    assert "Downloads" in said
     assert not [image for image in app.get("image") if "truth" in image.captions]
 
 

@@ -1,7 +1,7 @@
-"""A living set: decisions changed, pictures added, replaced or left out, each time as a new version.
+"""Changes to a stored data set: decisions changed, pictures added, replaced or left out, each time as a new version.
 
-Runs that saw an older version keep it: its manifest stays in `versions/`, a file that gives way to a newer one of
-its name moves to `replaced/`.
+Runs that saw an older version keep it: its manifest stays in `versions/`, and a file replaced by a newer one of the
+same name moves to `replaced/`.
 """
 
 import os
@@ -33,8 +33,8 @@ def revise(
 ) -> Manifest:
     """The set in `folder` after a decision was changed (see `inspection.decide`): a new version, or a new report.
 
-    reading: a key of `readings.alternatives` instead. A committed set stays as it is, and DataError is raised, where
-    the change would leave it unusable; a set that is still being put together takes any change.
+    reading: a key of `readings.alternatives` instead. If the change would make a committed set unusable, the set stays
+    as it is and DataError is raised; a staging folder takes any change.
     """
     with working_on(folder):
         return _revised(folder, change or {}, reading, progress)
@@ -43,9 +43,9 @@ def revise(
 def add_files(
     folder: Path, sources: Sequence[Path], *, masks: Path | None = None, progress: Progress | None = None
 ) -> Manifest:
-    """The set with more files; one of a name that is there already replaces it. All or nothing.
+    """The set with more files; a file replaces an older one of the same name. All or nothing.
 
-    Splits of the pictures that were there stay. Raises DataError as `revise` and `stage_into`.
+    The pictures that were there keep their splits. Raises DataError like `revise` and `stage_into`.
     """
     arriving = staging_folder(workspace_of(folder))
     try:
@@ -113,7 +113,7 @@ def survey_of(data: DataSet) -> Survey:
 
 
 def changed_files(data: DataSet) -> list[str]:
-    """Originals that are gone, or no longer what was imported: all are read again."""
+    """Originals that are gone or have changed since the import; every file is read again to find out."""
     changed = []
     for file, key in dict.fromkeys(key for pair in data.manifest.pairs for key in pair.file_keys):
         path = data.folder / "originals" / file
@@ -136,7 +136,7 @@ def _revised(folder: Path, change: dict[str, Any], reading: str | None, progress
 
 
 def _merge(arriving: Path, folder: Path) -> list[tuple[Path, Path | None]]:
-    """Moves new originals in; (file that came, where the one it replaced went), to be undone if need be."""
+    """Moves new originals in; (new file, where the file it replaced went), so that `_undo` can reverse it."""
     is_boxed, merged = read_arrival(folder).is_boxed, []
     arrival = read_arrival(arriving)
     for parent, _, names in os.walk(arriving / "originals"):

@@ -1,7 +1,7 @@
 """Reading a stored data set: pictures 0..1, class ids, split.
 
 `<workspace>/datasets/NAME/` holds `originals/` as dropped, `manifest.json`, `versions/` with every manifest that
-runs may have seen, `cache/` which can be rebuilt, and `drafts/` of the forms on the page.
+runs may have seen, `cache/` which can be rebuilt, and `drafts/` of the page's forms.
 Shape letters: H height, W width, C channels, K classes.
 """
 
@@ -102,7 +102,7 @@ class DataSet:
         return np.array(counts, np.int64).reshape(-1, self.num_classes).sum(axis=0)
 
     def facts(self) -> dict[str, cache.Facts]:
-        """What was measured of every picture and mask, by the keys of `manifest.pairs`."""
+        """The measurements of every picture and mask, by the keys of `manifest.pairs`."""
         return self._store.facts()
 
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -128,7 +128,7 @@ class DataSet:
 def open_dataset(workspace: Workspace, name: str, *, version: str | None = None) -> DataSet:
     """The data set called `name`, as it is now or at a version (a content hash that a run has seen).
 
-    Raises DataError when there is none, naming the nearest ones there are.
+    Raises DataError when there is none, and names the closest ones.
     """
     folder = files.child_folder(workspace.datasets, name, DataError)
     if not (folder / "manifest.json").exists():
@@ -193,7 +193,7 @@ def _upgraded(folder: Path, manifest: Manifest, stored: dict[str, Any]) -> Manif
 
 
 def store_version(folder: Path, manifest: Manifest) -> None:
-    """Makes `manifest` the current one of a data set, and keeps it for the runs that will have seen it."""
+    """Makes `manifest` the current one of a data set, and keeps it for the runs that use it."""
     (folder / "versions").mkdir(exist_ok=True)
     content = manifest.model_dump_json(indent=1)
     files.write_atomic(folder / "versions" / f"{manifest.content_hash}.json", content)

@@ -1,4 +1,4 @@
-"""The job `import`: copies, examines, and commits where that was asked for. Called by worker.py; no torch."""
+"""The job `import`: copies, examines, and commits if asked to. Called by worker.py; no torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from unetlab.workspace import Workspace
 
 
 class _Cancelled(Exception):
-    """Somebody asked the import to stop. Raised by the progress callable, which importing calls between files."""
+    """The import was asked to stop. Raised by the progress callable, which importing calls between files."""
 
 
 def run_import(
@@ -24,9 +24,9 @@ def run_import(
 ) -> bool:
     """Fills the folder, writes the report there, and commits a staging folder as `options.name` unless it has errors.
 
-    A folder that has a report already is changed: files are added to it, `options.choices` as `changes.revise`
-    takes them. Returns whether it was cancelled. A staging folder that did not come to a first report is removed,
-    whatever the reason; a report that stands stays as it was. Raises DataError and UnreadableFile.
+    A folder that already has a report is changed: files are added, and `options.choices` are applied as by
+    `changes.revise`. Returns whether it was cancelled. A staging folder that got no first report is removed,
+    whatever the reason; an existing report stays as it was. Raises DataError and UnreadableFile.
     """
     folder = workspace.datasets / options.folder
 

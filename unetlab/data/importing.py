@@ -1,7 +1,7 @@
 """Files to a stored data set: staged, examined, and committed in one step or not at all.
 
-A staging folder has the shape of a data set from the first moment, so that everything that can be looked at and
-mended in one can be in the other.
+A staging folder has the layout of a data set from the start, so that both can be inspected and mended in the same
+way.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 STAGING_PREFIX = ".staging-"
-FORGOTTEN_S = 24 * 3600  # a report that nobody came back to
+FORGOTTEN_S = 24 * 3600  # age at which an abandoned report is removed
 DISCARD_S = 2.0
 NOT_BEGUN_S = 60.0  # an empty folder waits for its worker, which needs seconds to start and take it
 
@@ -47,7 +47,7 @@ Progress = Callable[[str, int, int], None]  # (phase, done, total); what it rais
 
 
 def staging_folder(workspace: Workspace) -> Path:
-    """A new empty folder beside the data sets, in which an import takes shape. Raises WorkspaceError."""
+    """A new empty folder beside the data sets, for an import to fill. Raises WorkspaceError."""
     with workspace.writing():
         return Path(tempfile.mkdtemp(dir=workspace.datasets, prefix=STAGING_PREFIX))
 
@@ -63,7 +63,7 @@ def stage_into(
     """Copies the sources into `originals/` of a staging folder.
 
     sources: folders, archives or files, or the zip of an exported data set; masks: a folder or archive with the
-    masks, when they are apart.
+    masks, if they are separate.
     progress: phase "copying". Raises DataError (no such source, disk too small) and UnreadableFile (archives).
     """
     if len(sources) == 1 and masks is None and portable.is_exported(Path(sources[0])):
@@ -115,7 +115,7 @@ def import_dataset(
 ) -> Manifest:
     """Imports sources as data set `name`, all or nothing; parameters and errors as `stage_into` and `commit`.
 
-    reading: a key of `readings.alternatives`, or a parametrised one, where the proposal is not wanted.
+    reading: a key of `readings.alternatives`, or a parametrised one, to use instead of the proposal.
     """
     free_folder(workspace, name)  # before the work rather than after it
     sweep_staging(workspace)
@@ -134,18 +134,18 @@ def import_dataset(
 
 
 def discard(folder: Path) -> None:
-    """Removes a staging folder; nothing when it was committed."""
+    """Removes a staging folder; does nothing if it was committed."""
     deadline = time.monotonic() + DISCARD_S
     while folder.name.startswith(STAGING_PREFIX) and folder.exists() and time.monotonic() < deadline:
-        # a signal may have cut off the wait for threads, which still end the file they are at
+        # a signal may have cut short the wait for threads, which still finish the file they are at
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def working_on(folder: Path) -> Iterator[None]:
-    """Holds a folder while it is being filled, so that nobody sweeps it or changes it at the same time.
+    """Locks a folder while it is being filled, so that no other process removes or changes it meanwhile.
 
-    Raises DataError when another process holds it. The system lets go when this process ends, however it ends.
+    Raises DataError when another process holds it. The system releases it when this process ends, however it ends.
     """
     lock = FileLock(
         workspace_of(folder).locks
@@ -154,17 +154,17 @@ def working_on(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataError(f"'{folder.name}' is being changed by another job. Wait for its end, then try again.") from None
+        raise DataError(f"'{folder.name}' is being changed by another job. Wait until it ends, then retry.") from None
     try:
         yield
     finally:
         lock.release()
-        if not folder.exists():  # committed under its name, or discarded: nobody will ask for this lock again
+        if not folder.exists():  # committed under its name, or discarded: this lock is not needed again
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def sweep_staging(workspace: Workspace, *, forgotten_s: float = FORGOTTEN_S) -> int:
-    """Removes what killed imports and deletions left behind, and reports nobody came back to; the number removed."""
+    """Removes what killed imports and deletions left behind, and abandoned reports; returns the number removed."""
     parent = workspace.datasets
     leftovers = [path for path in parent.glob(".deleted-*") if path.is_dir()]
     for folder in parent.glob(f"{STAGING_PREFIX}*"):
@@ -184,7 +184,7 @@ def sweep_staging(workspace: Workspace, *, forgotten_s: float = FORGOTTEN_S) -> 
 
 
 def free_folder(workspace: Workspace, name: str) -> Path:
-    """The folder for a new data set. Raises DataError when the name is not allowed or taken, with a free one."""
+    """The folder for a new data set. Raises DataError when the name is not allowed or is taken; suggests a free one."""
     parent = workspace.datasets
     folder = files.child_folder(parent, name, DataError)
     if folder.exists():
@@ -194,7 +194,7 @@ def free_folder(workspace: Workspace, name: str) -> Path:
 
 
 def refuse_errors(manifest: Manifest) -> None:
-    """Raises DataError with everything that keeps a set from being used; NoPairs where nothing has a mask."""
+    """Raises DataError with everything that makes a set unusable; NoPairs if no picture has a mask."""
     errors = [finding for finding in manifest.findings if finding.severity == "error"]
     if errors:
         kind = NoPairs if any(finding.code == "no-pairs" for finding in errors) else DataError

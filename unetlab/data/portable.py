@@ -19,9 +19,9 @@ MAX_TEXT = 64 * 2**20  # of a manifest: a set of 10,000 pairs has 6 MB
 
 
 def export_zip(data: DataSet, target: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Writes `data` to `target`: originals, manifest and how they came; the cache is left out, it can be rebuilt.
+    """Writes `data` to `target`: originals, manifest and how they arrived, without the cache, which can be rebuilt.
 
-    progress: (files written, files). Pictures are stored as they are, they are compressed already.
+    progress: (files written, files). Pictures are stored as they are: they are compressed already.
     """
     originals = data.folder / "originals"
     found = sorted(path for path in originals.rglob("*") if path.is_file())
@@ -50,10 +50,10 @@ def is_exported(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path) -> list[str]:
-    """Fills the staging folder `folder` from such a zip; the next examination finds its decisions and splits.
+    """Fills the staging folder `folder` from an exported zip; the next examination finds its decisions and splits.
 
     Returns the files that were not unpacked. The zip may come from a stranger: it is unpacked under the same caps
-    as any other, and nothing in its manifest is believed but decisions. Raises UnreadableFile.
+    as any other, and only the decisions in its manifest are trusted. Raises UnreadableFile.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -65,7 +65,7 @@ def unpack(path: Path, folder: Path) -> list[str]:
         raise UnreadableFile(f"{path.name} is not a data set exported by this version of unetlab ({error}).") from error
     _, ignored = extract(path, folder)
     write_arrival(folder, arrival)
-    # without a date it counts as not committed: all that can be computed is computed from the files again
+    # without a date it counts as not committed: everything that can be computed is recomputed from the files
     files.write_atomic(folder / MANIFEST, manifest.model_copy(update={"created": ""}).model_dump_json(indent=1))
     return [name for name in ignored if name not in (MANIFEST, ARRIVAL)]
 

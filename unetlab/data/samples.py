@@ -1,4 +1,4 @@
-"""The built-in sample: synthetic fluorescence nuclei, made here and said to be synthetic.
+"""The built-in sample: synthetic fluorescence nuclei, made here and labelled as synthetic.
 
 Sharp nuclei of very different brightness are the class. Blurred ones lie out of focus and are background, as
 are haze and the uneven light: no brightness threshold separates them, sharpness does.
@@ -36,7 +36,7 @@ def make_nuclei(*, count: int = 36, size: int = 128, seed: int = 0) -> list[tupl
 def create_sample(
     workspace: Workspace, name: str = "sample", *, progress: Progress | None = None, seed: int = 0
 ) -> Manifest:
-    """The sample as data set `name`, imported like anybody's files; returned as it is when it exists."""
+    """The sample as data set `name`, imported like any other files; an existing one is returned as it is."""
     if (workspace.datasets / name / "manifest.json").is_file():
         return open_dataset(workspace, name).manifest
     with tempfile.TemporaryDirectory(prefix="unetlab-sample-") as folder:

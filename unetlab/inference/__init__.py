@@ -1,1 +1,1 @@
-"""Predictions of pictures of any size, and their scores. torch; used by training, evaluation and previews."""
+"""Predictions for pictures of any size, and their scores. Needs torch; used by training, evaluation and previews."""

@@ -40,9 +40,9 @@ def evaluate(
     on_prediction: Callable[[int, np.ndarray], None] = lambda index, prediction: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Scores of `model` on the pictures `indices`; `on_prediction(index, ids (H,W) uint8)` hears each prediction.
+    """Scores of `model` on the pictures `indices`; `on_prediction(index, ids (H,W) uint8)` gets each prediction.
 
-    Leaves the model in the mode (train or eval) in which it was.
+    Leaves the model in the mode (train or eval) that it had.
     """
     data, was_training = pictures.data, model.training
     names, background = data.class_names, data.background

@@ -1,4 +1,4 @@
-"""What a network says to pictures of any size, large ones in tiles. Validation, evaluation and previews call `predict`.
+"""A network's predictions for pictures of any size, large ones in tiles; for validation, evaluation and previews.
 
 Shapes: B batch, C channels, K classes, h and w pixels at network size, H and W at the mask's original size.
 """
@@ -36,7 +36,7 @@ class Prediction:
 def predict(
     model: SegmentationModel, images: Tensor, *, autocast: Callable[[], AbstractContextManager]
 ) -> list[Prediction]:
-    """images (B,C,h,w) in 0..1 -> a prediction of each. The model is in evaluation mode."""
+    """images (B,C,h,w) in 0..1 -> a prediction for each. The model must be in evaluation mode."""
     with autocast():
         return [Prediction(logits) for logits in predict_logits(model, images)]
 
@@ -71,7 +71,7 @@ def _starts(length: int) -> list[int]:
 
 
 def _ramp(start: int, length: int, whole: int) -> Tensor:
-    """(length,) weights that fall towards a tile's inner borders, where the network sees least, not the picture's."""
+    """(length,) weights that fall towards a tile's inner borders, where context is least, but not the picture's."""
     rising = torch.arange(1, length + 1).clamp(max=OVERLAP).float() / OVERLAP
     weights = rising if start > 0 else torch.ones(length)
     return torch.minimum(weights, rising.flip(0)) if start + length < whole else weights

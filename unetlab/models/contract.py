@@ -1,4 +1,4 @@
-"""What every network promises: training, scoring, forecasting and export know no more about it than this.
+"""What every network promises: training, scoring, forecasting and export rely on nothing else.
 
 Shapes: B batch, C channels of the picture, K classes, H and W pixels.
 """
@@ -27,10 +27,10 @@ class Group:
 class SegmentationModel(nn.Module, ABC):
     """images (B,C,H,W) in 0..1 -> logits (B,K,H,W), for any H and W.
 
-    `size_multiple`: the H and W that `core` sees are multiples of it. `halo`: so many pixels of context on each inner
-    side make the prediction of a tile that of the whole picture, where tiles start and end at multiples of
-    `size_multiple`; None where no tile can be exact. The pictures' normalisation (`mean`, `std` per channel) lives in
-    here and is saved with the weights.
+    `size_multiple`: the H and W that `core` sees are multiples of it. `halo`: the pixels of context that a tile needs
+    on each inner side to give the whole picture's prediction, if tiles start and end at multiples of `size_multiple`;
+    None if no tile can be exact. The pictures' normalisation (`mean`, `std` per channel) is part of the network and is
+    saved with the weights.
     """
 
     mean: Tensor
@@ -66,9 +66,9 @@ class SegmentationModel(nn.Module, ABC):
         """The modules that `encode` is made of, input to output."""
 
     def parameter_groups(self) -> list[Group]:
-        """All parameters, each in one group, from input to output; the same ones whatever is frozen.
+        """All parameters, each in one group, from input to output; the same groups whatever is frozen.
 
-        Encoder and decoder, fastai's split where it knows none; a network may have more groups.
+        Encoder and decoder by default, as in fastai; a network may have more groups.
         """
         encoder = [parameter for module in self.encoder_modules() for parameter in module.parameters()]
         known = set(map(id, encoder))
@@ -80,8 +80,8 @@ class SegmentationModel(nn.Module, ABC):
     def freeze_encoder(self, *, norm: FrozenNorm) -> None:
         """Keeps the encoder as it is while the rest is trained; call it before DDP and before a Learner is made.
 
-        `norm` "hold": nothing of it moves, its norm layers stay in evaluation mode through `train()`. "train": its norm
-        layers are trained and their running statistics move, as fastai does; everything else of it is fixed.
+        `norm` "hold": nothing in it changes, and its norm layers stay in evaluation mode through `train()`. "train":
+        its norm layers are trained and their running statistics move, as in fastai; the rest of it is fixed.
         """
         if norm not in ("hold", "train"):
             raise ValueError(f"norm is {norm!r}; allowed are 'hold' and 'train'")

@@ -1,4 +1,4 @@
-"""Which networks there are: each is built from its card, by the name that `model.name` has there."""
+"""The networks there are: each is built from its card, by the name under `model.name`."""
 
 from collections.abc import Callable
 

@@ -20,7 +20,7 @@ class ModelCard(BaseModel):
     """What someone needs to use the weights: architecture, pictures, classes, and where they come from.
 
     `low` and `high`: intensities that became 0 and 1. `reading`: how mask values became classes.
-    `valid`: the scores these very weights had on the validation set.
+    `valid`: the scores of exactly these weights on the validation set.
     """
 
     schema_version: int = 1
@@ -38,12 +38,12 @@ class ModelCard(BaseModel):
 
 
 def save_weights(model: nn.Module, card: ModelCard, path: Path) -> None:
-    """Writes weights and card; a reader finds the old pair or the new one, and a full disk keeps the old."""
+    """Writes weights and card; a reader finds the old pair or the new one, and on a full disk the old one stays."""
     # contiguous: channels_last weights would be refused, and a file should not depend on the memory layout
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     temporary, temporary_card = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.stem}.json.tmp")
     try:
-        # both are on the disk before either is replaced: what fails, fails while the old pair is whole
+        # both are on the disk before either is replaced: a failure leaves the old pair whole
         save_file(tensors, temporary)
         write_json(temporary_card, card.model_dump(mode="json"))
         os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""All memory back: every worker of this workspace ends, the queue is held, and a receipt says what that gave."""
+"""Frees all memory: ends every worker of this workspace, holds the queue, and gives a receipt of what came back."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ from unetlab.runs.status import LIVE, Status, boot_id, is_same_process, process_
 from unetlab.runs.store import Run
 from unetlab.workspace import Workspace
 
-FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: what a run needs to go on is on disk already
+FREE_GRACE_S = 20.0  # freeing memory waits less than a stop: what a run needs to resume is on disk already
 SPAWN_S = 2.0  # a run without a process that is younger than this may get one at any moment
 POLL_S = 0.05
 
 
 @dataclass
 class Freed:
-    """One worker on the receipt. Bytes before and after; GPU bytes None where they cannot be told."""
+    """One worker on the receipt. Bytes before and after; GPU bytes None where they are unknown."""
 
     pid: int
     run: str
@@ -48,7 +48,7 @@ class Receipt:
 
 @dataclass
 class _Leaving:
-    """A worker on its way out. `started`: its creation time; `patience_until`: then it is terminated (monotonic)."""
+    """A worker that is to end. `started`: its creation time; `patience_until`: when it is terminated (monotonic)."""
 
     freed: Freed
     started: float
@@ -57,15 +57,15 @@ class _Leaving:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has ended: a zombie has, and so has one whose number another process was given."""
+        """Whether it has ended: zombies count as ended, and so does a process id that another process got."""
         return not is_same_process(self.freed.pid, self.started)
 
 
 def worker_pids(workspace: Workspace) -> dict[int, str]:
     """Process id -> run id, or warm.IDLE, of every living worker of the workspace.
 
-    Asked of the operating system: the command line of a worker, and of what launched it, ends with its run folder.
-    Asked of the run folders too: command lines may be hidden, and a workspace that was moved has another path.
+    From the operating system: the command line of a worker, and of what launched it, ends with its run folder.
+    From the run folders too: command lines may be hidden, and a workspace that was moved has another path.
     """
     found: dict[int, str] = {}
     warm_workers = warm.living(workspace)
@@ -84,20 +84,20 @@ def worker_pids(workspace: Workspace) -> dict[int, str]:
             continue
         if found.get(status.pid, warm.IDLE) == warm.IDLE and is_same_process(status.pid, status.started):
             found[status.pid] = run.id
-    found.pop(os.getpid(), None)  # a test may play the worker
+    found.pop(os.getpid(), None)  # a test may act as the worker
     return found
 
 
 def free_memory(workspace: Workspace, *, grace_s: float = FREE_GRACE_S) -> Receipt:
-    """Holds the queue, ends every worker of the workspace and says what that gave back.
+    """Holds the queue, ends every worker of the workspace and reports what that gave back.
 
-    The queue stays held while somebody waits in it, so that the memory stays free until `release`. A running job ends
+    The queue stays held while runs wait in it, so that the memory stays free until `release`. A running job ends
     *stopped* with what it has and can be resumed; a waiting one keeps its place and gets a worker on `release`. Imports
-    and previews end *stopped*; workers that only wait are ended and stand on the receipt as warm.IDLE. Who does not
-    answer is terminated after `grace_s` seconds and killed KILL_AFTER_S later. Whoever starts meanwhile ends as well.
+    and previews end *stopped*; idle workers are ended and listed as warm.IDLE. A worker that does not answer is
+    terminated after `grace_s` seconds and killed KILL_AFTER_S later. Workers that start meanwhile end too.
     """
     receipt, leaving, num_quiet = Receipt(), {}, 0
-    _hold(workspace)  # first: or the next in the queue would take the memory
+    _hold(workspace)  # first: otherwise the next run in the queue would take the memory
     try:
         warm.rest(workspace)
         receipt.before = devices.read_memory(list(worker_pids(workspace)))
@@ -109,7 +109,7 @@ def free_memory(workspace: Workspace, *, grace_s: float = FREE_GRACE_S) -> Recei
             workers = worker_pids(workspace)
             for pid, run_id in workers.items():
                 _end(workspace, pid, run_id, leaving, grace_s)
-            # a process on its way out has no command line any more, and its memory for a moment yet
+            # an ending process has no command line any more, but still has its memory for a moment
             is_quiet = (
                 not workers and all(worker.is_gone for worker in leaving.values()) and not _is_one_starting(workspace)
             )
@@ -117,9 +117,9 @@ def free_memory(workspace: Workspace, *, grace_s: float = FREE_GRACE_S) -> Recei
             if not is_quiet:
                 time.sleep(POLL_S)
     finally:
-        _hold(workspace)  # somebody may have released it meanwhile; and who has ended leaves the queue
+        _hold(workspace)  # it may have been released meanwhile; and runs that have ended leave the queue
         if not queue.read_queue(workspace).order and not any(status.is_parked for _, status in _live(workspace)):
-            _release(workspace)  # nobody waits: nothing to hold back
+            _release(workspace)  # no run waits: nothing to hold back
     for worker in leaving.values():
         receipt.processes.append(_accounted(workspace, worker))
     left = [worker.freed.pid for worker in leaving.values() if not worker.is_gone]
@@ -128,11 +128,11 @@ def free_memory(workspace: Workspace, *, grace_s: float = FREE_GRACE_S) -> Recei
 
 
 def release(workspace: Workspace) -> list[Run]:
-    """Lets the queue go on and gives parked runs a worker again; returns those."""
+    """Releases the queue and gives parked runs a worker again; returns those runs."""
     queue.release(workspace)
     released = []
     for run in sorted((run for run, status in _live(workspace) if status.is_parked), key=lambda run: run.id):
-        with FileLock(run.folder / ".lock", timeout=10):  # of two who release at once, one gives it a worker
+        with FileLock(run.folder / ".lock", timeout=10):  # of two releases at once, one gives it a worker
             status = Status.model_validate(run.read("status.json"))
             if not status.is_parked or status.state != "queued":
                 continue
@@ -143,7 +143,7 @@ def release(workspace: Workspace) -> list[Run]:
 
 
 def _end(workspace: Workspace, pid: int, run_id: str, leaving: dict[int, _Leaving], grace_s: float) -> None:
-    """Brings a worker closer to its end; called again and again until it is gone. Notes in `leaving` who it was."""
+    """Takes the next step to end a worker; called again and again until it is gone. Records it in `leaving`."""
     now, started = time.monotonic(), process_started(pid)
     if started is None:
         return
@@ -161,8 +161,8 @@ def _end(workspace: Workspace, pid: int, run_id: str, leaving: dict[int, _Leavin
 
 
 def _ask(workspace: Workspace, pid: int, run_id: str, grace_s: float) -> float:
-    """Asks a worker to end, in the way that keeps most of its work. Returns for how many seconds to be patient, at
-    least KILL_AFTER_S: it may have been started just now, with a stop file that is old."""
+    """Asks a worker to end, in the way that keeps most of its work. Returns how many seconds to wait for it, at
+    least KILL_AFTER_S: it may have started just now, with an old stop file."""
     if run_id == warm.IDLE:  # from the start, or since its preview has ended
         warm.dismiss(workspace, pid)
         return KILL_AFTER_S
@@ -170,7 +170,7 @@ def _ask(workspace: Workspace, pid: int, run_id: str, grace_s: float) -> float:
     try:
         status = run.status
         if not status.is_live:
-            return KILL_AFTER_S  # it has said its last word and need only end
+            return KILL_AFTER_S  # its run is over and the process only has to end
         if status.state == "queued" and status.device != devices.LANE and not (run.has_stop or run.has_pause):
             _park(run, pid)
         else:
@@ -183,17 +183,17 @@ def _ask(workspace: Workspace, pid: int, run_id: str, grace_s: float) -> float:
 
 def _park(run: Run, pid: int) -> None:
     """Ends the process of a waiting run, which holds nothing yet, and keeps its place in the queue."""
-    # nobody may find it dead and call it lost before it is parked
+    # under the lock, so that no reader finds it dead and marks it lost before it is parked
     with contextlib.suppress(psutil.Error), FileLock(run.folder / ".lock", timeout=10):
         process = psutil.Process(pid)
-        process.suspend()  # or its turn could come after the look at its status
+        process.suspend()  # otherwise its turn could come after its status was read
         status = Status.model_validate(run.read("status.json"))
-        if status.state != "queued":  # its turn came in this very moment: it ends like any running job
+        if status.state != "queued":  # its turn has just come: it ends like any running job
             run.ask_to_stop()
             process.resume()
             return
-        # before the status: who frees the memory may be killed in between, and would leave it suspended for ever.
-        # free_memory waits for its end, which a zombie has reached: its parent may never ask
+        # before the status: if this process were killed in between, the worker would stay suspended for ever.
+        # free_memory waits for its end; a zombie counts as ended, because its parent may never reap it
         process.kill()
         write_status(run.folder, status.model_copy(update={"is_parked": True, "pid": None, "started": None}))
 
@@ -214,7 +214,7 @@ def _accounted(workspace: Workspace, worker: _Leaving) -> Freed:
 
 
 def _live(workspace: Workspace) -> Iterator[tuple[Run, Status]]:
-    """Runs that wait or run, with what their status says; whether their worker lives is not asked."""
+    """Runs that wait or run, with their stored status; whether their worker is alive is not checked."""
     for path in workspace.runs.glob("[!.]*/status.json"):
         with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or damaged
             content = files.read_json(path)
@@ -223,7 +223,7 @@ def _live(workspace: Workspace) -> Iterator[tuple[Run, Status]]:
 
 
 def _is_one_starting(workspace: Workspace) -> bool:
-    """Whether a run was made so lately that its worker may be about to appear."""
+    """Whether a run was created so recently that its worker may be about to appear."""
     return any(
         status.state == "queued"
         and status.pid is None
@@ -234,7 +234,7 @@ def _is_one_starting(workspace: Workspace) -> bool:
 
 
 def _folder_of(process: psutil.Process, argument: str) -> Path:
-    """The folder that a command line names, without links; it may be relative to where the process works."""
+    """The folder that a command line names, links resolved; it may be relative to the process's working folder."""
     place = Path(argument)
     if not place.is_absolute():
         with contextlib.suppress(psutil.Error):

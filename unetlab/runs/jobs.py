@@ -1,6 +1,6 @@
 """Jobs: start one, ask it to stop, insist.
 
-A worker outlives the page and the server; whoever looks next carries on from the run folder.
+A worker outlives the page and the server; the next page or command carries on from the run folder.
 """
 
 import contextlib
@@ -19,15 +19,15 @@ from unetlab.workspace import Workspace
 
 STOP_GRACE_S = 60.0  # from the stop file's time: a step and a last validation fit in here; then SIGTERM
 KILL_AFTER_S = 5.0  # after the SIGTERM
-KEPT_S = 3600.0  # an import or preview that has ended is kept for so long
+KEPT_S = 3600.0  # how long an import or preview is kept after it has ended
 
 
 def start(workspace: Workspace, config: RunConfig, *, name: str = "", key: str = "") -> Run:
     """A run folder, a place in its device's queue and a worker process that waits for its turn.
 
-    Kinds that need no device run at once, also while the queue is held. All but imports go to a worker that is warm
-    already, where there is one. key: where an earlier start had it too, that run is returned and nothing is started.
-    Raises WorkspaceError where nothing can be written, and leaves no run folder then.
+    Kinds that need no device run at once, also while the queue is held. All but imports go to a warm worker if there
+    is one. key: if an earlier start had the same key, its run is returned and nothing is started. Raises
+    WorkspaceError, and leaves no run folder, if nothing can be written.
     """
     is_in_lane = config.kind in LANE_KINDS
     device = devices.LANE if is_in_lane else devices.resolve(config.train.device)
@@ -44,16 +44,16 @@ def start(workspace: Workspace, config: RunConfig, *, name: str = "", key: str =
                 launching.launch(run)
             else:
                 launching.hand_over(run, and_stay=is_in_lane)
-        except OSError:  # a full disk: nobody shall find half a run
+        except OSError:  # a full disk: leave no half-made run behind
             shutil.rmtree(run.folder, ignore_errors=True)
             raise
     return run
 
 
 def train_behind(sweep: Run, config: RunConfig, *, name: str = "") -> Run:
-    """Queues the training `config` behind a sweep, whose rate it takes; one for each sweep, however often it is asked.
+    """Queues the training run `config` behind a sweep, whose rate it takes; one per sweep, however often it is called.
 
-    It waits until the sweep is over, whatever else starts meanwhile; where that gives no rate, it ends with a sentence
+    It waits until the sweep is over, whatever else starts meanwhile; if the sweep gives no rate, it ends with a message
     that says so.
     """
     changed = config.changed({}, lr_from={"sweep": sweep.id}, lr_source=f"the sweep {sweep.id}")
@@ -61,7 +61,7 @@ def train_behind(sweep: Run, config: RunConfig, *, name: str = "") -> Run:
 
 
 def sweep_lane(workspace: Workspace) -> None:
-    """Deletes imports and previews that ended more than KEPT_S ago: what they made lies in the data set."""
+    """Deletes imports, previews and forecasts that ended more than KEPT_S ago; what was imported stays."""
     for run in [run for kind in LANE_KINDS for run in list_runs(workspace, kind=kind)]:
         with contextlib.suppress(OSError, RunError):  # another starter sweeps at the same time
             status = run.status
@@ -70,7 +70,7 @@ def sweep_lane(workspace: Workspace) -> None:
 
 
 def live_runs(workspace: Workspace) -> list[Run]:
-    """Queued and running runs, oldest first. A stop that nobody answers is carried on here, a lost start made again."""
+    """Queued and running runs, oldest first. Also enforces overdue stops and repeats lost starts."""
     launching.reap()
     launching.rescue(workspace)
     live = [run for run in reversed(list_runs(workspace)) if _is_live(run)]
@@ -97,10 +97,12 @@ def stop(run: Run) -> None:
 
 
 def pause(run: Run) -> None:
-    """Asks a training to write a checkpoint and end, so that `resume` goes on from there. Raises RunError."""
+    """Asks a training run to write a checkpoint and end, so that `resume` continues from it. Raises RunError."""
     status = run.status
     if run.config.kind != "train":
-        raise RunError(f"Only a training can be paused; {run.id} is a {run.kind_word}. Stop it, and start it again.")
+        raise RunError(
+            f"Only a training run can be paused; {run.id} is not one ({run.kind_word}). Stop it, and start it again."
+        )
     if not status.is_live:
         raise RunError(f"{run.id} has ended already ({status.state}).")
     (run.folder / "pause").touch()
@@ -109,15 +111,15 @@ def pause(run: Run) -> None:
 
 
 def resume(run: Run, *, micro_batch: int | None = None) -> None:
-    """Lets a training go on from its checkpoint, with the losses that it would have had, as its next attempt.
+    """Continues a training run from its checkpoint, with the losses that it would have had, as its next attempt.
 
-    micro_batch: pictures at a time from now on, where memory was too small. Raises RunError for a run that is live, has
-    finished, or is no training.
+    micro_batch: pictures at a time from now on, if memory was too small. Raises RunError for a run that is live, has
+    finished, or is not a training run.
     """
     if run.config.kind != "train":
-        raise RunError(f"Only a training can be resumed; {run.id} is a {run.kind_word}. Start it again.")
+        raise RunError(f"Only a training run can be resumed; {run.id} is not one ({run.kind_word}). Start it again.")
     read_status(run.folder)  # makes the death of its worker final
-    with FileLock(run.folder / ".lock", timeout=10):  # of two who press at once, one resumes it
+    with FileLock(run.folder / ".lock", timeout=10):  # of two clicks at once, one resumes it
         status = Status.model_validate(run.read("status.json"))
         if status.state not in RESUMABLE:
             raise RunError(f"{run.id} is {status.state}, so there is nothing to resume.")

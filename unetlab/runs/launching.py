@@ -1,4 +1,4 @@
-"""Worker processes: started for one run, or kept warm and handed one; none is lost between the two."""
+"""Worker processes: started for one run, or kept warm and handed one; no run is lost on the way."""
 
 import contextlib
 import os
@@ -27,37 +27,37 @@ _children: list[subprocess.Popen] = []  # kept only to be reaped: a finished chi
 
 
 def launch(run: Run) -> int:
-    """Starts the worker of a queued run, or torchrun with one worker a device, and returns its process id."""
+    """Starts the worker of a queued run, or torchrun with one worker per device, and returns its process id."""
     count = _num_processes(run)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
     return _spawn(str(run.folder), log=run.folder / "worker.log", launcher=launcher)
 
 
 def prepare(workspace: Workspace, config: RunConfig, *, name: str = "") -> Run:
-    """A run whose workers somebody starts with a torchrun of his own, on several machines; else freeing.release."""
+    """A run whose workers the user starts with torchrun, on several machines; freeing.release starts them otherwise."""
     run = create_run(workspace, config, name=name, device=devices.resolve(config.train.device))
     write_status(run.folder, run.status.model_copy(update={"is_parked": True}))
     return run
 
 
 def warm_up(workspace: Workspace) -> None:
-    """Starts a worker that loads torch and waits for a job; pages on which one is started call it at every rerun.
+    """Starts a worker that loads torch and waits for a job; pages that start jobs call it at every rerun.
 
-    Not where there is one already, where a job of this process runs, whose cores it would take, nor after the memory
-    was freed.
+    Does nothing if there is one already, after the memory was freed, or while a job that this process started runs:
+    the worker would take its cores.
     """
     if warm.is_resting(workspace) or warm.living(workspace) or _has_started_a_live_run(workspace):
         return
-    # a courtesy: where nothing can be written, the first job says so
+    # only to save time: if nothing can be written, the first job says so
     with contextlib.suppress(OSError), FileLock(workspace.workers / ".lock", timeout=30):
         if not warm.living(workspace):
             _launch_warm(workspace)
 
 
 def hand_over(run: Run, *, and_stay: bool = False) -> None:
-    """Gives a queued run to a warm worker; where none waits, to one of its own.
+    """Gives a queued run to a warm worker; if none waits, to a new one of its own.
 
-    and_stay: that one waits for the next run afterwards, unless the memory was freed and no job for a device started.
+    and_stay: the new one then waits for the next run, unless the memory was freed and no job for a device has started.
     """
     workspace = run.workspace
     if not and_stay:
@@ -71,11 +71,11 @@ def hand_over(run: Run, *, and_stay: bool = False) -> None:
         _launch_warm(workspace)
         if warm.claim(workspace, run.id):
             return
-    launch(run)  # also where another starter took the new one, or it died at once: this run's log shall say why
+    launch(run)  # also if another run took the new one, or it died at once: then this run's log says why
 
 
 def _num_processes(run: Run) -> int:
-    """How many workers the job wants; one where its config cannot be read: that worker says what is wrong with it."""
+    """How many workers the job needs; one if its config cannot be read: that worker says what is wrong with it."""
     try:
         return run.config.num_processes
     except (ConfigError, OSError, ValueError):
@@ -108,19 +108,19 @@ def _spawn(*arguments: str, log: Path, launcher: Sequence[str] = ()) -> int:
 
 
 def rescue(workspace: Workspace) -> None:
-    """Gives runs that a warm worker was given, and died or hung before it took them, a worker of their own."""
+    """Starts a worker for each run whose warm worker died or hung before it took the run."""
     for run_id, since in warm.take_back_lost_claims(workspace):
         run = Run(workspace.runs / run_id)
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
             status = run.status
-            # it waits since before the claim: else it was given another worker when it was released or resumed
+            # queued since before the claim: otherwise a release or a resume has already given it another worker
             is_untaken = status.pid is None and not status.is_parked and status.created <= since
             if status.state == "queued" and is_untaken:
                 launch(run)
 
 
 def _has_started_a_live_run(workspace: Workspace) -> bool:
-    """Whether a job of the workspace lives that this process started a worker for."""
+    """Whether a live job of the workspace has a worker that this process started."""
     reap()
     runs = [Run(Path(child.args[-1])) for child in _children]  # pyright: ignore[reportArgumentType, reportIndexIssue]
     here = [run.read("status.json") or {} for run in runs if run.folder.parent == workspace.runs]
@@ -128,8 +128,8 @@ def _has_started_a_live_run(workspace: Workspace) -> bool:
 
 
 def reap() -> None:
-    """Lets go of workers that have ended."""
+    """Reaps workers that have ended."""
     for child in list(_children):  # one by one: another thread may add a worker meanwhile
         if child.poll() is not None:
-            with contextlib.suppress(ValueError):  # the other thread has let go of it
+            with contextlib.suppress(ValueError):  # the other thread has removed it
                 _children.remove(child)

@@ -1,7 +1,7 @@
 """Whose turn it is: one job at a time per device, first come first served, without a scheduler process.
 
 `<workspace>/queue.json` holds the order of waiting runs and whether the queue is held. A waiting worker asks
-`is_my_turn`, then takes the device's lock, which the operating system drops with the process.
+`is_my_turn`, then takes the device's lock, which the operating system releases when the process ends.
 """
 
 import os
@@ -50,7 +50,7 @@ def _changing(workspace: Workspace) -> Iterator[Queue]:
     """The queue, to be changed by one process at a time; written back unless an error is raised."""
     with FileLock(workspace.root / ".queue.lock", timeout=30):
         queue = read_queue(workspace)
-        # runs that ended while they waited leave with whoever changes the queue next
+        # runs that ended while they waited are dropped at the next change of the queue
         queue.order = [entry for entry in queue.order if _is_waiting(workspace, entry.run)]
         yield queue
         files.write_json(workspace.root / "queue.json", queue.model_dump())
@@ -76,10 +76,10 @@ def _is_live(workspace: Workspace, run_id: str) -> bool:
 
 
 def join(run: Run, device: str, *, at_front: bool = False) -> None:
-    """Stands `run` at the end of the queue, wherever it stood before.
+    """Puts `run` at the end of the queue, wherever it was before.
 
-    at_front: before all others, for a run that had its turn and goes on in a fresh process. It keeps the turn when its
-    status says *queued* already and the device's lock is still held while it joins.
+    at_front: before all others, for a run that had its turn and continues in a fresh process. It keeps its turn if its
+    status is already *queued* and the device's lock is still held while it joins.
     """
     with _changing(run.workspace) as queue:
         others = [entry for entry in queue.order if entry.run != run.id]
@@ -89,16 +89,16 @@ def join(run: Run, device: str, *, at_front: bool = False) -> None:
 
 
 def leave(run: Run) -> None:
-    """Takes `run` out: it starts, or was cancelled."""
+    """Removes `run`: it starts, or was cancelled."""
     with _changing(run.workspace) as queue:
         queue.order = [entry for entry in queue.order if entry.run != run.id]
 
 
 def move(run: Run, place: Place) -> None:
-    """Changes the turn of a run that waits: to the front of its device's line, or past one neighbour.
+    """Moves a waiting run to the front of its device's line, or past one neighbour.
 
-    At the end of the line already, it stays there; runs that wait for other devices keep their turns. Raises RunError
-    for a run that does not wait.
+    A run at the end of the line stays there; runs that wait for other devices keep their places. Raises RunError for
+    a run that does not wait.
     """
     with _changing(run.workspace) as queue:
         line = _line(queue, run)
@@ -113,13 +113,13 @@ def move(run: Run, place: Place) -> None:
 
 
 def hold(workspace: Workspace) -> None:
-    """Lets nobody start until `release`."""
+    """Lets no run start until `release`."""
     with _changing(workspace) as queue:
         queue.is_held = True
 
 
 def release(workspace: Workspace) -> None:
-    """Lets the waiting start again; freeing.release also gives parked runs their workers back."""
+    """Lets waiting runs start again; freeing.release also gives parked runs their workers back."""
     with _changing(workspace) as queue:
         queue.is_held = False
 
@@ -139,7 +139,7 @@ def is_my_turn(run: Run) -> bool:
 
 
 def line_of(run: Run) -> list[str]:
-    """Ids of the runs that wait for the same device as this one, itself among them, by turn; empty if it does not."""
+    """Ids of the runs that wait for this run's device, itself included, in order; empty if it does not wait."""
     waiting = _line(read_queue(run.workspace), run)
     return [entry.run for entry in waiting if _is_waiting(run.workspace, entry.run)]
 
@@ -153,7 +153,7 @@ def sweep_before(run: Run) -> Run | None:
 
 
 def position(run: Run) -> int:
-    """How many wait before this run for the same device; 0 when it is next."""
+    """How many runs wait before this one for the same device; 0 when it is next."""
     line = line_of(run)
     return line.index(run.id) if run.id in line else 0
 

@@ -8,19 +8,19 @@
 | notes.json                  | anyone, at any time   | name, tags, remarks                                            |
 | status.json                 | see status.py         | state, process, progress                                       |
 | stop                        | anyone, empty         | please stop; its time starts the deadlines of jobs.py          |
-| pause                       | anyone, empty         | please write a checkpoint and end; resume takes it away        |
+| pause                       | anyone, empty         | please write a checkpoint and end; resume deletes it           |
 | environment.json            | worker                | versions, device, threads, seed, content hash of the data set  |
-| events.jsonl                | worker, append only   | events.py, one a line                                          |
+| events.jsonl                | worker, append only   | events.py, one per line                                        |
 | lr_curve.json               | worker (lr_find)      | the sweeps, their picks and refusals                           |
 | previews/epoch_003/0.jpg .png | worker (train)      | overlay, predicted class ids, of the same few pictures         |
 | best / last .safetensors .json | worker (train)     | weights and their card (models/weights.py)                     |
-| checkpoint.pt               | worker (train)        | all it needs to go on to the bit (training/checkpoint.py)      |
+| checkpoint.pt               | worker (train)        | all it needs to resume bit for bit (training/checkpoint.py)    |
 | evaluation.json, predictions/ | worker              | scores pooled and per picture, predicted ids of each picture   |
 | overlay.jpg                 | worker                | the worst picture: itself, truth, prediction, errors           |
 | augmented/ROW_COL.jpg       | worker (preview)      | pictures with their masks; column 0 unchanged, then augmented  |
 | result.json                 | worker, at the end    | what `--json` prints                                           |
 | worker.log                  | the worker's stdout and stderr | for people                                            |
-| reserve                     | worker                | room to say "disk full" in                                     |
+| reserve                     | worker                | room to report a full disk                                     |
 """
 
 import hashlib
@@ -55,7 +55,7 @@ KIND_WORDS = {
 
 
 class Notes(BaseModel):
-    """What a person says about a run."""
+    """What the user wrote about a run."""
 
     name: str = ""
     tags: list[str] = []
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def config(self) -> RunConfig:
-        """What was asked for, with the rate of its sweep as soon as its worker has read it off. Raises ConfigError."""
+        """What was asked for, with the rate from its sweep once its worker has read it. Raises ConfigError."""
         config = load_config(files.read_json(self.folder / "config.json"))
         source = config.lr_from
         if source is not None and source.lr is None and (found := (self.read("environment.json") or {}).get("lr_from")):
@@ -94,7 +94,7 @@ class Run:
 
     @property
     def notes(self) -> Notes:
-        """Name, tags, remarks; empty where nobody wrote any."""
+        """Name, tags, remarks; empty if there are none."""
         try:
             return Notes.model_validate(files.read_json(self.folder / "notes.json"))
         except (OSError, ValueError):
@@ -102,7 +102,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The name a person gave it, else its kind and time: "training of 05-04 10:12"."""
+        """The name the user gave it, else its kind and time: "training of 05-04 10:12"."""
         return self.notes.name or f"{self.kind_word} of {self.when}"
 
     @property
@@ -139,12 +139,12 @@ class Run:
 
     @property
     def has_stop(self) -> bool:
-        """Whether somebody asked it to stop."""
+        """Whether it was asked to stop."""
         return (self.folder / "stop").exists()
 
     @property
     def has_pause(self) -> bool:
-        """Whether somebody asked it to pause."""
+        """Whether it was asked to pause."""
         return (self.folder / "pause").exists()
 
     def log_tail(self, lines: int = 200) -> str:
@@ -163,14 +163,14 @@ def create_run(
     """A new run folder in state *queued*; jobs.start gives it a worker. ending: of its id, by default random."""
     stem = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{config.dataset[:40] or config.kind}"
     run = Run(workspace.runs / f"{stem}_{ending or secrets.token_hex(2)}")
-    while not ending and run.folder.exists():  # two of one second may draw the same number
+    while not ending and run.folder.exists():  # two runs of one second may draw the same ending
         run = Run(workspace.runs / f"{stem}_{secrets.token_hex(2)}")
     run.folder.mkdir()
     try:
         files.write_json(run.folder / "config.json", config.model_dump(mode="json"))
         run.write_notes(Notes(name=name))
         write_status(run.folder, Status(state="queued", created=time.time(), device=device))
-    except OSError:  # a full disk: nobody shall find half a run
+    except OSError:  # a full disk: leave no half-made run behind
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     return run
@@ -179,10 +179,10 @@ def create_run(
 def create_once(
     workspace: Workspace, config: RunConfig, *, key: str, name: str = "", device: str = "cpu"
 ) -> tuple[Run, bool]:
-    """The run that was made with this key, made now where there is none yet, and whether it is new.
+    """The run that was created with this key, created now if there is none yet, and whether it is new.
 
-    Of two that ask with one key at the same moment, in threads or processes, one makes the run and both are given it.
-    The key's digest ends the run's id, so nothing else has to be kept. Without a key the run is always new.
+    If two callers use one key at the same moment, in threads or processes, one creates the run and both get it. The
+    run's id ends with the key's digest, so nothing else has to be stored. Without a key the run is always new.
     """
     if not key:
         return create_run(workspace, config, name=name, device=device), True
@@ -204,9 +204,9 @@ def open_run(workspace: Workspace, run_id: str) -> Run:
 
 
 def list_runs(workspace: Workspace, *, dataset: str | None = None, kind: str | None = None) -> list[Run]:
-    """All runs, newest first; of one data set or kind where asked.
+    """All runs, newest first; only those of one data set or kind if given.
 
-    Imports and previews that have ended are listed only where their kind is asked for.
+    Imports, previews and forecasts that have ended are listed only if their kind is given.
     """
     runs = [Run(path.parent) for path in workspace.runs.glob("[!.]*/status.json")]
     runs.sort(key=lambda run: run.id, reverse=True)
@@ -227,12 +227,12 @@ def delete_run(run: Run) -> None:
     if run.status.is_live:
         raise RunError(f"{run.id} is {run.status.state}. Stop it first, then delete it.")
     leaving = run.folder.with_name(f".deleted-{secrets.token_hex(8)}")
-    run.folder.rename(leaving)  # gone at once: nobody may find half a run
+    run.folder.rename(leaving)  # gone at once: no reader finds half a run
     shutil.rmtree(leaving)
 
 
 def read_events(run: Run, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Events from byte `offset` on, and the offset to go on from. A half-written last line waits for its end."""
+    """Events from byte `offset` on, and the next offset. A half-written last line waits for the next call."""
     path = run.folder / "events.jsonl"
     if not path.exists():
         return [], 0
@@ -244,7 +244,7 @@ def read_events(run: Run, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
 
 
 class EventWriter:
-    """The worker's side of events.jsonl: one line an event, a torn tail from a kill repaired on opening."""
+    """The worker's side of events.jsonl: one line per event; a torn last line after a kill is removed on opening."""
 
     def __init__(self, run: Run, *, attempt: int):
         path = run.folder / "events.jsonl"
@@ -261,7 +261,7 @@ class EventWriter:
         self._file.flush()
 
     def close(self) -> None:
-        """Lets go of the file; no event is written after it."""
+        """Closes the file; no event can be written afterwards."""
         self._file.close()
 
 

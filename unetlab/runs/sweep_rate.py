@@ -1,4 +1,4 @@
-"""The learning rate of a training that was queued behind its sweep, read off the sweep's curve when its turn comes."""
+"""The learning rate of a training run queued behind its sweep, read from the sweep's curve when the run starts."""
 
 from unetlab.config import LRFrom, RunConfig
 from unetlab.errors import RunError
@@ -8,17 +8,17 @@ AGAIN = "Sweep again, or train with a rate of your own."
 
 
 def is_stopped(config: RunConfig, run: Run) -> bool:
-    """Whether somebody stopped the sweep that the rate should have come from: then nothing is to be trained."""
+    """Whether the sweep that should have given the rate was stopped: then nothing is trained."""
     source = config.lr_from
     status = (_sweep_of(run, source).read("status.json") or {}) if source and source.lr is None else {}
     return status.get("state") == "stopped"
 
 
 def resolved(config: RunConfig, run: Run) -> RunConfig:
-    """`config` with the rate that its sweep has found, where that was open; else as it is.
+    """`config` with the rate that its sweep has found, if that was open; otherwise unchanged.
 
-    A pick that is declined gives way to the next one that is not. Raises RunError for a sweep that failed, was stopped
-    or deleted, and for one that declined every pick.
+    A declined pick is replaced by the next one that is not. Raises RunError for a sweep that failed, was stopped or
+    deleted, and for one that declined every pick.
     """
     source = config.lr_from
     if source is None or source.lr is not None:
@@ -26,7 +26,7 @@ def resolved(config: RunConfig, run: Run) -> RunConfig:
     sweep = _sweep_of(run, source)
     state, curve = (sweep.read("status.json") or {}).get("state", "deleted"), sweep.read("lr_curve.json") or {}
     if state != "finished":
-        raise RunError(f"The sweep {source.sweep} was to give the learning rate, but it is {state}. {AGAIN}")
+        raise RunError(f"The sweep {source.sweep} should have given the learning rate, but it is {state}. {AGAIN}")
     rates = {name: pick["lr"] for name, pick in curve.get("picks", {}).items() if pick}
     if not rates:
         reasons = " ".join(dict.fromkeys(curve.get("declined", {}).values()))

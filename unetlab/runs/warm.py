@@ -5,9 +5,9 @@
 | file        | made by                                      | says                                       |
 |-------------|----------------------------------------------|--------------------------------------------|
 | P.json      | who started P; P, each time a job has ended  | P waits for a job                          |
-| P.RUN.claim | renamed from P.json by who started the run   | P shall do the run; it has not seen it yet |
+| P.RUN.claim | renamed from P.json by who started the run   | P is to do the run; it has not seen it yet |
 | P.RUN.busy  | renamed from P.RUN.claim by P                | P does the run                             |
-| resting     | who freed the memory                         | until a device gets a job, nobody waits    |
+| resting     | who freed the memory                         | no worker waits until a device gets a job  |
 | worker.log  | waiting workers                              | why one of them ended                      |
 
 Every step is one rename, which only one process can win: a worker never gets two runs, a run never two workers.
@@ -29,10 +29,10 @@ from unetlab import files
 from unetlab.runs.status import is_same_process, process_started
 from unetlab.workspace import Workspace
 
-IDLE = "idle worker"  # stands where a run's id would, for a worker without one
+IDLE = "idle worker"  # used in place of a run's id for a worker without a run
 POLL_S = 0.02
-TAKE_LIMIT_S = 20.0  # less than status.START_LIMIT_S, at which a run that nobody took is lost
-# a process keeps these from its start; they decide over threads, devices and kernels, and so over results
+TAKE_LIMIT_S = 20.0  # less than status.START_LIMIT_S, after which a run that no worker took is lost
+# a process keeps these from its start; they determine threads, devices and kernels, and so results
 INHERITED = (
     "ATEN_",
     "CUDA_",
@@ -59,23 +59,23 @@ class Claim(NamedTuple):
 
 
 def register(workspace: Workspace, pid: int) -> None:
-    """Says that a worker that was just started will wait for a job."""
+    """Registers a worker that was just started as waiting for a job."""
     content = {"pid": pid, "started": process_started(pid), "inherited": inherited()}
     files.write_json(workspace.workers / f"{pid}.json", content, is_durable=False)
 
 
 def inherited() -> dict[str, Any]:
-    """What a worker that this process starts inherits and its results depend on: settings of libraries, the cores."""
+    """What workers inherit from this process and their results depend on: settings of libraries, the cores."""
     settings = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
     return {"settings": settings, "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []}
 
 
 def claim(workspace: Workspace, run_id: str) -> bool:
-    """Hands a run to a waiting worker that is as one started here would be; False when there is none."""
+    """Hands a run to a waiting worker that inherited what one started here would; False when there is none."""
     mine = inherited()
     for path in workspace.workers.glob("*.json"):
         if _content_of_living(path).get("inherited") == mine:
-            with contextlib.suppress(FileNotFoundError):  # somebody else was faster, or it has just left
+            with contextlib.suppress(FileNotFoundError):  # another process was faster, or the worker has just left
                 now = time.time()
                 os.utime(path, (now, now))  # TAKE_LIMIT_S counts from here
                 path.rename(path.with_name(f"{path.stem}.{run_id}.claim"))
@@ -84,7 +84,7 @@ def claim(workspace: Workspace, run_id: str) -> bool:
 
 
 def living(workspace: Workspace) -> dict[int, str]:
-    """Process id -> run id, or IDLE, of every living worker here. Registrations of dead ones are swept."""
+    """Process id -> run id, or IDLE, of every living worker here. Registrations of dead ones are removed."""
     found = {}
     for path in _registrations(workspace):
         pid, run_id = _parts(path)
@@ -96,9 +96,9 @@ def living(workspace: Workspace) -> dict[int, str]:
 
 
 def take_back_lost_claims(workspace: Workspace) -> list[Claim]:
-    """Runs handed to a worker that has died since, or did not take them in time; each is told once.
+    """Runs handed to a worker that has died since, or did not take them in time; each is returned once.
 
-    Among them are runs that their worker had begun: whether one needs another worker, its status says.
+    Runs that their worker had begun are among them: a run's status says whether it needs another worker.
     """
     lost = []
     for path in _registrations(workspace):
@@ -114,21 +114,21 @@ def take_back_lost_claims(workspace: Workspace) -> list[Claim]:
 
 
 def dismiss(workspace: Workspace, pid: int) -> None:
-    """Ends a worker that waits; one that was given a run in this moment is left alone."""
+    """Ends a worker that waits; one that was given a run just now is left alone."""
     path = workspace.workers / f"{pid}.json"
     if _is_alive(path):  # and not another process that got its number
         with contextlib.suppress(FileNotFoundError, psutil.Error):
-            path.unlink()  # first: nobody may hand it a run any more
-            psutil.Process(pid).kill()  # it holds nothing, and this ends also one that hangs
+            path.unlink()  # first: from now on it is given no run
+            psutil.Process(pid).kill()  # it holds nothing, and this also ends one that hangs
 
 
 def rest(workspace: Workspace) -> None:
-    """From now on no worker is started to wait, until a device gets a job: the memory was wanted for something else."""
+    """From now on no waiting worker is started until a device gets a job: the memory is wanted for something else."""
     (workspace.workers / "resting").touch()
 
 
 def end_rest(workspace: Workspace) -> None:
-    """A device gets a job, so it will get another."""
+    """Allows waiting workers again: a device gets a job, and is likely to get another."""
     (workspace.workers / "resting").unlink(missing_ok=True)
 
 
@@ -138,7 +138,7 @@ def is_resting(workspace: Workspace) -> bool:
 
 
 def give_back_memory() -> int:
-    """Lets go of all that the last job left in this process; returns the bytes in RAM that it still holds."""
+    """Frees what the last job left in this process; returns the bytes of RAM that it still holds."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -146,7 +146,7 @@ def give_back_memory() -> int:
 
 
 class Seat:
-    """The worker's own side. `folder` is given, not looked up: looking it up would bring a deleted home back."""
+    """The worker's own side. `folder` is given, not looked up: looking it up would recreate a deleted home."""
 
     def __init__(self, folder: Path, pid: int) -> None:
         self._folder, self._pid = folder, pid
@@ -158,14 +158,14 @@ class Seat:
         return any(self._folder.glob(f"{self._pid}.*.claim"))
 
     def next_run(self, *, idle_s: float) -> str | None:
-        """The id of the run that this worker is given, as soon as there is one.
+        """Waits until this worker is given a run; the run's id.
 
-        None: leave. Nothing came in `idle_s` seconds, or the registration is gone and maybe the workspace with it.
+        None: leave. No run came in `idle_s` seconds, or the registration is gone and maybe the workspace with it.
         """
         deadline = time.monotonic() + idle_s
         while self._waiting.exists():
             if time.monotonic() > deadline:
-                with contextlib.suppress(FileNotFoundError):  # it was claimed in this moment
+                with contextlib.suppress(FileNotFoundError):  # it was claimed just now
                     self._waiting.unlink()
                 break
             time.sleep(POLL_S)
@@ -176,19 +176,19 @@ class Seat:
         return None
 
     def wait_again(self) -> None:
-        """Says that the job is done; without a registration, such as in a deleted workspace, does nothing."""
+        """Registers as waiting again after a job; does nothing if the registration is gone with the workspace."""
         for path in self._folder.glob(f"{self._pid}.*.busy"):
             path.rename(self._waiting)
 
     def leave(self) -> None:
-        """Takes the registration away; a claim stays, for whoever rescues its run."""
+        """Removes the registration; a claim stays, so that its run can be rescued."""
         for path in (self._waiting, *self._folder.glob(f"{self._pid}.*.busy")):
             path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """What this process prints goes to `path`, also what C libraries print; afterwards to where it went before."""
+    """Sends what this process prints, C libraries included, to `path`; afterwards to where it went before."""
     streams = (sys.stdout, sys.stderr)
     before = [os.dup(stream.fileno()) for stream in streams]
     with path.open("ab") as log:
@@ -218,7 +218,7 @@ def _is_alive(path: Path) -> bool:
 
 
 def _content_of_living(path: Path) -> dict[str, Any]:
-    """What a worker's file says; nothing where the worker has died."""
+    """What a worker's file says; empty if the worker has died."""
     try:
         content = files.read_json(path)
     except (OSError, ValueError):

@@ -21,16 +21,16 @@ from unetlab.training.learner import Learner
 
 
 def watched_epochs(config: RunConfig, steps_per_epoch: int) -> int:
-    """So many first epochs are looked at: one more than the learning rate takes to its peak and BatchNorm to settle.
+    """How many first epochs are checked: one more than the learning rate takes to its peak and BatchNorm to settle.
 
-    Before that nothing can be told for certain; what is black after it has shown its cause already.
+    Before that nothing is certain; a mask that is still black after that has already shown its cause.
     """
     rising = math.ceil(config.train.pct_start * config.train.epochs)
     return max(rising, math.ceil(SETTLED_STEPS / steps_per_epoch)) + 1
 
 
 class Watch:
-    """Remembers the steps so far and what was told, and tells after a validation what there is to tell, once."""
+    """Remembers the steps so far and the causes reported, and reports each cause once, after a validation."""
 
     def __init__(self, learner: Learner, batches: TrainingBatches, config: RunConfig):
         self._learner, self._batches, self._config = learner, batches, config
@@ -45,7 +45,7 @@ class Watch:
             self._lrs.append(batch.lr)
 
     def look(self, evaluation: Evaluation, epoch: int) -> Note | None:
-        """The note for the person, None where all is well or the cause was told."""
+        """The note for the user; None if all is well or the cause was reported before."""
         found = look(
             self._learner,
             self._batches,
@@ -72,11 +72,11 @@ def look(
     config: RunConfig,
     told: Collection[str] = (),
 ) -> Note | None:
-    """What to tell after the validation of `epoch` (from 0); None where all is well or the cause is among `told`.
+    """The note after the validation of `epoch` (from 0); None if all is well or the cause is among `told`.
 
-    `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. The note is
-    about `code` "black-mask", `cause`, `changes` (dotted option -> value, one run) and `page`. Costs two forward passes
-    of one batch, and those only where one class is predicted everywhere.
+    `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. The note's
+    `about` holds `code` "black-mask", `cause`, `changes` (dotted option -> value, one run) and `page`. Costs two
+    forward passes of one batch, and only if one class is predicted everywhere.
     """
     counts = evaluation.confusion.sum(0)
     is_watched = epoch < watched_epochs(config, batches.steps_per_epoch)
@@ -120,7 +120,7 @@ def look(
 
 @contextmanager
 def without_a_trace(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in eval mode; buffers and the mode of every module are put back bitwise on every exit."""
+    """The model in eval mode; buffers and the mode of every module are restored bitwise on every exit."""
     buffers = [buffer.clone() for buffer in model.buffers()]
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -141,13 +141,13 @@ def use_batch_statistics(model: nn.Module) -> None:
 
 
 def largest_share(logits: Tensor, masks: Tensor) -> float:
-    """Share 0..1 of the pixels that count for which the most frequent class is predicted."""
+    """Share 0..1 of the pixels that count which are predicted as the most frequent class."""
     chosen = logits.argmax(1)[masks != IGNORE]
     return float(torch.bincount(chosen).max() / len(chosen)) if len(chosen) else 1.0
 
 
 def constant_loss(learner: Learner, data: DataSet, masks: Tensor) -> float:
-    """The learner's loss on `masks` (B,H,W) of answering every pixel with the training split's class shares."""
+    """The learner's loss on `masks` (B,H,W) if it predicts the training split's class shares for every pixel."""
     shares = torch.as_tensor(data.class_pixels("train"), dtype=torch.float32, device=masks.device)
     logits = (shares / shares.sum()).clamp(min=1e-6).log().view(1, -1, 1, 1)
     batch, height, width = masks.shape

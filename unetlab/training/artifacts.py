@@ -20,7 +20,7 @@ from unetlab.models.weights import ModelCard
 from unetlab.runs.store import Run
 from unetlab.training.lr_finder import Sweep
 
-RESULT_VERSION = 1  # raised whenever the same config gives other losses; a resume across it says so
+RESULT_VERSION = 1  # raised whenever the same config gives other losses; a resume across versions says so
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
 
 
@@ -35,8 +35,8 @@ def write_environment(
 ) -> dict[str, Any]:
     """Writes and returns what a repeat of this run must share: versions, device, threads, seed, the data's hash.
 
-    `lr_from`: the rate that was read off a sweep. `result_version`: as RESULT_VERSION was. `lr_scales`: by group of
-    layers, what its rate is of the one in the events; None where nothing is trained.
+    `lr_from`: the rate that was read from a sweep. `result_version`: RESULT_VERSION at that time. `lr_scales`: for
+    each group of layers its share of the rate in the events; None if nothing is trained.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     environment: dict[str, Any] = {
@@ -83,7 +83,7 @@ def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Dec
 
 
 def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
-    """(lrs, mean smoothed losses) over the steps that every sweep reached; a single sweep is itself."""
+    """(lrs, mean smoothed losses) over the steps that every sweep reached; a single sweep is its own mean."""
     if not sweeps:
         return [], []
     length = min(len(sweep.lrs) for sweep in sweeps)

@@ -1,4 +1,4 @@
-"""Pictures as training augments them, drawn for people: the job `preview`. Runs on the CPU, whatever trains."""
+"""Pictures as training augments them, drawn for people: the job `preview`. Always runs on the CPU."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -18,18 +18,18 @@ from unetlab.options import PreviewOptions
 from unetlab.runs.store import Run
 from unetlab.training.batches import TrainingBatches, batch_randomness
 
-SHOWN_PX = 384  # long side of a drawn picture: more is not seen in a grid of seven
+SHOWN_PX = 384  # long side of a drawn picture: more is not visible in a grid seven pictures wide
 
 
 def preview(
     run: Run, config: RunConfig, device: str, *, on_event: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> bool:
-    """Writes augmented/ROW_COL.jpg, a row a picture, column 0 unchanged, and result.json; whether it was stopped.
+    """Writes augmented/ROW_COL.jpg, a row per picture, column 0 unchanged, and result.json; True if it was stopped.
 
-    Raises ConfigError for a picture that the data set has not, and what opening the data set raises.
+    Raises ConfigError for a picture that the data set does not have, and what opening the data set raises.
     """
     options = config.preview
-    assert options is not None  # load_config asks for it
+    assert options is not None  # load_config requires it
     data = open_dataset(run.workspace, config.dataset)
     _check(options, data)
     batches = TrainingBatches(
@@ -56,7 +56,7 @@ def preview(
 
 
 def augmented(batches: TrainingBatches, options: PreviewOptions) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw d of the pictures: images (B,C,H,W) and masks (B,H,W) as a first batch of epoch d that holds them has."""
+    """Draw d of the pictures: images (B,C,H,W) and masks (B,H,W), as if they were the first batch of epoch d."""
     for number in range(options.draws):
         rng, generator = batch_randomness(options.seed, number, 0)
         yield batches.batch(options.indices, rng, generator)

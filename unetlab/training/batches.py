@@ -1,7 +1,7 @@
-"""Pictures on their way into training: shuffled, cropped, padded, augmented.
+"""Pictures for training: shuffled, cropped, padded, augmented.
 
 Minibatch `s` of epoch `e` is a function of (seed, e, s) alone: its pictures, crops and augmentations do not depend on
-what ran before, so a training can go on from any step.
+what ran before, so training can resume at any step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class TrainingBatches:
             self.canvas = (options.image_size, options.image_size)
 
     def num_images(self, steps: int) -> int:
-        """Pictures (crops, in tile mode) that the first `steps` steps of a training see; last batches are smaller."""
+        """Pictures (crops, in tile mode) that the first `steps` training steps see; last batches are smaller."""
         per_epoch = min(len(self.samples), self.steps_per_epoch * self.batch_size)
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * per_epoch + min(rest * self.batch_size, per_epoch)
@@ -59,7 +59,7 @@ class TrainingBatches:
 
 
 def batch_randomness(seed: int, epoch: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
-    """What decides over one minibatch, `step` counted in its epoch: crops by the first, augmentations by the other."""
+    """The randomness of one minibatch, `step` counted in its epoch: the first for crops, the other for augmentation."""
     rng = np.random.default_rng([seed, epoch, step])
     return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
@@ -67,7 +67,7 @@ def batch_randomness(seed: int, epoch: int, step: int) -> tuple[np.random.Genera
 def place(
     image: np.ndarray, mask: np.ndarray, canvas: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random window of the canvas' size; what is missing is the mirrored picture, ignored by loss and scores."""
+    """A random window of the canvas' size; missing parts show the mirrored picture, ignored by loss and scores."""
     (height, width), (canvas_height, canvas_width) = mask.shape, canvas
     if (height, width) == canvas:
         return image, mask

@@ -1,4 +1,4 @@
-"""A training as it stands after a step, kept so that it can go on to the bit: `checkpoint.pt`.
+"""The state of training after a step, saved so that it can resume bit for bit: `checkpoint.pt`.
 
 Readable with `torch.load(weights_only=True)`: weights, optimizer, averaged weights, scaler, random state, position.
 """
@@ -17,7 +17,7 @@ from unetlab.training import precision
 from unetlab.training.learner import Learner, Position
 
 SCHEMA_VERSION = 2  # 1: all kernels and then all other parameters, not by the model's groups
-# and the writing takes seconds at most: never more than 30 s are lost; $UNETLAB_CHECKPOINT_S says otherwise
+# writing takes a few seconds at most, so never more than 30 s are lost; $UNETLAB_CHECKPOINT_S overrides it
 INTERVAL_S = 25.0
 
 
@@ -35,7 +35,7 @@ def snapshot(learner: Learner) -> dict[str, Any]:
 
 
 def restore(learner: Learner, state: dict[str, Any]) -> None:
-    """Puts the learner and torch's random state back to a snapshot, bitwise."""
+    """Restores the learner and torch's random state from a snapshot, bitwise."""
     learner.optimizer.zero_grad()  # frees the gradients first: after an out-of-memory there is room again
     learner.model.load_state_dict(state["model"])
     learner.optimizer.load_state_dict(state["optimizer"])
@@ -62,7 +62,7 @@ def regrouped(state: dict[str, Any], learner: Learner) -> dict[str, Any]:
 
 
 class Checkpointer:
-    """Writes checkpoints beside the training: the step waits for a copy in memory only, a thread writes it.
+    """Writes checkpoints while training goes on: a step only waits for a copy in memory, and a thread writes it.
 
     A write that fails, on a full disk or at a kill, leaves the last good checkpoint; `problem` says why it failed.
     """
@@ -90,12 +90,12 @@ class Checkpointer:
         self._thread.start()
 
     def close(self) -> None:
-        """Waits until what is being written lies on the disk."""
+        """Waits until what is being written is on the disk."""
         if self._thread is not None:
             self._thread.join()
 
     def load(self) -> Position | None:
-        """Puts the learner where the checkpoint was taken, and says where that is; None without a checkpoint.
+        """Restores the learner from the checkpoint and returns its position; None without a checkpoint.
 
         Raises RunError for a damaged file, a newer schema, or one that does not fit the model.
         """
@@ -113,7 +113,7 @@ class Checkpointer:
             raise
         except Exception as error:  # torch.load raises whatever the damaged bytes lead to
             raise RunError(
-                f"The checkpoint cannot be read ({type(error).__name__}), so the run cannot go on from there. "
+                f"The checkpoint cannot be read ({type(error).__name__}), so the run cannot resume from it. "
                 "Delete checkpoint.pt from its folder to resume from the first step; its best weights are kept."
             ) from None
 

@@ -1,4 +1,4 @@
-"""One training on several devices: each process, a rank, takes its rows of every minibatch, and gradients are summed.
+"""Training on several devices: each process, a rank, takes its rows of every minibatch, and gradients are summed.
 
 Started by torchrun (runs/launching.py). With one process all of it does nothing, so the core loop reads the same.
 """
@@ -24,7 +24,7 @@ PATIENCE = timedelta(days=7)
 
 
 class Team:
-    """The processes of one training. `rank`: this one's number, 0 leads; `size`: how many there are."""
+    """The processes of one training run. `rank`: this one's number, 0 leads; `size`: how many there are."""
 
     def __init__(self, *, rank: int = 0, size: int = 1):
         self.rank, self.size = rank, size
@@ -40,7 +40,7 @@ class Team:
         if self.size == 1:
             return model
         ids = None if next(model.parameters()).device.type == "cpu" else [next(model.parameters()).device]
-        # it hands on the leader's running statistics of BatchNorm, so that all ranks agree on them
+        # it broadcasts the leader's running statistics of BatchNorm, so that all ranks agree on them
         self._network = DistributedDataParallel(model, device_ids=ids)
         self._network.register_comm_hook(None, _summed)
         return self._network
@@ -48,8 +48,8 @@ class Team:
     def parts(self, images: Tensor, masks: Tensor, micro_batch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's parts of a step's images (B,C,H,W) and masks (B,H,W), at most `micro_batch` pictures each.
 
-        Every rank has equally many; gradients are exchanged with the last. Where pictures are fewer than ranks, a rank
-        gets a stand-in of which no pixel counts.
+        Every rank has equally many; gradients are exchanged with the last. If there are fewer pictures than ranks, a
+        rank gets a stand-in in which no pixel counts.
         """
         num_parts = math.ceil(len(images) / self.size / (micro_batch or len(images)))
         all_parts = zip(
@@ -69,7 +69,7 @@ class Team:
         return value
 
     def led(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function` as the leader alone runs it, with its answer on every rank; where it raises, the others end."""
+        """`function`, run by the leader alone, with its answer on every rank; if it raises, the others end."""
         if self.size == 1:
             return function
 
@@ -96,14 +96,14 @@ class Team:
 
 @contextmanager
 def open_team(device: torch.device) -> Iterator[Team]:
-    """The team that torchrun's environment names, of one where there is none; its connections close at the end."""
+    """The team that torchrun's environment names, or a team of one; its connections close at the end."""
     size = ranks.num_processes()
     if size == 1:
         yield Team()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"  # what is no tensor on a device goes by gloo
+    backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"  # gloo for everything but tensors on a device
     dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Team(rank=ranks.rank(), size=size)

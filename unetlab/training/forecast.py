@@ -1,4 +1,4 @@
-"""How much device memory a training will take at its peak, before it starts and without taking any: the job `forecast`.
+"""The peak device memory of a training run, before it starts and without using any: the job `forecast`.
 
 The real training step runs on tensors that have shapes but no contents (memory_tape.py), and their bytes are counted.
 """
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 MARGIN = 0.15  # the error that tests/training/test_forecast.py allows; kernels' workspaces, fragmentation
 CUDA_CONTEXT_BYTES = 666_632_192  # with every kernel loaded; 287 MB as they are loaded now. Source: pytorch PR 86509
-# what a process grows by at its first step beside tensors and MARGIN: 140 to 270 MB in five U-Nets on 2 cores
+# how much a process grows in its first step besides tensors and MARGIN: 140 to 270 MB in five U-Nets on 2 cores
 CPU_KERNEL_BYTES = 300_000_000
 LARGEST_BATCH = 1024  # the bound of options.TrainOptions.batch_size
-LINES = 12  # so many guesses of the largest batch along a straight line, then by halves
+LINES = 12  # guesses of the largest batch along a straight line, before halving
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the memory of a training depends on beside its options.
+    """What the memory of a training run depends on besides its options.
 
     `canvas`: (H, W) of training pictures. `validation`: (count, H, W) of the validation pictures of one size that
-    have most pixels together. `num_samples`: training samples an epoch. `kept_bytes`: scaled pictures kept in RAM.
+    have most pixels together. `num_samples`: training samples per epoch. `kept_bytes`: scaled pictures kept in RAM.
     """
 
     canvas: tuple[int, int]
@@ -63,13 +63,13 @@ def forecast(
 ) -> bool:
     """Writes result.json, all in bytes; never stopped, as it takes a second or two.
 
-    bytes: peak of the tensors on the device, `by` kind. outside: what the process takes beside them. margin: share of
+    bytes: peak of the tensors on the device, `by` kind. outside: what the process takes besides. margin: share of
     `bytes` added for what an allocator wastes and kernels borrow. needs: all of it together. free, total: of the
-    device, what workers of this workspace hold counted as free, since they end or make room before. largest_batch: the
-    largest batch size that fits, 0 where none does. Raises ConfigError for what could not train, TrainingError where
+    device; what workers of this workspace hold counts as free, since they end or make room first. largest_batch: the
+    largest batch size that fits, 0 if none does. Raises ConfigError for a config that cannot train, TrainingError if
     torch has changed too much.
     """
-    resident = psutil.Process().memory_info().rss  # first: a training's process is as large before its first tensor
+    resident = psutil.Process().memory_info().rss  # first: a training process is this large before its first tensor
     batches = batches_of(run.workspace, config)
     shapes, device = shapes_of(batches), devices.resolve(config.train.device)
     model = empty_model(config, shapes)
@@ -94,7 +94,7 @@ def forecast(
 
 
 def batches_of(workspace: Workspace, config: RunConfig) -> TrainingBatches:
-    """The training's batches; no picture is read."""
+    """The batches of the training run; no picture is read."""
     options = config.train
     return TrainingBatches(
         Pictures(open_dataset(workspace, config.dataset), config.data),
@@ -106,7 +106,7 @@ def batches_of(workspace: Workspace, config: RunConfig) -> TrainingBatches:
 
 
 def shapes_of(batches: TrainingBatches) -> Shapes:
-    """The shapes that a training on these batches works with."""
+    """The shapes that training on these batches works with."""
     pictures, data = batches.pictures, batches.pictures.data
     groups = Counter(pictures.size(index) for index in data.indices("valid"))
     validation = max(((count, *size) for size, count in groups.items()), key=math.prod, default=(0, 0, 0))
@@ -118,7 +118,7 @@ def shapes_of(batches: TrainingBatches) -> Shapes:
 
 
 def memory_of(workspace: Workspace, device: str) -> devices.Memory:
-    """Memory of the device that trains; of the RAM for a CPU and for Apple's GPU, which works in it."""
+    """Memory of the device that trains; RAM for a CPU and for Apple's GPU, which works in it."""
     pids = list(freeing.worker_pids(workspace))
     for memory in devices.read_memory(pids):
         if memory.device == device or (memory.device == "cpu" and not device.startswith("cuda")):
@@ -156,8 +156,8 @@ def smallest_batch(batches: TrainingBatches, model: SegmentationModel) -> int:
 def largest_batch(needs: Callable[[int], int], free: int, *, start: int, smallest: int = 1) -> int:
     """The largest batch size in smallest..1024 whose `needs(batch_size)` bytes are within `free`; 0 where none is.
 
-    `needs` never falls. It is asked for the answer and for the next larger one, and for few others where it grows in a
-    straight line, as memory about does.
+    `needs` must not fall as batches grow. It is called for the answer, for the next larger size, and for few others if
+    it grows in a straight line, as memory roughly does.
     """
     low, high = smallest - 1, LARGEST_BATCH + 1  # what fits so far, and what does not
     known, guess = [], min(max(start, smallest), LARGEST_BATCH)
@@ -179,7 +179,7 @@ def largest_batch(needs: Callable[[int], int], free: int, *, start: int, smalles
 def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
     """Bytes by kind at the moment when most are alive, in two training steps and a validation on larger pictures.
 
-    All tensors are on the CPU, whatever trains: fake CUDA tensors would want a device. Raises TrainingError where torch
+    All tensors are on the CPU, whatever trains: fake CUDA tensors would need a device. Raises TrainingError if torch
     has changed too much.
     """
     from unetlab.training.memory_tape import on_fake_tensors  # here: a torch without its private parts still trains
@@ -202,7 +202,7 @@ def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
         tape.mark("weights", _tensors_of(learner.average) if learner.average else [])
         for parameter in learner.model.parameters():
             parameter.register_post_accumulate_grad_hook(lambda p: tape.mark("gradients", p.grad))
-        for _ in range(2):  # the first step makes the optimizer's state, the second batch is made beside the first
+        for _ in range(2):  # the first step creates the optimizer's state; the second batch is made beside the first
             images, masks = augment(*_batch(tape, shapes, num_pictures), options.augment, torch.Generator())
             tape.mark("batch", (images, masks))
             seen = _seen(num_pictures, options.batch_size)
@@ -211,13 +211,13 @@ def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
         del images, masks
         count, height, width = shapes.validation
         count = min(count, options.batch_size)
-        if count * height * width > seen * math.prod(shapes.canvas):  # else it takes less than the step
+        if count * height * width > seen * math.prod(shapes.canvas):  # otherwise it takes less than the step
             _validate(learner, _batch(tape, shapes, count, (height, width)))
     return tape.by
 
 
 def _seen(num_pictures: int, micro_batch: int) -> int:
-    """How many pictures of a step go through the network here: two parts, as later ones take no more."""
+    """How many pictures of a step go through the network here: two parts, since later ones take no more."""
     num_parts = math.ceil(num_pictures / micro_batch)
     return min(2 * math.ceil(num_pictures / num_parts), num_pictures)
 

@@ -1,4 +1,4 @@
-"""What each kind of job does that needs torch; called by worker.py. Everything goes into the run folder."""
+"""The kinds of job that need torch; called by worker.py. Everything they write goes into the run folder."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ __all__ = ["JOBS", "warm_up"]
 
 
 class Job(Protocol):
-    """The call that every kind of job answers to: with the device's name; returns whether it was stopped."""
+    """The function of every kind of job: takes the device's name and returns whether it was stopped."""
 
     def __call__(
         self, run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop

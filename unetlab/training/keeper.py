@@ -1,4 +1,4 @@
-"""What a training leaves on the disk on its way: checkpoints, the last weights and the best ones."""
+"""What a training run saves while it runs: checkpoints, the last weights and the best ones."""
 
 import time
 
@@ -34,10 +34,10 @@ class Keeper:
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
 
     def take_up(self) -> Position:
-        """Where training begins: at the checkpoint, else at the first step. The learner stands there too."""
+        """Where training begins: at the checkpoint, else at the first step. The learner is set to it."""
         position = self._checkpointer.load()
         if position is not None:
-            self._on_event(Note(f"Goes on from its checkpoint at step {position.step}.", about={"step": position.step}))
+            self._on_event(Note(f"Resumes from its checkpoint at step {position.step}.", about={"step": position.step}))
         elif self._run.status.attempt > 1:
             self._on_event(Note("It had no checkpoint yet, so it starts from the first step again."))
         position = position or Position()
@@ -45,7 +45,7 @@ class Keeper:
         return position
 
     def keep(self, position: Position) -> None:
-        """Saves a checkpoint where one is due or somebody asked for a pause or a stop. Raises Paused for a pause."""
+        """Saves a checkpoint if one is due or a pause or a stop was asked for. Raises Paused for a pause."""
         run, checkpointer = self._run, self._checkpointer
         position.seconds = self._before_s + time.monotonic() - self._began
         if checkpointer.problem:
@@ -63,11 +63,11 @@ class Keeper:
             checkpointer.save(position)
 
     def save_last(self, epoch: int) -> None:
-        """The weights before their validation: a worker that is ended meanwhile leaves a usable model."""
+        """Saves the weights before their validation: a worker that is ended meanwhile leaves a usable model."""
         save_weights(self._learner.scored_model, card_of(self._config, self._data, epoch), self.last)
 
     def save_scores(self, event: Epoch) -> None:
-        """The scores of an epoch on the card of its weights, and these as the best where they are."""
+        """Writes an epoch's scores to the card of its weights, and saves these as the best if they are."""
         card = card_of(self._config, self._data, event.epoch, valid=valid_scores(event))
         write_card(card, self.last)
         if event.is_best:

@@ -1,7 +1,7 @@
 """The core loop. Read this file first: everything that changes the maths of training is visible here.
 
-Three plain callables extend it: `on_event(event)` hears what happened, `should_stop()` is asked before each step, and
-`keep(position)` may save where training stands.
+Three plain callables extend it: `on_event(event)` is told what happened, `should_stop()` is asked before each step,
+and `keep(position)` may save the state of training.
 """
 
 import math
@@ -26,7 +26,7 @@ from unetlab.training.losses import Loss, share_of_pixels
 from unetlab.training.optimizer import AdamW
 
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)
-# so many steps in a row without finite gradients end the run; fp16 needs up to 26 to find its scale from 2^16 down
+# this many steps in a row without finite gradients end the run; fp16 needs up to 26 to find its scale from 2^16 down
 SKIP_LIMIT = {"fp32": 3, "bf16-mixed": 3, "fp16-mixed": 30}
 
 
@@ -37,7 +37,7 @@ def to_device(model: SegmentationModel, device: torch.device) -> SegmentationMod
 
 @dataclass
 class Position:
-    """Where a training stands between two steps. `losses`: of this epoch so far. `best`: rank of the best epoch."""
+    """Where training is between two steps. `losses`: of this epoch so far. `best`: rank of the best epoch."""
 
     step: int = 0
     epoch: int = 0
@@ -54,8 +54,8 @@ class Learner:
 
     `precision_name`: fp32, bf16-mixed or fp16-mixed. `clip_norm`: largest gradient norm, 0 = no clipping.
     `micro_batch`: pictures that go through the network at a time, None = all of a step. `ema`: decay of the averaged
-    weights, 0 = none. `lr_slice`: what schedules.lr_scales takes. `team`: the processes that share each step, on a
-    device each; one process by default. What of the model is frozen is decided before.
+    weights, 0 = none. `lr_slice`: as in schedules.lr_scales. `team`: the processes that share each step, one per
+    device; one process by default. Freeze parts of the model before.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Learner:
 
     @property
     def scored_model(self) -> SegmentationModel:
-        """The model that is validated and kept: the averaged one where there is one."""
+        """The model that is validated and kept: the averaged one if there is one."""
         return cast(SegmentationModel, self.average.module) if self.average else self.model
 
     def autocast(self) -> AbstractContextManager:
@@ -152,7 +152,7 @@ class Learner:
         at, is_stopping = position or Position(), False
         total_steps = epochs * batches.steps_per_epoch
         while at.epoch < epochs and not is_stopping:
-            if patience and at.epochs_since_best >= patience:  # here also for a run that is resumed at its early end
+            if patience and at.epochs_since_best >= patience:  # here, so that a run resumed at its early end stops too
                 on_event(Note(f"Ended early: no better {best_score} in {patience} epochs."))
                 break
             self.model.train()
@@ -181,7 +181,7 @@ class Learner:
             scores = evaluation.scores.as_dict()
             on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
-                break  # a part of an epoch: the whole of it counts when the run goes on
+                break  # a part of an epoch: the whole epoch counts when the run is resumed
             at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
             at.epoch, at.losses = at.epoch + 1, []
         return at
@@ -195,9 +195,9 @@ class Learner:
 
 
 def optimized(groups: list[Group], scales: list[float], weight_decay: float) -> list[dict[str, Any]]:
-    """The optimizer's groups, in the model's order: what is not frozen of each, with its share of the rate.
+    """The optimizer's groups, in the model's order: the parameters not frozen, with the group's share of the rate.
 
-    Decay pulls on kernels only, not on biases and BatchNorm (fastai's wd_bn_bias=False).
+    Weight decay acts on kernels only, not on biases and BatchNorm (fastai's wd_bn_bias=False).
     """
     found = []
     for group, scale in zip(groups, scales, strict=True):
@@ -220,7 +220,7 @@ def rank_of(evaluation: Evaluation, best_score: str) -> tuple[float, float]:
 
 
 def ema_towards(decay: float) -> Callable[..., None]:
-    """Moves averaged weights on, with decay min(d, (1+n)/(10+n)) at update n so that the start is forgotten.
+    """Updates averaged weights, with decay min(d, (1+n)/(10+n)) at update n so that the start is forgotten.
 
     Source: TensorFlow's ExponentialMovingAverage.
     """

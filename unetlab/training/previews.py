@@ -1,4 +1,4 @@
-"""What a training shows of itself: after each epoch, its predictions of the same few validation pictures."""
+"""Previews of a training run: after each epoch, its predictions for the same few validation pictures."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ COUNT = 4
 
 class Previews:
     """previews/epoch_NNN/ of the run folder: N.jpg, the prediction over the picture with the truth outlined, and N.png,
-    the predicted class ids. `indices`: the validation pictures, of which up to COUNT are shown, evenly apart.
+    the predicted class ids. `indices`: the validation pictures, of which up to COUNT are shown, evenly spaced.
     """
 
     def __init__(self, run: Run, data: DataSet, indices: list[int]):
@@ -23,7 +23,7 @@ class Previews:
         self.shown = [indices[i] for i in np.unique(np.linspace(0, len(indices) - 1, COUNT).round().astype(int))]
 
     def drawer(self, epoch: int) -> Callable[[int, np.ndarray], None]:
-        """What draws each shown picture as it is predicted, called with its index and class ids (H,W)."""
+        """A function that draws each shown picture as it is predicted, called with its index and class ids (H,W)."""
         folder = self._folder / f"previews/epoch_{epoch:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         colors = [entry.color for entry in self._data.manifest.classes]
@@ -41,6 +41,6 @@ class Previews:
         return draw
 
     def event(self, epoch: int) -> Preview:
-        """Says that the previews of an epoch are there."""
+        """The event that announces the previews of an epoch."""
         names = [self._data.manifest.pairs[index].name for index in self.shown]
         return Preview(epoch=epoch, folder=f"previews/epoch_{epoch:03d}", names=names)

@@ -35,7 +35,7 @@ class Setup:
 
 
 def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, team: Team | None = None) -> Setup:
-    """Data, batches and a learner with fresh weights from the seed. Writes environment.json; an attempt compares.
+    """Data, batches and a learner with fresh weights from the seed. Writes environment.json; a resume compares it.
 
     `team`: the processes that train together, one by default; its leader writes.
     """
@@ -72,10 +72,10 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
     environment = write_environment(run, config, data, device, precision_name, lr_scales=learner.lr_scales)
-    before = {"result_version": 1, **seen} if seen else {}  # the first ones did not say theirs
+    before = {"result_version": 1, **seen} if seen else {}  # the first runs did not write theirs
     changed = [f"{key} was {before[key]}, is {now}" for key, now in environment.items() if before.get(key, now) != now]
     if changed:
-        on_event(Note(f"Not as before: {'; '.join(changed)}. So the losses can differ from an unbroken run's."))
+        on_event(Note(f"Changed since the last attempt: {'; '.join(changed)}. Losses can differ from an unbroken run."))
     if config.lr_from and not seen:
         on_event(Note(f"Trains with {options.max_lr:.2e}, the {config.lr_source}."))
     place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
@@ -95,7 +95,7 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
 def refuse_single_value(
     batches: TrainingBatches, model: SegmentationModel, micro_batch: int, *, num_devices: int = 1
 ) -> None:
-    """Raises ConfigError where BatchNorm at the coarsest level would see a single value and could not train."""
+    """Raises ConfigError if BatchNorm at the coarsest level would see a single value and could not train."""
     smallest = min(micro_batch, len(batches.samples) // num_devices)
     if num_devices > 1:  # the last batch of an epoch is shared as well
         smallest = min(smallest, (len(batches.samples) % batches.batch_size or batches.batch_size) // num_devices)
@@ -104,7 +104,7 @@ def refuse_single_value(
         height, width = batches.canvas
         raise ConfigError(
             f"Pictures of {width}x{height} px leave a single pixel at the bottom of this network, which makes them "
-            f"{model.size_multiple} times smaller: too little for BatchNorm with batches of 1. Take a batch size of 2 "
+            f"{model.size_multiple} times smaller: too little for BatchNorm with batches of 1. Use a batch size of 2 "
             "or more for each device, larger pictures, or a smaller depth."
         )
 

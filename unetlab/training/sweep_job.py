@@ -1,4 +1,4 @@
-"""The job `lr_find`: sweeps of the learning rate, and the picks that are read off their mean curve."""
+"""The job `lr_find`: sweeps of the learning rate, and the picks from their mean curve."""
 
 from unetlab.config import RunConfig
 from unetlab.events import Batch, Event, Progress

@@ -22,10 +22,10 @@ from unetlab.training.setup import OnEvent, Setup, ShouldStop, set_up
 
 
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
-    """Trains, from its checkpoint on where there is one, keeps last and best weights, and evaluates the best once more.
+    """Trains, from its checkpoint if there is one, keeps last and best weights, and evaluates the best once more.
 
-    Raises Paused, with a checkpoint on the disk, when the file `pause` appears. Of several processes the leader alone
-    looks at the run folder's requests, validates and writes.
+    Raises Paused, with a checkpoint on the disk, when the file `pause` appears. Of several processes only the leader
+    checks the run folder for requests, validates and writes.
     """
     with open_team(open_device(device)) as team:
         return train_in(team, run, config, device, on_event=on_event, should_stop=should_stop)
@@ -56,12 +56,12 @@ def train_in(
             return is_stopped
         training.score_best()
     if not is_stopped:
-        (run.folder / "checkpoint.pt").unlink(missing_ok=True)  # nothing is left to be resumed
+        (run.folder / "checkpoint.pt").unlink(missing_ok=True)  # nothing is left to resume
     return is_stopped
 
 
 class Training:
-    """A learner that is set up, and what is shown, kept and watched over while it learns."""
+    """A learner that is set up, with the previews, saved weights and alarm of its run."""
 
     def __init__(
         self, run: Run, config: RunConfig, setup: Setup, keeper: Keeper, position: Position, *, on_event: OnEvent
@@ -82,7 +82,7 @@ class Training:
         )
 
     def fit(self, team: Team, should_stop: ShouldStop) -> None:
-        """All epochs from the position on; of several processes the leader alone validates and writes."""
+        """All epochs from the position on; of several processes only the leader validates and writes."""
         options = self.config.train
         self.setup.learner.fit_one_cycle(
             self.setup.batches,
@@ -98,7 +98,7 @@ class Training:
         )
 
     def validate(self, epoch: int, *, is_alone: bool) -> Evaluation:
-        """The scores after an epoch, from weights that lie on the disk already; previews, and the alarm's look."""
+        """The scores after an epoch, from weights already on the disk; draws previews and checks for the alarm."""
         self.keeper.save_last(epoch)
         evaluation = self.evaluate(
             self.setup.learner.scored_model,
@@ -112,7 +112,7 @@ class Training:
         return evaluation
 
     def follow(self, event: Event) -> None:
-        """Hears what the learner says, keeps and remembers what belongs to it, and hands it on."""
+        """Takes the learner's events, saves and remembers what belongs to them, and passes them on."""
         if isinstance(event, Batch):
             total = self.config.train.epochs * self.setup.batches.steps_per_epoch
             self.on_event(Progress("training", event.step + 1, total))
@@ -122,7 +122,7 @@ class Training:
         self.on_event(event)
 
     def score_best(self) -> None:
-        """The best weights on the validation split once more: evaluation.json, every prediction, result.json."""
+        """Scores the best weights on the validation split once more: evaluation.json, every prediction, result.json."""
         model, card = load_weights(self.keeper.best)
         to_device(model, self.setup.learner.device)
 

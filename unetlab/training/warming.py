@@ -1,4 +1,4 @@
-"""What torch sets up at a first call, done before anybody waits for it."""
+"""Does what torch sets up at a first call before anyone waits for it."""
 
 import torch
 
@@ -13,9 +13,9 @@ SHAPE = (8, 1, 128, 128)  # a batch of the sample: kernels are made for one shap
 
 
 def warm_up() -> None:
-    """One training step as the forms propose it, and each augmentation, on made-up pictures on the CPU.
+    """One training step with the default options, and each augmentation, on made-up pictures on the CPU.
 
-    Leaves torch's random state as it was; takes no memory of another device.
+    Leaves torch's random state as it was; uses no memory of other devices.
     """
     config, device = RunConfig(kind="train", dataset=""), torch.device("cpu")
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What a run said about itself, and where it gave advice, the click that follows it."""
+"""The notes of a run, and for advice the button that follows it."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ PAGE_WORDS = {
 
 
 def draw(run: Run, notes: list[dict[str, Any]]) -> None:
-    """The run's notes (events of type note): advice first, the newest on top; then what was merely said, in order."""
+    """The run's notes (events of type note): advice first, the newest on top; then the other notes, in order."""
     told = [(number, note) for number, note in enumerate(notes) if not _is_advice(note)]
     for number, note in reversed(list(enumerate(notes))):
         if _is_advice(note):
@@ -30,7 +30,7 @@ def draw(run: Run, notes: list[dict[str, Any]]) -> None:
 
 
 def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
-    """What would change, by the form's labels: "learning rate (maximum) 0.001 → 0.00033"; empty where nothing would."""
+    """What would change, by the form's labels: "learning rate (maximum) 0.001 → 0.00033"; empty if nothing would."""
     texts = []
     for key, value in changes.items():
         group, _, name = key.partition(".")
@@ -41,12 +41,12 @@ def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
 
 
 def follow(key: str, run: Run, changes: dict[str, Any]) -> None:
-    """A callback: ends the run where it still lives, starts one with the changes, and looks at it."""
+    """A callback: ends the run if it is still live, starts one with the changes, and shows it."""
     config = run.config
     source = {"lr_from": None, "lr_source": f"advice of {run.id}"} if "train.max_lr" in changes else {}
     changed = config.changed(changes, kind="train", form_from=run.id, **source)
     if run.status.is_live:
-        with contextlib.suppress(RunError):  # it has ended meanwhile: all the better
+        with contextlib.suppress(RunError):  # it has ended meanwhile: nothing to stop
             jobs.stop(run)
     started = starts.start("advice", key, changed, name=changes_text(config, changes))
     choices.choose(run=started.id)
@@ -79,7 +79,7 @@ def _button(run: Run, changes: dict[str, Any], key: str) -> None:
         args=(follow, start_key, run, changes),
         help="This run ends and keeps the model it has." if is_live else None,
     )
-    # a click in the panel that polls draws the panel alone; the page is to show the new run, or what was wrong
+    # a click in the panel that polls redraws only the panel; the page must show the new run, or what was wrong
     if st.session_state["run"] != run.id or "problem" in st.session_state:
         st.rerun()
 

@@ -1,4 +1,4 @@
-"""A few pictures as training will augment them, made by the code that trains, on request."""
+"""A few pictures as training will augment them, made by the training code, on request."""
 
 import contextlib
 from typing import get_args
@@ -27,7 +27,7 @@ def draw(data: DataSet) -> None:
     """A box that, once opened, shows training pictures beside their augmentations."""
     _warm_up()
     box = st.expander(
-        "What augmentation makes of the pictures",
+        "What augmentation does to the pictures",
         icon=":material/auto_awesome_motion:",
         key="augmenting",
         on_change="rerun",
@@ -48,7 +48,7 @@ def config_of(data: DataSet, strength: str, seed: int) -> RunConfig:
 
 
 def _warm_up() -> None:
-    """Once a session, so that the first preview comes within a second as well."""
+    """Once per session, so that the first preview, too, comes within a second."""
     if not st.session_state.get("is-warmed-up"):
         st.session_state["is-warmed-up"] = True
         launching.warm_up(state.workspace())
@@ -74,7 +74,7 @@ def _draw_anew() -> None:
 
 
 def _run_of(data: DataSet, config: RunConfig) -> Run:
-    """The preview that was started for just this; another one where anything has changed, or it was cleared away."""
+    """The preview that was started for exactly this; a new one if anything has changed or its run was deleted."""
     wanted = (config.model_dump_json(), data.manifest.content_hash, data.manifest.version)
     if st.session_state.get("augment-wanted") == wanted:
         with contextlib.suppress(RunError):
@@ -91,9 +91,9 @@ def _show(data: DataSet, run: Run, config: RunConfig) -> None:
         status = run.status
         if status.is_live or status.state == "finished":
             _grid(data, run, config, blanks)
-            word = "Drawing; the first time takes some seconds." if status.is_live else "Left: unchanged."
+            word = "Drawing; the first time takes a few seconds." if status.is_live else "Left: unchanged."
             st.caption(
-                f"{word} Training changes each picture anew in every epoch, its mask with it, at "
+                f"{word} Training augments each picture differently in every epoch, together with its mask, at "
                 f"{config.data.image_size} px ({config.data.size_mode}). Validation pictures are never changed."
             )
         else:
@@ -106,7 +106,7 @@ def _show(data: DataSet, run: Run, config: RunConfig) -> None:
 
 
 def _grid(data: DataSet, run: Run, config: RunConfig, blanks: list[np.ndarray]) -> None:
-    """The pictures that are there; an empty one of the same shape stands where one is still to come."""
+    """The pictures that are there; an empty one of the same shape stands in for one that is not."""
     assert config.preview is not None
     for row, index in enumerate(config.preview.indices):
         name = data.manifest.pairs[index].name

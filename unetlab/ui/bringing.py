@@ -1,4 +1,4 @@
-"""Bringing pictures: files are copied to disk as they are dropped, looked at by a job, and kept only after a click."""
+"""Bringing pictures: files are copied to disk as they are dropped, checked by a job, and kept only after a click."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ PICTURES = [*COMMON, *sorted({suffix.lstrip(".") for suffix in SUFFIXES} - set(C
 ARCHIVES = ["zip", "tar", "tgz", "gz"]
 LISTS = ["csv", "tsv", "txt", "json"]  # class names, pairs, splits, polygons
 NAMES = (
-    "Names that are understood: the same name in both boxes, or with mask, label, gt, seg or the like before or "
+    "Names that match: the same name in both boxes, or with mask, label, gt, seg or the like before or "
     "after it (1.png and 1_mask.png)."
 )
 PHASES = {"copying": "Copying", "decoding": "Reading", "counting classes": "Counting classes"}
@@ -38,27 +38,27 @@ def drop_zones() -> None:
     with right:
         _uploader("Masks", "masks", [*PICTURES, *LISTS, "zip"], multiple=True)
     by_files.caption(
-        f"{NAMES} All in the first box works too, when names tell them apart. More than 300 files: take "
-        f"a zip{' or a path' if by_path else ''}."
+        f"{NAMES} All files can go into the first box if their names show which are masks. For more than "
+        f"300 files, use a zip{' or a path' if by_path else ''}."
     )
-    with by_folder:  # of any kind: what is not used is said later, and not by a red mark at every file
+    with by_folder:  # of any kind: unused files are listed later, not marked red one by one
         _uploader("A folder with pictures and masks", "all", None, multiple="directory")
     with by_zip:
         _uploader("A zip with pictures and masks", "all", ARCHIVES, multiple=False)
         if by_path:
             st.caption(
-                "While it is uploaded, a zip lies in the server's memory twice. From some hundred MB on, put it on "
+                "During the upload, the server's memory holds a zip twice. From a few hundred MB on, put it on "
                 "this machine and give its path."
             )
     if by_path:
         with by_path[0], st.form("path-form", border=False):
             st.text_input("Folder or zip", key="path-images", placeholder="/data/cells")
-            st.text_input("Masks, if they lie elsewhere", key="path-masks", placeholder="optional")
+            st.text_input("Masks, if they are elsewhere", key="path-masks", placeholder="optional")
             st.form_submit_button("Check", icon=":material/search:", on_click=_take_path)
 
 
 def lacks_the_other_box(data: DataSet) -> bool:
-    """Whether only pictures, or only masks, were dropped so far: no fault, the other half is on its way."""
+    """Whether only pictures, or only masks, were dropped so far: not an error, the other half is still to come."""
     is_unpaired = any(finding.code == "no-pairs" for finding in data.manifest.findings)
     return is_unpaired and incoming.brought().keys() in ({"images"}, {"masks"})
 
@@ -73,7 +73,7 @@ def ask_for_the_other_box() -> None:
 
 
 def watch(found: Import) -> None:
-    """The import while it looks, with its way out; why it ended where no report came of it."""
+    """The import while it works, with a way to cancel it; or why it ended without a report."""
     run = found.run
     if run is None or run.status.state == "finished":
         st.info("This import was kept or discarded elsewhere.", icon=":material/info:")
@@ -86,16 +86,16 @@ def watch(found: Import) -> None:
 
 
 def offer() -> None:
-    """Imports that run or wait and that this session does not follow: go on with them, or discard them."""
+    """Imports that run or wait and that this session does not follow: continue or discard them."""
     for found in incoming.waiting()[:MAX_OFFERED]:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f":material/inventory_2: {_what_waits(found)}", width="stretch")
-            st.button("Go on with it", key=f"go-on-{found.folder}", on_click=incoming.adopt, args=(found,))
+            st.button("Continue", key=f"go-on-{found.folder}", on_click=incoming.adopt, args=(found,))
             st.button("Discard", key=f"discard-{found.folder}", on_click=incoming.give_up, args=(found,))
 
 
 def decision(data: DataSet) -> None:
-    """The name of the data set to be, the click that makes it one, and the way back."""
+    """The name of the new data set, the button that creates it, and the way back."""
     found = incoming.current()
     if found is None:
         return
@@ -111,7 +111,7 @@ def decision(data: DataSet) -> None:
             icon=":material/check:",
             key="use-data",
             disabled=bool(errors),
-            help="Mend what needs you first." if errors else None,
+            help="First mend what needs your attention." if errors else None,
             on_click=_keep,
             args=(found, key),
         )
@@ -130,7 +130,7 @@ def _uploader(label: str, box: Box, types: list[str] | None, *, multiple: Any) -
 
 
 def _take_upload(key: str, box: Box) -> None:
-    """A callback: copies what was dropped to disk, lets the server's memory go and has everything looked at."""
+    """A callback: copies what was dropped to disk, frees the server's memory and has everything checked."""
     dropped = st.session_state.get(key) or []
     dropped = dropped if isinstance(dropped, list) else [dropped]
     if not dropped:
@@ -174,9 +174,9 @@ def _look(run: Run) -> None:
 
 
 def _progress(status: Status) -> str:
-    """Where the import is: "Reading: 1,240 of 10,000, 12 s left"."""
+    """The import's progress: "Reading: 1,240 of 10,000, 12 s left"."""
     if not status.total:
-        return "Looking at the files"
+        return "Checking the files"
     left = f", {state.duration(status.seconds_left)} left" if status.seconds_left is not None else ""
     return f"{PHASES.get(status.phase, status.phase)}: {status.done:,} of {status.total:,}{left}"
 
@@ -214,7 +214,7 @@ def _what_waits(found: Import) -> str:
     run = found.run
     what = f"The import of {plain(run.notes.name)} from {run.when}" if run else "An import"
     if found.is_looking:
-        return f"{what} is still looking at its files."
+        return f"{what} is still checking its files."
     try:
         pairs = len(open_folder(found.path).manifest.pairs)
     except DataError as error:

@@ -1,7 +1,7 @@
 """What is chosen: data set, training run, sweep, view. Kept in the session and the URL; no widget owns it.
 
-Streamlit forgets a widget's value as soon as a script ends before it has drawn the widget, as every callback that opens
-another page does, and `st.switch_page` clears the URL as well: docs/decisions/0013-choices.md.
+Streamlit forgets a widget's value when a script run ends without drawing the widget, as after every callback that opens
+another page, and `st.switch_page` clears the URL as well: docs/decisions/0013-choices.md.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ WORDS = {"dataset": "data set", "run": "training run", "sweep": "sweep"}  # by k
 
 
 def choose(**chosen: str) -> None:
-    """Chooses `dataset`, `run` or `sweep`, from a callback or a page; another data set lets go of run and sweep."""
+    """Chooses `dataset`, `run` or `sweep`, from a callback or a page; another data set clears run and sweep."""
     if chosen.get("dataset", st.session_state.get("dataset")) != st.session_state.get("dataset"):
         chosen = {"run": "", "sweep": ""} | chosen
     st.session_state.update(chosen)
@@ -27,7 +27,7 @@ def choose(**chosen: str) -> None:
 
 
 def open_on(page: str) -> None:
-    """Takes up what the URL names where the session is new; forgets on another page what was said to be gone."""
+    """In a new session takes the choices from the URL; on another page forgets which choices were reported gone."""
     for key in WORDS:
         st.session_state.setdefault(key, st.query_params.get(key, ""))
     if st.session_state["run"] and not st.session_state["dataset"]:
@@ -41,9 +41,9 @@ def open_on(page: str) -> None:
 def select(
     key: str, label: str, options: Sequence[str], title: Callable[[str], str], *, help: str | None = None
 ) -> str:
-    """A select box that shows a choice; where nothing was chosen the newest, which stands first. "" without options.
+    """A select box that shows a choice, by default the newest, which comes first. Returns "" without options.
 
-    Where the chosen one is not there any more the newest takes its place, and `tell_gone` says so.
+    If the chosen one is gone, the newest takes its place, and `tell_gone` says so.
     """
     wanted = st.session_state[key]
     if wanted not in options:
@@ -68,10 +68,10 @@ def select(
 
 
 def box_key(key: str) -> str:
-    """The key of the widget that shows `st.session_state[key]`: another one each time that code has changed it.
+    """The key of the widget that shows `st.session_state[key]`: a new one each time code has changed the value.
 
-    A browser sends the values of all widgets with each click, also those that code has changed meanwhile; under a key
-    of its own the new widget is not taken for the old one, whose value would undo the change.
+    A browser sends the values of all widgets with each click, also those that code has changed meanwhile; with a new
+    key, the widget is not taken for the old one, whose value would undo the change.
     """
     shown, turn = st.session_state.get(f"{key}-shown", (None, 0))
     if shown != st.session_state[key]:
@@ -81,17 +81,17 @@ def box_key(key: str) -> str:
 
 
 def distinct(options: Sequence[str], title: Callable[[str], str]) -> dict[str, str]:
-    """Option -> its title, and the end of its id where others are called the same: a browser answers with titles."""
+    """Option -> its title, with the end of its id if others have the same title: a browser answers with titles."""
     titles = {option: title(option) for option in options}
     count = Counter(titles.values())
     return {option: said if count[said] == 1 else f"{said} · {option[-4:]}" for option, said in titles.items()}
 
 
 def take_over(key: str, box: str, options: Sequence[str]) -> None:
-    """A callback: what a person picked in the widget `box` is chosen.
+    """A callback: chooses what the user picked in the widget `box`.
 
-    A title that was changed meanwhile, as by a new name, comes back as mere text: that is no choice, and another widget
-    takes the place of this one.
+    A title that has changed meanwhile, for example by a new name, comes back as mere text: that is not a choice, and
+    a new widget takes the place of this one.
     """
     value = st.session_state[box]
     _, turn = st.session_state[f"{key}-shown"]
@@ -128,7 +128,7 @@ def tell_gone(*keys: str) -> None:
 def _note_gone(key: str, wanted: str, title: Callable[[str], str]) -> None:
     shown = st.session_state[key]
     owner = "This workspace" if key == "dataset" else f"The data set **{plain(st.session_state['dataset'])}**"
-    now = f"Shown instead is **{plain(title(shown))}**, the newest." if shown else "It has none yet."
+    now = f"The newest, **{plain(title(shown))}**, is shown instead." if shown else "It has none yet."
     sentence = f"{owner} has no {WORDS[key]} **{plain(wanted[:80])}** (any more). {now}"
     if key == "dataset":
         st.session_state.update({"run": "", "sweep": ""})  # they went with it

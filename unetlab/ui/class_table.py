@@ -18,7 +18,7 @@ MAX_VALUES_SHOWN = 6
 
 
 def draw(data: DataSet) -> None:
-    """The table of classes, and how to change it; nothing where no mask can be read yet."""
+    """The table of classes, and how to change it; nothing if no mask can be read yet."""
     classes = data.manifest.classes
     if not classes:
         return
@@ -26,7 +26,7 @@ def draw(data: DataSet) -> None:
     rows = table_of(classes)
     shares = pd.DataFrame({"name": rows["name"], "share": rows["share (%)"] / 100, "color": [c.color for c in classes]})
     st.altair_chart(charts.share_bar(shares), alt="Share of the pixels of each class")
-    # another key once anything was applied: or old edits would be made again in the new table
+    # a new key once anything was applied: otherwise old edits would be made again in the new table
     edition = hash((data.manifest.content_hash, *data.class_names, data.background))
     edited = st.data_editor(
         rows,
@@ -35,7 +35,7 @@ def draw(data: DataSet) -> None:
         column_config={
             "colour": st.column_config.ImageColumn(width=60),
             "name": st.column_config.TextColumn(help="Double-click to rename.", required=True),
-            "share (%)": st.column_config.NumberColumn(format="%.2f", help="Part of all mask pixels."),
+            "share (%)": st.column_config.NumberColumn(format="%.2f", help="Share of all mask pixels."),
         },
         key=f"classes-{data.folder.name}-{edition}",
         alt="Classes: names, pixel shares, which is background, which to leave out",
@@ -53,7 +53,7 @@ def draw(data: DataSet) -> None:
 
 
 def table_of(classes: Sequence[ClassInfo]) -> pd.DataFrame:
-    """One row a class, in the order of ids: colour, name, share (%), mask values, background, ignore."""
+    """One row per class, in the order of ids: colour, name, share (%), mask values, background, ignore."""
     total = sum(info.pixels for info in classes) or 1
     return pd.DataFrame(
         [
@@ -71,9 +71,9 @@ def table_of(classes: Sequence[ClassInfo]) -> pd.DataFrame:
 
 
 def changes_of(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
-    """What was edited, as `changes.update_classes` takes it. Of two backgrounds the newly ticked one is meant.
+    """What was edited, as `changes.update_classes` takes it. Of two backgrounds the newly ticked one counts.
 
-    Raises DataError where more than one class is to be ignored.
+    Raises DataError if more than one class is ticked as ignored.
     """
     found: dict[str, Any] = {}
     names = {int(i): str(after.loc[i, "name"]) for i in after.index if after.loc[i, "name"] != before.loc[i, "name"]}
@@ -85,7 +85,7 @@ def changes_of(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
         found["background"] = (new or ticked or [None])[0]
     ignored = [int(i) for i in after.index if after.loc[i, "ignore"]]
     if len(ignored) > 1:
-        raise DataError(f"{len(ignored)} classes are ticked to be ignored; one can be. Give the others to a class.")
+        raise DataError(f"{len(ignored)} classes are ticked as ignored; only one can be. Untick the others.")
     if ignored:
         found["ignored"] = ignored[0]
     return found

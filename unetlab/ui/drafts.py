@@ -1,7 +1,7 @@
-"""What a form holds and nobody has started yet: `datasets/<name>/drafts/<form>.json`, so that it outlives its tab.
+"""Form values that were not started yet: `datasets/<name>/drafts/<form>.json`, so that they outlive their tab.
 
-The file lies in the data set's folder, so that it goes with it. It holds what a person or a click has set; what nobody
-touched is the option's default. docs/decisions/0013-choices.md.
+The file is in the data set's folder, so that it is deleted with it. It holds the values that a person or a click has
+set; all others are the options' defaults. docs/decisions/0013-choices.md.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from unetlab import files
 
 
 def read(dataset: Path, form: str) -> dict[str, Any]:
-    """What was set in the form of the data set in this folder; empty where nothing was, or the file is broken."""
+    """What was set in the form of the data set in this folder; empty if nothing was, or the file is damaged."""
     try:
         kept = files.read_json(_path(dataset, form))
     except (OSError, ValueError):
@@ -21,7 +21,7 @@ def read(dataset: Path, form: str) -> dict[str, Any]:
 
 
 def write(dataset: Path, form: str, changes: dict[str, Any]) -> None:
-    """Adds to what was set in the form. Where the disk is full or read-only the session alone remembers it."""
+    """Adds to what was set in the form. If the disk is full or read-only, only the session remembers it."""
     kept = read(dataset, form)
     if kept == kept | changes:
         return

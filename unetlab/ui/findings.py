@@ -15,10 +15,10 @@ from unetlab.ui.text import plain
 
 FAMILIES = {"near-misses": "near-miss"}  # findings that are shown as one, under the code of the most frequent
 SHOWN_ROWS = 3  # of one family; the rest one click away
-SHOWN_FILES = 3  # messages name so many themselves
-MAX_BUTTONS, MAX_LABEL = 2, 40  # more clicks, or longer words, become a list to choose from
+SHOWN_FILES = 3  # messages name this many themselves
+MAX_BUTTONS, MAX_LABEL = 2, 40  # more fixes, or longer labels, become a list to choose from
 TITLES = {
-    "error": ":red[:material/error:] Needs you before this can be used",
+    "error": ":red[:material/error:] Needs your attention before this can be used",
     "warning": ":orange[:material/warning:] Worth a look",
 }
 POINTERS = {  # findings that are mended in a panel of their own, and its anchor
@@ -29,18 +29,18 @@ POINTERS = {  # findings that are mended in a panel of their own, and its anchor
 
 
 def headline(data: DataSet) -> None:
-    """What there is in one line, and how its files lie."""
+    """What the set holds in one line, and the layout of its files."""
     manifest = data.manifest
     parts = [_count(len(manifest.pairs), "pair")]
     if data.manifest.classes:
         parts.append(f"{data.num_classes} classes")
     errors, warnings = (len(of_severity(manifest.findings, severity)) for severity in ("error", "warning"))
     if errors:
-        parts.append(f"{_count(errors, 'thing')} {'needs' if errors == 1 else 'need'} you")
+        parts.append(f"{_count(errors, 'thing')} {'needs' if errors == 1 else 'need'} your attention")
     if warnings:
         parts.append(f"{_count(warnings, 'thing')} to look at")
     if not errors and not warnings:
-        parts.append("nothing wrong was found")
+        parts.append("no problem was found")
     st.subheader(", ".join(parts), anchor=False)
     if manifest.layout:
         st.caption(f":material/folder_open: Layout: {plain(manifest.layout)}")
@@ -49,7 +49,7 @@ def headline(data: DataSet) -> None:
 
 
 def draw(data: DataSet) -> None:
-    """All findings by severity, the small ones and what was decided folded away."""
+    """All findings by severity; minor ones and decisions are folded away."""
     found = data.manifest.findings
     for severity, title in TITLES.items():
         families = of_severity(found, severity)
@@ -67,7 +67,7 @@ def draw(data: DataSet) -> None:
 
 
 def of_severity(found: Sequence[Finding], severity: str) -> list[list[Finding]]:
-    """The findings of one severity in families, those of one code together, in the order of their first."""
+    """The findings of one severity, grouped into families by code, in the order of the first of each."""
     families: dict[str, list[Finding]] = {}
     for finding in found:
         if finding.severity == severity:
@@ -77,7 +77,7 @@ def of_severity(found: Sequence[Finding], severity: str) -> list[list[Finding]]:
 
 def mend(data: DataSet, change: dict[str, Any]) -> None:
     """A callback: changes decisions about the set; an error is shown at the top of the page."""
-    with st.spinner("Looking at it again", show_time=True):
+    with st.spinner("Checking again", show_time=True):
         state.attempt(changes.revise, data.folder, change)
 
 
@@ -92,7 +92,7 @@ def _family(data: DataSet, family: Sequence[Finding]) -> None:
 
 
 def _row(data: DataSet, finding: Finding, said: str) -> str:
-    """One finding. `said`: effect and advice that stand above already; returns those that stand there now."""
+    """One finding. `said`: effect and advice already shown above; returns those now shown last."""
     first, _, rest = finding.message.partition("\n")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{plain(first)}**", width="stretch")
@@ -139,7 +139,7 @@ def _mend_as_chosen(data: DataSet, fixes: Sequence[Fix], key: str) -> None:
 
 
 def _key(finding: Finding) -> str:
-    """The same for a finding as long as it says the same."""
+    """A key that stays the same as long as the finding does."""
     return f"{finding.code}-{zlib.crc32(finding.model_dump_json().encode()):08x}"
 
 

@@ -20,7 +20,7 @@ def key_of(form: str, dataset: str, name: str) -> str:
 
 
 def value(form: str, dataset: str, name: str, default: Any) -> Any:
-    """What the form holds, drawn or not: of this session, else as an earlier one left it, else `default`."""
+    """The form's value, drawn or not: from this session, else from an earlier one, else `default`."""
     key = key_of(form, dataset, name)
     return st.session_state[key] if key in st.session_state else drafts.read(_folder(dataset), form).get(name, default)
 
@@ -37,12 +37,12 @@ def fill(form: str, config: RunConfig, keys: list[str]) -> None:
 
 
 def keep(form: str, dataset: str, name: str) -> None:
-    """A callback: what a person has set outlives the session."""
+    """A callback: saves what the user has set, so that it outlives the session."""
     drafts.write(_folder(dataset), form, {name: st.session_state[key_of(form, dataset, name)]})
 
 
 def forget(dataset: str) -> None:
-    """For a data set that is deleted: another one of its name starts with fresh forms in this session too."""
+    """For a deleted data set: another one of the same name starts with fresh forms in this session too."""
     for key in [key for key in st.session_state if f":{dataset}:" in str(key)]:
         del st.session_state[key]
 
@@ -61,9 +61,9 @@ def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
 
 
 def held(form: str, dataset: str, keys: list[str]) -> dict[str, Any]:
-    """What the drawn form holds now, by dotted key; for a callback, which would else start what was drawn last.
+    """The drawn form's values now, by dotted key; for a callback, which would otherwise start what was drawn last.
 
-    A value that is typed and a button that is pressed at once reach the callback together.
+    A value that was just typed and the press of a button reach the callback together.
     """
     return {key: st.session_state[key_of(form, dataset, key)] for key in keys}
 

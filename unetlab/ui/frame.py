@@ -1,4 +1,4 @@
-"""The frame around every page: what is chosen, what runs, whose memory it is, and the button that gives it back."""
+"""The frame around every page: what is chosen, what runs, who uses the memory, and the button that frees it."""
 
 import contextlib
 import itertools
@@ -21,15 +21,15 @@ _script_runs = itertools.count()
 
 
 def is_first_session() -> bool:
-    """Whether no script has called st.navigation in this process yet. Ask once a script run, before calling it."""
+    """Whether no script has called st.navigation in this process yet. Call once per script run, before it."""
     return next(_script_runs) == 0 and bool(PagesManager.uses_pages_directory)
 
 
 def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
-    """Loads the page anew when it is the first one a fresh server shows and not Home.
+    """Reloads the page if it is the first one that a fresh server shows and is not Home.
 
-    Beside a folder `pages/` Streamlit looks there first, finds no such page and opens a "Page not found" dialog over
-    the right page (1.67); every later session is fine. docs/decisions/0005-pages-folder.md.
+    If there is a folder `pages/`, Streamlit looks there first, finds no such page and opens a "Page not found" dialog
+    over the right page (1.67); every later session is fine. docs/decisions/0005-pages-folder.md.
     """
     if is_first_session and page.url_path:
         st.html("<script>window.location.reload()</script>", unsafe_allow_javascript=True)
@@ -43,7 +43,7 @@ def draw(page: str) -> None:
     problem = st.session_state.pop("problem", None)
     with st.sidebar:
         st.markdown("### unetlab")
-        dataset = choices.select("dataset", "Data set", state.dataset_names(), str, help="What all pages speak about.")
+        dataset = choices.select("dataset", "Data set", state.dataset_names(), str, help="Shown on all pages.")
         if not dataset:
             st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
         choices.select("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
@@ -55,7 +55,7 @@ def draw(page: str) -> None:
 
 
 def _status_card() -> None:
-    if "problem" in st.session_state:  # of a click in this card: it is told at the top of the page
+    if "problem" in st.session_state:  # from a click in this card: it is shown at the top of the page
         st.rerun()
     alive = _live()
     shown = [(run, status) for run, status in alive if run.config.kind not in OVER_SOON]
@@ -71,7 +71,7 @@ def _status_card() -> None:
     if queue.read_queue(state.workspace()).is_held:
         st.warning("The queue is held: nothing new starts.", icon=":material/pause_circle:")
         st.button(
-            "Let the queue go on",
+            "Release the queue",
             on_click=state.attempt,
             args=(freeing.release, state.workspace()),
             key="release",
@@ -107,7 +107,7 @@ def _job(run: Run, status: Status, others: list[tuple[Run, Status]]) -> None:
 
 
 def _movers(run: Run) -> None:
-    """Buttons that change the turn of a waiting run; none where nobody else waits for its device."""
+    """Buttons that move a waiting run in the queue; none if no other run waits for its device."""
     line = queue.line_of(run)
     if len(line) < 2 or run.id not in line:
         return
@@ -133,20 +133,20 @@ def _memory(memory: devices.Memory) -> None:
         columns=["name", "share", "color"],
     )
     st.altair_chart(charts.share_bar(rows), alt=f"{memory.label}: share used by unetlab, by others, free")
-    of_ours = "unetlab's share cannot be told" if memory.ours is None else f"{size_text(ours)} by unetlab (orange)"
+    of_ours = "unetlab's share is unknown" if memory.ours is None else f"{size_text(ours)} by unetlab (orange)"
     st.caption(f"{plain(memory.label)}: {size_text(memory.used)} of {size_text(memory.total)} used, {of_ours}")
 
 
 def _free_button() -> None:
     name = "Free GPU memory" if devices.has_gpu() else "Free memory"
-    says = "Ends unetlab's worker processes: only that gives all of their memory back. A training can be resumed."
+    says = "Ends unetlab's worker processes: only that frees all of their memory. Training runs can be resumed."
     if st.button(name, icon=":material/memory:", width="stretch", key="free", help=says):
         running = [run for run, status in _live() if status.state == "running" and run.config.kind not in OVER_SOON]
         if running:
             st.session_state["asks-to-free"] = running
         else:
             _free()
-    # opened anew by each script: a live panel reruns the page, which would close the dialog under the person's hand
+    # opened anew by each script run: a live panel reruns the page, which would close a dialog in use
     if "asks-to-free" in st.session_state:
         _ask_first(st.session_state["asks-to-free"])
     if "receipt" in st.session_state:
@@ -159,8 +159,8 @@ def _ask_first(running: list[Run]) -> None:
     names = ", ".join(run.title for run in running)
     st.write(f"This ends **{plain(names)}**.")
     st.write(
-        "A training keeps what it has and can be resumed. A learning-rate sweep keeps its curve so far. "
-        "An import is cancelled. What waits in the queue keeps its place."
+        "A training run keeps what it has and can be resumed. A learning-rate sweep keeps its curve so far. "
+        "An import is cancelled. Runs that wait in the queue keep their places."
     )
     if st.button("Stop it and free the memory", type="primary", key="free-now"):
         del st.session_state["asks-to-free"]
@@ -185,13 +185,13 @@ def _receipt(receipt: freeing.Receipt) -> None:
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Memory of each process before and after")
     else:
-        st.write("No worker of unetlab was running, so there was nothing to give back.")
+        st.write("No worker of unetlab was running, so there was nothing to free.")
     for before, after in zip(receipt.before, receipt.after, strict=True):
         st.write(f"{plain(after.label)}: {size_text(before.used)} used before, **{size_text(after.used)}** after.")
     if not receipt.is_complete:
         st.error("A worker did not end. Look for unetlab.worker among the processes of this machine.")
     if queue.read_queue(state.workspace()).is_held:
-        st.caption("Somebody waits in the queue. It is held, so that the memory stays free.")
+        st.caption("Runs are waiting in the queue, which is held so that the memory stays free.")
     st.button("Close", key="close-receipt", on_click=lambda: st.session_state.pop("receipt"))
 
 

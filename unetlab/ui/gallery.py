@@ -1,4 +1,4 @@
-"""The pictures with their masks, twelve a page: found again by problem, class, split or name, and left out."""
+"""The pictures with their masks, twelve a page: filtered by problem, class, split or name, and left out."""
 
 import math
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ def matching(
     split: str | None = None,
     text: str = "",
 ) -> list[int]:
-    """Places in `manifest.pairs` of the pairs that a problem names, that hold a class, of a split, with a text in
-    their name (in any case); None and "" leave nothing out."""
+    """Places in `manifest.pairs` of the pairs that a problem names, that hold a class, are in a split and have a text
+    in their name (in any case); None and "" filter nothing."""
     files, text = set(finding.files) if finding else None, text.strip().casefold()
 
     def is_wanted(pair: Pair) -> bool:
@@ -46,16 +46,16 @@ def matching(
 
 
 def draw(data: DataSet) -> None:
-    """The pictures of a set or report that passed the filters; nothing where no mask can be read yet."""
+    """The pictures of a set or report that passed the filters; nothing if no mask can be read yet."""
     if data.manifest.reading is not None and data.manifest.pairs:
-        st.fragment(state.in_place)(_gallery, data)  # paging and fading draw only this part anew
+        st.fragment(state.in_place)(_gallery, data)  # paging and fading redraw only this part
 
 
 def _gallery(data: DataSet) -> None:
     found = _filters(data)
     opacity = st.session_state["gallery-opacity"]
     if not found:
-        st.info("No picture is like that. Take another filter, or", icon=":material/filter_alt_off:")
+        st.info("No picture matches. Choose another filter, or", icon=":material/filter_alt_off:")
         st.button("Show all pictures", on_click=st.session_state.update, args=(FILTERS,), key="gallery-all")
         return
     pages, key = math.ceil(len(found) / PER_PAGE), f"gallery-page-{data.folder.name}"
@@ -98,7 +98,7 @@ def _filters(data: DataSet) -> list[int]:
 
 
 def _one_of(label: str, key: str, options: dict[T, str]) -> T | None:
-    """A select box over keys of `options` with their words; None where all are wanted, or there is nothing to pick."""
+    """A select box over the keys of `options`, shown as their words; None for all, or with nothing to pick."""
     if not options:
         return None
     if st.session_state.get(key) not in options:
@@ -111,7 +111,7 @@ def _one_of(label: str, key: str, options: dict[T, str]) -> T | None:
 def _leave_out(data: DataSet, shown: Sequence[Pair]) -> None:
     files = {pair.image: pair.name for pair in data.manifest.pairs}
     key = f"leave-out-{data.folder.name}"
-    st.session_state[key] = [file for file in st.session_state.get(key, []) if file in files]  # others have left
+    st.session_state[key] = [file for file in st.session_state.get(key, []) if file in files]  # others were left out
     options = list(dict.fromkeys([*st.session_state[key], *(pair.image for pair in shown)]))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         leaving = st.multiselect(
@@ -119,8 +119,8 @@ def _leave_out(data: DataSet, shown: Sequence[Pair]) -> None:
             options,
             format_func=files.__getitem__,
             key=key,
-            placeholder="Pictures of this page; a choice stays while you turn the page",
-            help="They stay on disk and can be brought back. Of a file with several pages, all pages leave.",
+            placeholder="Pictures of this page; choices stay when you turn the page",
+            help="They stay on disk and can be brought back. All pages of a multi-page file are left out.",
         )
         if st.button("Leave them out", icon=":material/hide_image:", key="leave-out", disabled=not leaving):
             state.attempt(changes.revise, data.folder, {"excluded": leaving})

@@ -1,4 +1,4 @@
-"""A run's events as tables, read on where the last look ended, so that polling a long run stays cheap."""
+"""A run's events as tables, read on from where the last read ended, so that polling a long run stays cheap."""
 
 import math
 import threading
@@ -22,7 +22,7 @@ BATCH_COLUMNS = ("step", "epoch", "loss", "lr", "momentum", "time")
 SCORE_COLUMNS = ("epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy")
 COUNTED = ("epoch", "step")  # whole numbers; the others may be missing
 DRAWN = 1000  # points of a line: more than a screen has pixels for
-PACE_BYTES = 256 * 1024  # end of events.jsonl that tells the pace: some 1,500 steps
+PACE_BYTES = 256 * 1024  # end of events.jsonl that gives the pace: some 1,500 steps
 
 
 class Columns:
@@ -37,7 +37,7 @@ class Columns:
             column.append(math.nan if event[name] is None else event[name])
 
     def cut(self, name: str, first: int) -> None:
-        """Takes off the rows whose `name`, which rises from row to row, is `first` or above."""
+        """Removes the rows whose `name`, which rises from row to row, is `first` or above."""
         kept = bisect_left(self._columns[name], first)
         for column in self._columns.values():
             del column[kept:]
@@ -48,10 +48,10 @@ class Columns:
 
 
 class History:
-    """What a run has said so far. `refresh` reads only what is new; one object serves all tabs.
+    """The events of a run so far. `refresh` reads only what is new; one object serves all tabs.
 
-    A run that was killed and resumed has logged some steps twice: what the last attempt said of a step, and of the
-    epochs from there on, holds. `epochs`, `previews` and `notes` are the events themselves, in order.
+    A run that was killed and resumed has logged some steps twice: the last attempt's events count for a step, and for
+    the epochs from there on. `epochs`, `previews` and `notes` are the events themselves, in order.
     """
 
     def __init__(self, run: Run):
@@ -64,7 +64,7 @@ class History:
         self._offset, self._lock = 0, threading.Lock()
 
     def refresh(self) -> "History":
-        """Takes in the events since the last call."""
+        """Reads the events since the last call."""
         with self._lock:
             found, self._offset = read_events(self.run, self._offset)
             for event in found:
@@ -95,7 +95,7 @@ class History:
         self._scores.cut("epoch", first)
 
     def batches(self, beta: float = 0.9) -> pd.DataFrame:
-        """One row a step: step, epoch, loss, lr, momentum, time, and `smooth`, the debiased moving average of the loss.
+        """One row per step: step, epoch, loss, lr, momentum, time, and `smooth`, a debiased moving average of the loss.
 
         `beta` in 0..1 is the weight of the past, as in lr_curve.smooth; steps whose loss is not a number are left out.
         """
@@ -115,7 +115,7 @@ class History:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """One row an epoch: epoch, step (the last of it), losses, mean_dice, mean_iou, pixel_accuracy."""
+        """One row per epoch: epoch, step (the last of it), losses, mean_dice, mean_iou, pixel_accuracy."""
         with self._lock:
             return pd.DataFrame(self._scores.copies())
 
@@ -159,7 +159,7 @@ def measured_pace(workspace: Workspace, config: RunConfig) -> tuple[float, Run] 
 
 @st.cache_resource(max_entries=1000, show_spinner=False)  # written once, before the run starts
 def _config_of(folder: str) -> RunConfig | None:
-    """None for a run that a newer unetlab made: it tells no pace, and the form does without."""
+    """None for a run that a newer unetlab made: the form does without its pace."""
     try:
         return Run(Path(folder)).config
     except ConfigError:
@@ -170,7 +170,7 @@ def seconds_per_step(run: Run) -> float | None:
     """Wall time per step near the end of the run, validation included; None before five steps of its last attempt."""
     path = run.folder / "events.jsonl"
     size = path.stat().st_size if path.exists() else 0
-    found, _ = read_events(run, max(size - PACE_BYTES, 0))  # the line that this cuts in two is passed over
+    found, _ = read_events(run, max(size - PACE_BYTES, 0))  # a line that this cuts in two is skipped
     steps = [event for event in found if event["type"] == "batch"]
     steps = [event for event in steps if event["attempt"] == steps[-1]["attempt"]]
     if len(steps) < 5:

@@ -1,4 +1,4 @@
-"""Whom the page is for: the person at this machine, or others, to whom the machine shows nothing of itself."""
+"""Whom the page is for: the person at this machine, or others, who see nothing of the machine itself."""
 
 import os
 import re
@@ -14,9 +14,9 @@ _PATH = re.compile(r"""(?<![\w/:.])(?:~|/[^\s/'"`,;:()<>\[\]{}|]+)?(?:/[^\s/'"`,
 
 
 def is_own_machine() -> bool:
-    """Whether who sees the page may see the machine that serves it: its paths, the logs of its workers, its errors.
+    """Whether users of the page may see the machine that serves it: its paths, the logs of its workers, its errors.
 
-    Yes, unless `UNETLAB_LOCAL` is set to anything but 1. UNETLAB_ALLOW_PATHS=0, its older name, says no as well.
+    Yes, unless `UNETLAB_LOCAL` is set to anything but 1. UNETLAB_ALLOW_PATHS=0, its older name, also means no.
     """
     return os.environ.get("UNETLAB_LOCAL", "1") == "1" and os.environ.get("UNETLAB_ALLOW_PATHS", "1") != "0"
 
@@ -29,13 +29,13 @@ def without_paths(text: str) -> str:
 
 
 def reason_of(status: Status) -> str:
-    """Why the run ended. For others, of a bug of ours only that it was one: an exception's words may say anything."""
+    """Why the run ended. Others learn of a bug only that it is one: an exception's text may reveal anything."""
     is_told = is_own_machine() or not status.is_bug
-    return status.reason if is_told else "This is a bug in unetlab. Whoever runs this server finds it in the run's log."
+    return status.reason if is_told else "This is a bug in unetlab. The owner of this server finds it in the run's log."
 
 
 def _folders() -> list[Path]:
-    """Those whose names may hold blanks, at which a path in a sentence cannot be told to end."""
-    workspace = st.session_state.get("workspace")  # none where it could not be opened
+    """Folders whose names may hold spaces, which hide where a path in a sentence ends."""
+    workspace = st.session_state.get("workspace")  # none if it could not be opened
     own = [workspace.root] if workspace else []
     return [path for path in (*own, _PROGRAM, Path(tempfile.gettempdir()), Path.home()) if path != Path("/")]

@@ -1,7 +1,7 @@
-"""What was brought and is no data set yet: dropped files on disk, the import that looks at them, its report.
+"""What is not a data set yet: dropped files on disk, the import that checks them, its report.
 
-The session holds the token of its folder of dropped files and the import it follows; both lie on disk, so that
-another session can go on with them. Nothing is drawn here.
+The session holds the token of its folder of dropped files and the import it follows; both are on disk, so that
+another session can continue with them. Nothing is drawn here.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ NAMELESS = "pictures"
 
 @dataclass(frozen=True)
 class Import:
-    """An import that was begun: its run, and the name of the staging folder that it fills."""
+    """An import that was started: its run, and the name of the staging folder that it fills."""
 
     run_id: str
     folder: str
@@ -47,7 +47,7 @@ class Import:
 
     @property
     def run(self) -> Run | None:
-        """Its run; None once it was cleared away, an hour after its end."""
+        """Its run; None once it was deleted, an hour after its end."""
         try:
             return open_run(state.workspace(), self.run_id) if self.run_id else None
         except RunError:
@@ -55,7 +55,7 @@ class Import:
 
     @property
     def is_looking(self) -> bool:
-        """Whether its worker is still at it."""
+        """Whether its worker is still working."""
         run = self.run
         return run is not None and run.status.is_live
 
@@ -66,13 +66,13 @@ class Import:
 
     @property
     def given(self) -> ImportOptions | None:
-        """What it was given; None where its run is gone."""
+        """The options it was given; None if its run is gone."""
         run = self.run
         return run.config.importing if run else None
 
 
 def dropped_folder() -> Path:
-    """This session's folder for dropped files; those forgotten by others for a day are swept."""
+    """This session's folder for dropped files; removes those of others that are over a day old."""
     parent = state.workspace().incoming
     for old in parent.iterdir():
         if time.time() - old.stat().st_mtime > FORGOTTEN_S:
@@ -83,7 +83,7 @@ def dropped_folder() -> Path:
 
 
 def brought() -> Counter[str]:
-    """How many dropped files lie in each box: images, masks, all."""
+    """How many dropped files are in each box: images, masks, all."""
     counts: Counter[str] = Counter()
     if "incoming" in st.session_state:
         folder = state.workspace().incoming / st.session_state["incoming"]
@@ -96,7 +96,7 @@ def brought() -> Counter[str]:
 
 @contextlib.contextmanager
 def all_or_nothing(folder: Path) -> Iterator[None]:
-    """Removes what was written below `folder` meanwhile when the body fails: the next drop starts from the same."""
+    """Removes what the body wrote below `folder` if it fails, so that the next drop starts from the same state."""
     before = set(folder.rglob("*"))
     try:
         yield
@@ -110,8 +110,8 @@ def all_or_nothing(folder: Path) -> Iterator[None]:
 def begin_with_dropped() -> None:
     """Starts an import of everything that was dropped so far.
 
-    Pictures and masks in boxes of their own are kept apart. A lone folder or zip is the source itself: the zip of an
-    exported data set is known only so.
+    Pictures and masks in boxes of their own are kept apart. A lone folder or zip is the source itself: only then is
+    the zip of an exported data set recognised.
     """
     folder, boxes = dropped_folder(), brought().keys()
     if boxes == {"images", "masks"}:
@@ -145,7 +145,7 @@ def begin(sources: Sequence[Path], masks: Path | None) -> None:
 
 
 def begin_again(found: Import) -> None:
-    """Starts an import that failed or was cancelled once more."""
+    """Starts a failed or cancelled import again."""
     given = found.given
     if given is not None:
         begin([Path(source) for source in given.sources], Path(given.masks) if given.masks else None)
@@ -173,7 +173,7 @@ def waiting() -> list[Import]:
 
 
 def adopt(found: Import) -> None:
-    """Goes on with an import, and with the dropped files that it was given."""
+    """Continues with an import, and with the dropped files that it was given."""
     given = found.given
     if given and given.sources and state.workspace().incoming in Path(given.sources[0]).parents:
         st.session_state["incoming"] = Path(given.sources[0]).relative_to(state.workspace().incoming).parts[0]
@@ -184,7 +184,7 @@ def give_up(found: Import) -> None:
     """Ends an import and removes what it staged; a running one removes it by itself."""
     run = found.run
     if run is not None and found.is_looking:
-        with contextlib.suppress(RunError):  # ended in this moment
+        with contextlib.suppress(RunError):  # it has just ended
             jobs.stop(run)
             return
     importing.discard(found.path)
@@ -198,7 +198,7 @@ def start_over() -> None:
 
 
 def keep(found: Import, name: str) -> None:
-    """Makes the report's files the data set `name` and chooses it. Raises DataError when that cannot be."""
+    """Makes the report's files the data set `name` and chooses it. Raises DataError if that is not possible."""
     manifest = importing.commit(found.path, name=name)
     _forget()
     choices.choose(dataset=manifest.name)
@@ -206,7 +206,7 @@ def keep(found: Import, name: str) -> None:
 
 
 def free_name(data: DataSet) -> str:
-    """A name nobody has used yet: that of an exported set, else of the folder or zip that was brought."""
+    """A name that is not taken yet: that of an exported set, else of the folder or zip that was brought."""
     found = current()
     given = found.given if found else None
     stem = data.name if not data.name.startswith(".") else _stem_of(given) if given else NAMELESS

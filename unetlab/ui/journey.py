@@ -1,4 +1,4 @@
-"""The way through the lab: its five steps, the guided one on the sample, and cards of runs."""
+"""The way through the lab: its five steps, the guided tour on the sample, and cards of runs."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ DONE, OPEN = ":material/check_circle:", ":material/radio_button_unchecked:"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the way: page, icon (ticked when done) and where it stands in one line."""
+    """One step of the way: page, icon (ticked when done) and its state in one line."""
 
     name: str
     page: str
@@ -35,7 +35,7 @@ def steps(data: DataSet | None) -> list[Step]:
         f"{len(data.manifest.pairs)} pairs, {data.num_classes} classes" if data else "Bring pictures and masks",
         f"{len(sweeps)} sweep{'s' if len(sweeps) != 1 else ''}" if sweeps else "Sweep it, choose a point",
         f"{len(trainings)} training run{'s' if len(trainings) != 1 else ''}" if trainings else "Train and watch",
-        "Scores, worst pictures first" if scored else "After the first training",
+        "Scores, worst pictures first" if scored else "After the first training run",
     )
     pages = (
         ("Data", "data", data),
@@ -51,7 +51,7 @@ def steps(data: DataSet | None) -> list[Step]:
 
 
 def try_sample(key: str) -> None:
-    """A callback: makes the sample, starts a sweep that trains with its pick, and goes to the sweep."""
+    """A callback: makes the sample, starts a sweep and a training run with its pick, and opens the sweep."""
     manifest = create_sample(state.workspace())
     config = RunConfig(kind="train", dataset=manifest.name)
     sweep = starts.start("sample", key, config.changed({}, kind="lr_find"), name="sample")
@@ -66,7 +66,7 @@ def latest_runs(count: int = 6) -> list[Run]:
 
 
 def card(run: Run) -> None:
-    """A run as a card: state, score, the way of its loss, its newest overlay."""
+    """A run as a card: state, score, loss curve, newest overlay."""
     history, status, config = history_of(run), run.status, run.config
     with st.container():
         word, icon, color = state.STATE_WORDS[status.state]

@@ -1,4 +1,4 @@
-"""A run on a page: the panel that polls while it lives, and a face for every state with the next step named."""
+"""A run on a page: the panel that polls while it is live, and for every state what it means and the next step."""
 
 import time
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from unetlab.ui import choices, hosting, state
 from unetlab.ui.text import plain
 
 POLL_S, YOUNG_POLL_S = 1.0, 0.25
-YOUNG_S = 8.0  # so long after its start a job is looked at more often: the first points count most
+YOUNG_S = 8.0  # how long after its start a job is polled more often: the first points count most
 
 
 def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
-    """Draws the run now and again while it lives; polling ends with the run, and the page is drawn once more then."""
+    """Draws the run repeatedly while it is live; when it ends, polling ends and the page is drawn once more."""
     first = run.status
     was_young = _is_young(first)
 
@@ -62,7 +62,7 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         st.info(f"{reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
     elif status.state == "stopped":
         st.info(
-            f"{reason} Nothing is lost: it can be looked at, and trained again with changes.",
+            f"{reason} Nothing is lost: you can look at it, and train again with changes.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
@@ -83,7 +83,7 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
 
 
 def stop_button(run: Run, status: Status, *, key: str, keeps: str) -> None:
-    """Ends a live run; called Cancel where nothing of it would be kept. `keeps`: what a stop leaves."""
+    """Ends a live run; called Cancel if nothing of it would be kept. `keeps`: what a stop leaves."""
     is_kept = status.state == "running" and status.device != devices.LANE
     again = " It can be resumed later." if run.config.kind == "train" else ""
     st.button(
@@ -107,7 +107,7 @@ def _stop_and_pause(run: Run, status: Status, keeps: str) -> None:
             disabled=run.has_pause or run.has_stop,
             on_click=state.attempt,
             args=(jobs.pause, run),
-            help="Ends the process, so that its memory is free, and goes on later as if nothing had been.",
+            help="Ends the process to free its memory; the run can be resumed later as if nothing had happened.",
         )
 
 
@@ -121,7 +121,7 @@ def _resume(run: Run, status: Status) -> None:
             key=f"resume-{run.id}",
             on_click=state.attempt,
             args=(jobs.resume, run),
-            help="Goes on from its last checkpoint, with the losses it would have had.",
+            help="Continues from its last checkpoint, with the losses it would have had.",
         )
         if status.state in ("lost", "failed") and half < (status.micro_batch or batch):
             st.button(
@@ -131,27 +131,27 @@ def _resume(run: Run, status: Status) -> None:
                 on_click=state.attempt,
                 args=(jobs.resume, run),
                 kwargs={"micro_batch": half},
-                help="Where memory may have been the cause: each step still sees all its pictures, in parts.",
+                help="If memory may have been the cause: each step still sees all its pictures, in parts.",
             )
 
 
 def _queued(run: Run, status: Status) -> None:
     if queue.read_queue(run.workspace).is_held:
         st.warning(
-            "The queue is held since the memory was freed. Let it go on in the sidebar, under what runs.",
+            "The queue has been held since the memory was freed. Release it in the sidebar, below the jobs.",
             title="Waiting",
             icon=":material/pause_circle:",
         )
         return
     waits = f"Waiting for {devices.label(status.device)}: {state.waits_for(run, status)}."
     st.info(
-        f"{plain(waits)} It starts by itself, also when this page is closed.",
+        f"{plain(waits)} It starts by itself, even if this page is closed.",
         icon=":material/hourglass_top:",
     )
 
 
 def log(run: Run) -> None:
-    """The worker's log, one click away; none on a page for others, it tells much of the machine."""
+    """The worker's log, one click away; hidden from others, because it says much about the machine."""
     if not hosting.is_own_machine():
         return
     with st.expander("Log of the worker", icon=":material/article:", key=f"log-{run.id}"):
@@ -159,7 +159,7 @@ def log(run: Run) -> None:
 
 
 def nothing_yet(what: str, page: str, label: str) -> NoReturn:
-    """An empty page's face: what is missing and the way to it."""
+    """An empty page: what is missing, and a link to it."""
     st.info(what, icon=":material/info:")
     choices.link(page, label=label, icon=":material/arrow_forward:")
     st.stop()

@@ -1,4 +1,4 @@
-"""A stored set goes on living: pictures added, replaced, brought back; its versions; taken away as a zip; deleted."""
+"""Changes to a stored set: pictures added, replaced, brought back; its versions; download as a zip; deletion."""
 
 import tempfile
 from collections import Counter
@@ -16,11 +16,11 @@ from unetlab.errors import DataError, UnetlabError
 from unetlab.ui import bringing, forms, hosting, state
 from unetlab.ui.text import plain
 
-MAX_DOWNLOAD = 500 * 10**6  # bytes: a download lies in the server's memory
+MAX_DOWNLOAD = 500 * 10**6  # bytes: a download is held in the server's memory
 
 
 def draw(data: DataSet) -> None:
-    """Everything that can be done with a stored set but training on it."""
+    """Everything that can be done with a stored set except training on it."""
     with st.expander("Add or replace pictures", icon=":material/add_photo_alternate:", key="adding"):
         _add(data)
     _left_out(data)
@@ -37,8 +37,8 @@ def draw(data: DataSet) -> None:
 
 
 def places_of(names: Sequence[str], manifest: Manifest, *, box: Literal["images", "masks"]) -> dict[str, str]:
-    """Where each dropped file belongs below `originals/`, by its name: at the place of the file of that name that is
-    there already, else beside the other pictures, or masks."""
+    """Where each dropped file belongs below `originals/`, by its name: in the place of an existing file of that name,
+    else beside the other pictures, or masks."""
     known = [pair.image if box == "images" else pair.mask for pair in manifest.pairs]
     known = [file for file in known if not file.startswith("../")]  # masks that were made here were never dropped
     folders = Counter(file.rpartition("/")[0] for file in known)
@@ -48,7 +48,7 @@ def places_of(names: Sequence[str], manifest: Manifest, *, box: Literal["images"
 
 
 def told(before: Manifest, after: Manifest) -> str:
-    """What became of added files, as a sentence."""
+    """What adding the files changed, as a sentence."""
     old = {(pair.image, pair.page): pair for pair in before.pairs}
     new = {(pair.image, pair.page): pair for pair in after.pairs}
     added = len(new.keys() - old.keys())
@@ -57,7 +57,7 @@ def told(before: Manifest, after: Manifest) -> str:
         for place in new.keys() & old.keys()
     )
     if not added and not replaced:
-        return "Nothing changed: no new pair came of it, and no file differs. What is not used is listed above."
+        return "Nothing changed: there is no new pair, and no file differs. Unused files are listed above."
     parts = [f"{added} pair{'s' if added != 1 else ''} added"] if added else []
     parts += [f"{replaced} replaced"] if replaced else []
     return f"{', '.join(parts)}: version {after.version}. Runs that saw version {before.version} keep it."
@@ -67,7 +67,7 @@ def _add(data: DataSet) -> None:
     if "living-told" in st.session_state:
         st.success(st.session_state.pop("living-told"), icon=":material/check:")
     st.caption(
-        "A file of a name that is here already replaces it. Earlier runs keep the version they saw, and no picture "
+        "A file replaces an existing one of the same name. Earlier runs keep the version they saw, and no picture "
         "changes sides between training and validation."
     )
     turn = st.session_state.setdefault("living-turn", 0)
@@ -79,7 +79,7 @@ def _add(data: DataSet) -> None:
             masks = st.file_uploader("Their masks", type=bringing.PICTURES, accept_multiple_files=True)
         path = ""
         if hosting.is_own_machine():
-            path = st.text_input("Or a folder or zip on this machine", placeholder="laid out as the set was")
+            path = st.text_input("Or a folder or zip on this machine", placeholder="same layout as the set")
         if not st.form_submit_button("Add them", icon=":material/add:"):
             return
     try:
@@ -93,7 +93,7 @@ def _add(data: DataSet) -> None:
 
 
 def _taken(data: DataSet, pictures: list, masks: list, path: str) -> Manifest:
-    """Copies what was dropped and adds it, with a bar that tells how far it is. Raises DataError and UnreadableFile."""
+    """Copies what was dropped and adds it, with a progress bar. Raises DataError and UnreadableFile."""
     bar = st.progress(0.0, text="Copying")
 
     def progress(phase: str, done: int, total: int) -> None:
@@ -133,13 +133,13 @@ def _export(data: DataSet) -> None:
     if _num_bytes(str(data.folder), data.manifest.version) < MAX_DOWNLOAD:
         st.download_button(
             "Download as one zip",
-            lambda: _zipped(data, folder),  # called outside a script run, where no session is
+            lambda: _zipped(data, folder),  # called outside a script run, where there is no session
             name,
             "application/zip",
             icon=":material/download:",
             key="download-data",
             on_click="ignore",
-            help="Files, pairs, classes and split: dropped into any unetlab it is the same data set again.",
+            help="Files, pairs, classes and split: dropped into any unetlab, it becomes the same data set again.",
         )
     elif st.button("Write as one zip", icon=":material/archive:", key="export-data", help="Too large for a browser."):
         target, bar = folder / name, st.progress(0.0, text="Writing")

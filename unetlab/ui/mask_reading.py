@@ -20,7 +20,7 @@ LEFT_OUT, MIXED, GREY = "left out", "various", "#8899a6"
 
 
 def draw(data: DataSet) -> None:
-    """What the masks are taken for and why; opened, the values they hold and the other ways to read them."""
+    """How the masks are read and why; once opened, the values they hold and the other ways to read them."""
     if data.manifest.reading is None:
         return
     current = data.reading
@@ -41,9 +41,9 @@ def draw(data: DataSet) -> None:
 
 
 def bars_of(survey: Survey, reading: Reading, classes: list[ClassInfo]) -> pd.DataFrame:
-    """What `charts.value_bars` draws: at most MAX_BARS values, the commonest, and what the others hold together.
+    """What `charts.value_bars` draws: at most MAX_BARS values, the commonest, and all others together.
 
-    Where a threshold cuts masks of many values, stretches of LEVELS levels instead of values.
+    For a threshold on masks of many values, ranges of LEVELS levels instead of values.
     """
     if reading.kind == "threshold" and len(survey.pixels) > MAX_BARS:
         rows = _stretches(survey, reading, classes)
@@ -63,7 +63,7 @@ def bars_of(survey: Survey, reading: Reading, classes: list[ClassInfo]) -> pd.Da
 
 
 def _stretches(survey: Survey, reading: Reading, classes: list[ClassInfo]) -> list[tuple]:
-    part: Part = "grey" if survey.part == "colour" else survey.part  # of colours the brightness is counted
+    part: Part = "grey" if survey.part == "colour" else survey.part  # for colours the brightness is counted
     rows = []
     for start in range(0, len(survey.histogram), LEVELS):
         pixels = int(survey.histogram[start : start + LEVELS].sum())
@@ -123,7 +123,7 @@ def _survey(version: tuple, _data: DataSet) -> tuple[Survey, ClassFile | None]:
 
 
 def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None, data: DataSet) -> Reading | None:
-    """The reading with the line drawn where the slider stands; None, and why, where that leaves a class empty."""
+    """The reading with the slider's threshold; None, with a warning, if that leaves a class empty."""
     top = max(survey.pixels) if survey.part == "value" else 255
     level = st.slider(
         "Foreground is everything above",
@@ -142,7 +142,7 @@ def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None,
 
 
 def _before_and_after(data: DataSet, chosen: Reading, classes: list[ClassInfo]) -> None:
-    st.caption("Picture, as it is read now, as it would be read:")
+    st.caption("The picture, how it is read now, and how it would be read:")
     for example in examples.compare(data, chosen, classes):
         with st.container(width=EXAMPLE_PX), st.grid(3, min_column_width=90, gap="small"):
             for what, pixels in (("picture", example.picture), ("now", example.now), ("then", example.then)):
@@ -156,7 +156,7 @@ def _before_and_after(data: DataSet, chosen: Reading, classes: list[ClassInfo]) 
 
 
 def _mapping(reading: Reading) -> dict:
-    """What decides over pixels, names and words aside."""
+    """What determines the class of a pixel, without names and words."""
     return reading.model_dump(include={"part", "kind", "threshold", "is_inverted"}) | {
         "groups": [group.values for group in reading.groups],
         "left_out": reading.left_out,

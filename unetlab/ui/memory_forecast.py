@@ -1,4 +1,4 @@
-"""Will it fit? The memory that the training in the form would take, forecast by a job, against what is free."""
+"""Will it fit? The memory that the form's training run would need, forecast by a job, against what is free."""
 
 import contextlib
 import time
@@ -17,7 +17,7 @@ from unetlab.ui import charts, forms, hosting, state
 from unetlab.ui.text import plain
 
 POLL_S = 0.4
-SETTLE_S = 0.6  # a question starts a job only when the form has not changed for so long
+SETTLE_S = 0.6  # a question starts a job only when the form has not changed for this long
 MAX_ANSWERS = 200
 OTHERS, NEEDED, MARGIN, FREE, MISSING = "#8899a6", "#3a8fc4", "#9cc9e6", "#8899a633", "#d1495b"
 
@@ -26,9 +26,9 @@ Answer = dict[str, Any]  # result.json of a forecast (training/forecast.py), or 
 
 
 def draw(config: RunConfig, data: DataSet) -> None:
-    """The forecast for the form as it is: at once where it was asked before, else as soon as a job has made it.
+    """The forecast for the form as it is: at once if it was asked before, else as soon as a job has made it.
 
-    The job starts from the polling, not from the page's script, which stays quick, and never two at a time.
+    The job is started by the polling, not by the page's script, which stays quick that way; never two at a time.
     """
     question = question_of(config, data)
     _collect()
@@ -41,14 +41,14 @@ def draw(config: RunConfig, data: DataSet) -> None:
         if question in _answers():
             st.rerun()  # the whole page, whose polling ends with this
         _ask(question, config)
-        st.caption(":material/memory: Forecasting the memory that it needs.")
+        st.caption(":material/memory: Forecasting the memory it needs.")
         st.skeleton(height=26)
 
     st.fragment(look, run_every=POLL_S)()
 
 
 def question_of(config: RunConfig, data: DataSet) -> Question:
-    """What decides about the memory: two forms with the same share one forecast."""
+    """What determines the memory: two forms with an equal question share one forecast."""
     return str(data.folder), data.manifest.content_hash, data.manifest.version, costs(config, "memory")
 
 
@@ -58,7 +58,7 @@ def _answers() -> dict[Question, Answer]:
 
 
 def _ask(question: Question, config: RunConfig) -> None:
-    """Starts the forecast once the question has stood for SETTLE_S and no earlier one is being worked on."""
+    """Starts the forecast once the question has been the same for SETTLE_S and no earlier one is in progress."""
     wanted, since = st.session_state.get("fit-wanted", (None, 0.0))
     if wanted != question:
         since = time.monotonic()
@@ -84,7 +84,7 @@ def _collect() -> None:
 
 
 def _answer_of(run: Run) -> Answer | None:
-    """None while it lives."""
+    """None while the run is live."""
     status = run.status
     if status.is_live:
         return None
@@ -94,7 +94,7 @@ def _answer_of(run: Run) -> Answer | None:
 def _show(config: RunConfig, question: Question, answer: Answer) -> None:
     if "failed" in answer:
         st.warning(
-            f"{plain(answer['failed'])} The training can be started all the same.",
+            f"{plain(answer['failed'])} You can start training all the same.",
             title="No memory forecast",
             icon=":material/memory:",
         )
@@ -113,9 +113,9 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
         return
     largest = answer["largest_batch"]
     advice = (
-        f"The largest batch is {largest}."
+        f"The largest batch that fits is {largest}."
         if largest
-        else "No batch size fits: take a smaller image size, width or depth, or free memory."
+        else "No batch size fits: use a smaller image size, width or depth, or free memory."
     )
     st.warning(f"{plain(said)}. {advice}", title="It does not fit", icon=":material/memory:")
     with st.container(horizontal=True):
@@ -131,9 +131,9 @@ def _show(config: RunConfig, question: Question, answer: Answer) -> None:
 
 
 def bar_rows(answer: Answer) -> pd.DataFrame:
-    """What others use, what the training takes, its margin, and what stays free or is missing, for charts.share_bar.
+    """What others use, what training needs, its margin, and what stays free or is missing, for charts.share_bar.
 
-    Shares are of the device's memory, or of all that is asked of it where that is more.
+    Shares are of the device's memory, or of everything that is needed if that is more.
     """
     needs, free, total = answer["needs"], answer["free"], answer["total"]
     margin = round(answer["bytes"] * answer["margin"])
@@ -149,13 +149,13 @@ def bar_rows(answer: Answer) -> pd.DataFrame:
 
 def _again(question: Question) -> None:
     st.button(
-        "Look again",
+        "Forecast again",
         icon=":material/refresh:",
         type="tertiary",
         key="fit-again",
         on_click=_forget,
         args=(question,),
-        help="Forecasts once more, with the memory that is free now.",
+        help="Uses the memory that is free now.",
     )
 
 
@@ -170,7 +170,7 @@ def _set_batch(config: RunConfig, batch_size: int) -> None:
 def _explained(answer: Answer) -> str:
     by = ", ".join(f"{name} {size_text(size)}" for name, size in answer["by"].items())
     return (
-        f"Tensors at the peak of a step: {by}. The process takes {size_text(answer['outside'])} beside them. "
+        f"Tensors at the peak of a step: {by}. The process takes {size_text(answer['outside'])} besides. "
         f"The margin is for what kernels borrow and the allocator wastes. Largest batch: {answer['largest_batch']}. "
-        "What this workspace's own workers hold counts as free."
+        "Memory that this workspace's own workers hold counts as free."
     )

@@ -16,7 +16,7 @@ FILM_FRAMES = 8
 
 
 def previews(run: Run, found: list[dict[str, Any]]) -> None:
-    """The newest overlays of the same validation pictures, and below the first picture's way through the epochs."""
+    """The newest overlays of the same validation pictures, and below them the first picture over the epochs."""
     newest = found[-1]
     st.caption(f"Validation pictures after epoch {newest['epoch'] + 1}: prediction in colour, truth as outline.")
     with st.grid(4, min_column_width=120, gap="small"):

@@ -19,7 +19,7 @@ SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
 
 class Row(NamedTuple):
-    """One line of the table: a picture, its mask (None: it shall have none), whether it is used."""
+    """One line of the table: a picture, its mask (None: it has none), whether it is used."""
 
     picture: str
     mask: str | None
@@ -62,7 +62,7 @@ def _table(data: DataSet) -> None:
     pairs = manifest.pairs[(page - 1) * PER_PAGE : page * PER_PAGE]
     before = [Row(pair.image, pair.mask) for pair in pairs]
     st.caption(
-        "Is a mask wrong, choose another in its cell, or clear the cell. Untick a picture that should not be used."
+        "If a mask is wrong, choose another in its cell, or clear the cell. Untick a picture that should not be used."
     )
     edited = st.data_editor(
         as_frame(pairs),

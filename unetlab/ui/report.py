@@ -1,4 +1,4 @@
-"""The report on a data set, stored or still to be: composed of its parts, the next step at its end."""
+"""The report on a data set, stored or not yet: made of its parts, with the next step at the end."""
 
 import pandas as pd
 import streamlit as st
@@ -46,7 +46,7 @@ def draw(data: DataSet) -> None:
 
 
 def split(data: DataSet) -> None:
-    """How many pictures train, validate and test; the share can be moved until the set is stored."""
+    """How many pictures train, validate and test; the share can be changed until the set is stored."""
     manifest = data.manifest
     st.markdown("**Split**")
     counts: dict[Split, int] = {name: len(data.indices(name)) for name in SPLIT_WORDS}

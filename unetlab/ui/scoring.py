@@ -35,7 +35,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         st.metric(
             "Best epoch",
             f"{result.get('epochs', '?')} of {run.config.train.epochs}",
-            help="The epoch with the highest mean Dice; its weights are the ones scored here.",
+            help="The epoch with the best score; its weights are the ones scored here.",
         )
     st.caption(
         f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
@@ -44,7 +44,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
 
 
 def dataset_seen(run: Run) -> DataSet | None:
-    """The version of the data set that the run saw; where it is gone that is said, and the rest can still be shown."""
+    """The version of the data set that the run saw; says so if it is gone, and the rest can still be shown."""
     try:
         return state.dataset_of(run)
     except DataError as error:
@@ -58,7 +58,7 @@ def dataset_seen(run: Run) -> DataSet | None:
 
 
 def per_class(evaluation: dict[str, Any], data: DataSet | None) -> None:
-    """Dice and IoU of every class as bars; absent ones are said to be absent."""
+    """Dice and IoU of every class as bars; absent ones are listed below."""
     st.subheader("Per class")
     colors = {entry.name: entry.color for entry in data.manifest.classes} if data else {}
     valid = evaluation["valid"]
@@ -143,7 +143,7 @@ def curves(run: Run) -> None:
 
 def take_away(run: Run) -> None:
     """Downloads: history as CSV, weights with their card."""
-    st.subheader("Take away")
+    st.subheader("Downloads")
     history = history_of(run)
     with st.container(horizontal=True):
         st.download_button(

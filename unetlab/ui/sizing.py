@@ -1,4 +1,4 @@
-"""What the size that training works at leaves of small objects; the choice is carried to the forms."""
+"""What the image size of training does to small objects; the choice is carried to the forms."""
 
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class Example(NamedTuple):
 
 
 def draw(data: DataSet) -> None:
-    """A box that, once opened, lets a person try sizes and see what becomes of the smallest objects."""
+    """A box that, once opened, lets the user try sizes and see what happens to the smallest objects."""
     label, icon = "What the image size does to small objects", ":material/photo_size_select_small:"
     box = st.expander(label, icon=icon, key="sizing", on_change="rerun")
     if box.open:
@@ -73,7 +73,7 @@ def worst_window(lost: np.ndarray, side: int) -> Window:
 def _try_sizes(data: DataSet) -> None:
     base = RunConfig(kind="train", dataset=data.name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        values = forms.options("train", base, KEYS)  # the very fields of the Train form: chosen here, chosen there
+        values = forms.options("train", base, KEYS)  # the same fields as on the Train form: a choice here counts there
     forms.fill("lr", base.changed(values), KEYS)
     size, mode = values["data.image_size"], values["data.size_mode"]
     found, worst = _effect((str(data.folder), data.manifest.content_hash, data.background), size, mode, data)
@@ -135,7 +135,7 @@ def _cut_out(data: DataSet, worst: Example) -> dict[str, np.ndarray]:
     window, name = worst.window, data.manifest.pairs[worst.index].name
     framed = np.full_like(whole, 255)
     framed[window.area] = whole[window.area]
-    framed = (0.35 * framed + 0.65 * whole).astype(np.uint8)  # what lies outside the square pales
+    framed = (0.35 * framed + 0.65 * whole).astype(np.uint8)  # outside the square it is paler
     return {
         f"{name}, one square of it": drawing.thumbnail(framed, SHOWN_PX),
         f"What one step sees: {window.side}×{window.side} px, nothing scaled": _enlarged(whole[window.area]),
@@ -148,6 +148,6 @@ def _tinted(data: DataSet, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(pixels: np.ndarray) -> np.ndarray:
-    """A square of pixels at SHOWN_PX, each pixel sharp where it grows."""
+    """A square of pixels at SHOWN_PX; enlarged pixels stay sharp."""
     method = Image.Resampling.NEAREST if pixels.shape[0] < SHOWN_PX else Image.Resampling.BOX
     return np.asarray(Image.fromarray(pixels).resize((SHOWN_PX, SHOWN_PX), method))

@@ -1,4 +1,4 @@
-"""Starting a job from a button: what is pressed once starts once, however often the browser sends it."""
+"""Starting a job from a button: one press starts one job, however often the browser sends it."""
 
 import secrets
 import time
@@ -25,10 +25,10 @@ def key_of(form: str) -> str:
 
 
 def start(form: str, key: str, config: RunConfig, *, name: str = "") -> Run:
-    """A callback's part: the run that `key` stands for, started now if it was not before.
+    """For callbacks: the run that `key` stands for, started now if it was not started before.
 
-    The second half of a double-click meets the button as it is drawn anew, on a busy machine much later than the
-    first: the time between them counts from that drawing.
+    The second half of a double-click hits the redrawn button, on a busy machine long after the first half. So the time
+    between them counts from that drawing.
     """
     last_key, last_config = st.session_state.get(f"started-{form}", ("", None))
     if last_config == config and time.monotonic() - st.session_state.get(f"drawn-{form}", 0.0) < SAME_PRESS_S:

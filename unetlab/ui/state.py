@@ -1,4 +1,4 @@
-"""What pages read of the workspace, states and times in words, callbacks whose errors reach the person."""
+"""What pages read from the workspace, states and times in words, callbacks whose errors reach the user."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ STATE_WORDS: dict[str, tuple[str, str, Any]] = {
 
 
 def workspace() -> Workspace:
-    """The workspace that this session looks at."""
+    """The workspace of this session."""
     return st.session_state["workspace"]
 
 
 def enter(entered: Workspace) -> None:
-    """Makes it the workspace that this session looks at; app.py says which, at the start of each script."""
+    """Sets the workspace of this session; app.py calls it at the start of each script run."""
     st.session_state["workspace"] = entered
 
 
@@ -68,13 +68,13 @@ def _created(folder: str, changed_ns: int) -> str:
         return ""
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # nobody changes it, and 10,000 pairs take long to check
+@st.cache_resource(max_entries=4, show_spinner=False)  # it is never modified, and 10,000 pairs take long to check
 def _manifest(folder: str, changed_ns: int) -> Manifest:
     return open_folder(Path(folder)).manifest
 
 
 def dataset_of(run: Run) -> DataSet:
-    """The data set as it was when the run saw it; as it is now where the run has not begun. Raises DataError."""
+    """The data set as it was when the run saw it; as it is now if the run has not begun. Raises DataError."""
     return open_dataset(
         run.workspace, run.config.dataset, version=(run.read("environment.json") or {}).get("content_hash")
     )
@@ -90,8 +90,8 @@ def chosen_run() -> Run | None:
 
 
 def run_titles() -> Callable[[str], str]:
-    """Run id -> what it is called in a list: its name and time. Not its state, which changes while the list stands."""
-    here = workspace()  # now: a test asks for titles when no session is there
+    """Run id -> its title in a list: name and time. Not the state, which changes while the list is shown."""
+    here = workspace()  # now: a test asks for titles outside of a session
 
     def title(run_id: str) -> str:
         run = open_run(here, run_id)
@@ -116,7 +116,7 @@ def attempt(action: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def in_place(draw: Callable[..., None], *args: Any) -> None:
-    """Draws a part of a page; an error the user can mend stands in its place, and the rest of the page goes on."""
+    """Draws a part of a page; an error the user can mend is shown in its place, and the rest of the page is drawn."""
     try:
         draw(*args)
     except UnetlabError as error:
@@ -130,7 +130,7 @@ def go_to(page: str) -> None:
 
 
 def let_go(uploaded: Sequence[Any]) -> None:
-    """Frees uploaded bytes, which Streamlit would keep until the session ends. Private API, hence so careful."""
+    """Frees uploaded bytes, which Streamlit would keep until the session ends. Private API, hence the suppress."""
     with contextlib.suppress(AttributeError):
         context = get_script_run_ctx()
         for file in uploaded:
@@ -150,7 +150,7 @@ def duration(seconds: float | None) -> str:
 
 
 def progress_text(status: Status) -> str:
-    """Where a job is: "training: step 140 of 320, 1 min 10 s left"."""
+    """A job's progress: "training: step 140 of 320, 1 min 10 s left"."""
     if not status.total:
         return status.phase or status.state
     left = duration(status.seconds_left) + ("" if status.seconds_left is None else " left")
@@ -168,13 +168,13 @@ def fraction(status: Status) -> float:
 
 
 def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None) -> str:
-    """What a queued run waits for, in words. `live`: queued and running runs, where they are known already."""
+    """What a queued run waits for, in words. `live`: queued and running runs, if already known."""
     if status.is_parked:
-        return "parked until the queue goes on"
+        return "parked until the queue is released"
     if status.device == devices.LANE:
         return "its worker is starting"
     if sweep := queue.sweep_before(run):
-        return f"it takes its learning rate from {sweep.title}, which is not over"
+        return f"it takes its learning rate from {sweep.title}, which has not ended"
     before = queue.position(run)
     if before:
         return f"{before} before it in the queue"

@@ -1,4 +1,4 @@
-"""The learning-rate page's parts: start a sweep, draw it, choose a rate, carry it on."""
+"""The learning-rate page's parts: start a sweep, draw it, choose a rate, carry it to training."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,28 +17,28 @@ from unetlab.ui.text import plain
 
 BASIC, ADVANCED = keys_on("learning_rate", "basic"), keys_on("learning_rate", "advanced")
 HEIGHT = 360
-OWN, OWN_LR = "own", 1e-3  # a rate of one's own, and where its field starts
+OWN, OWN_LR = "own", 1e-3  # the user's own rate, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
 
 
 def start(key: str, base: RunConfig) -> None:
-    """A callback: starts a sweep with what the form holds and looks at it."""
+    """A callback: starts a sweep with what the form holds and shows it."""
     values = forms.held("lr", base.dataset, BASIC + ADVANCED)
     choices.choose(sweep=starts.start("lr", key, base.changed(values)).id)
 
 
 def chosen_sweep(dataset: str) -> Run | None:
-    """The sweep to look at: the newest, or an older one chosen here."""
-    chosen = choices.select("sweep", "Look at sweep", state.runs_of(dataset, "lr_find"), state.run_titles())
+    """The sweep to show: the newest, or an older one chosen here."""
+    chosen = choices.select("sweep", "Sweep to show", state.runs_of(dataset, "lr_find"), state.run_titles())
     choices.tell_gone("sweep")
     return open_run(state.workspace(), chosen) if chosen else None
 
 
 def empty() -> None:
-    """Before the first sweep: what will stand here."""
+    """Before the first sweep: what will appear here."""
     with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
-        st.markdown(":material/query_stats: The curve of loss over learning rate will draw itself here.")
-        st.caption("A low rate does nothing, a good one makes the loss fall, too high a one makes it explode.")
+        st.markdown(":material/query_stats: The curve of loss over learning rate will appear here.")
+        st.caption("A low rate does nothing, a good one makes the loss fall, one that is too high makes it explode.")
 
 
 def curves_of(run: Run) -> tuple[Sequence[pd.DataFrame], dict[str, Any], dict[str, str]]:
@@ -59,7 +59,7 @@ def draw(run: Run, status: Status) -> None:
     if not tables or not len(tables[0]):
         with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
             st.markdown(
-                ":material/hourglass_top: Starting: the first points come in a few seconds."
+                ":material/hourglass_top: Starting: the first points appear in a few seconds."
                 if status.is_live
                 else "No point was measured."
             )
@@ -81,7 +81,7 @@ def draw(run: Run, status: Status) -> None:
 
 
 def choice(run: Run) -> None:
-    """Both picks with their definitions, spread or refusal, a rate of one's own, and the way on."""
+    """Both picks with their definitions, spread or refusal, the user's own rate, and the way to training."""
     curve = run.read("lr_curve.json")
     if not curve:
         return
@@ -131,7 +131,7 @@ def rate_of(run: Run) -> float | None:
 
 
 def _pick(run: Run) -> str | None:
-    """Which rate of the sweep is chosen, as long as it lasts: each sweep has its own choice."""
+    """Which rate of the sweep is chosen; each sweep has its own choice."""
     return forms.value("lr", run.config.dataset, f"pick:{run.id}", None)
 
 
@@ -140,7 +140,7 @@ def _own_rate(run: Run) -> float:
 
 
 def _kept(run: Run, name: str) -> dict[str, Any]:
-    """What makes a widget a field of the set's form, so that its value stays."""
+    """The arguments that make a widget a field of the set's form, so that its value stays."""
     dataset = run.config.dataset
     return {
         "key": forms.key_of("lr", dataset, name),
@@ -189,7 +189,7 @@ def _followed(run: Run) -> None:
     trained = next((name for name in trainings if _sweep_of(open_run(run.workspace, name)) == run.id), None)
     if trained is None:
         return
-    st.success("A training takes its learning rate from this sweep.", icon=":material/model_training:")
+    st.success("A training run takes its learning rate from this sweep.", icon=":material/model_training:")
     st.button("Watch it learn", icon=":material/arrow_forward:", key="watch", on_click=_watch, args=(trained,))
 
 

@@ -1,21 +1,21 @@
-"""Text from files and people (names, tags, remarks, reasons, errors) as Markdown that shows it letter by letter."""
+"""Text from files and people (names, tags, remarks, reasons, errors) as Markdown that shows it literally."""
 
 import re
 
 from unetlab.ui import hosting
 
 # Streamlit reads these in finished text, where a backslash is gone already: addresses, emoji and icon codes, arrows
-# like ->. One character of each stands in a directive of its own, which draws nothing but it and cuts the text there.
+# like ->. One character of each is put into a directive of its own, which draws only it and cuts the text there.
 _READ_LATE = re.compile(r":(?!\s)|@|(?<=[wW]{3})\.|[-<>~](?=[-=>])")
 _MARKUP = re.compile(r"[\\`*_$~\[\]{}<>&#|]")
 _BLOCK = re.compile(r"[-+=]|\d+[.)](?!\S)")  # a list, or the line under a heading
-_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they would turn round what stands after the text too
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # they would also reverse what follows the text
 
 
 def plain(text: str) -> str:
     """`text` as Markdown that shows the text itself and nothing else: no link, picture, formula, icon or format.
 
-    Lines stay lines, empty ones are left out. Characters that turn the direction of writing are shown by their code.
+    Lines stay lines, empty ones are left out. Characters that change the writing direction are shown by their code.
     On a page for others the paths of its server are cut down to file names. Source of what is read: Streamlit 1.67,
     frontend/lib, StreamlitMarkdown.tsx.
     """

@@ -25,8 +25,8 @@ BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
 SOURCES = {"typed": "typed", "default": "the default, not measured yet"}
 PLANNED = 400  # points that draw a schedule
-UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of a form that nobody has changed, and its source
-FEW_STEPS = 10  # a one-cycle of fewer steps is hardly a cycle
+UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of an unchanged form, and its source
+FEW_STEPS = 10  # with fewer steps a one-cycle is hardly a cycle
 
 
 def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
@@ -57,12 +57,12 @@ def facts(config: RunConfig, data: DataSet) -> None:
     lasts = (
         f"About {state.duration(pace[0] * total)}, from the pace of {plain(pace[1].title)}."
         if pace
-        else "How long it takes shows after the first steps."
+        else "The duration is known after the first steps."
     )
     source = SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
-        f"{steps} {'step' if steps == 1 else 'steps'} an epoch, {total} in all · {precision} on "
+        f"{steps} {'step' if steps == 1 else 'steps'} per epoch, {total} in all · {precision} on "
         f"{plain(devices.label(device))} · learning rate: {plain(source)}. {lasts}"
     )
     if others := swept_otherwise(config):
@@ -80,7 +80,7 @@ def facts(config: RunConfig, data: DataSet) -> None:
 
 
 def swept_otherwise(config: RunConfig) -> list[str]:
-    """What the sweep that gave the rate had, and the form has not: data set, size, model, pictures a step."""
+    """Where the sweep that gave the rate differs from the form: data set, size, model, pictures per step."""
     try:
         swept = open_run(state.workspace(), config.lr_source.rpartition(" of ")[2]).config
     except UnetlabError:  # typed, or its sweep was deleted or is from a newer version
@@ -92,12 +92,12 @@ def swept_otherwise(config: RunConfig) -> list[str]:
         if key.startswith(("data.", "model.")):
             label = f"{field.title[0].lower()}{field.title[1:]}"
             pairs.append((label, forms.value_in(swept, key), forms.value_in(config, key)))
-    pairs.append(("pictures a step", swept.train.pictures_per_step, config.train.pictures_per_step))
+    pairs.append(("pictures per step", swept.train.pictures_per_step, config.train.pictures_per_step))
     return [f"{label} {plain(str(then))} (here {plain(str(now))})" for label, then, now in pairs if then != now]
 
 
 def steps_per_epoch(config: RunConfig, data: DataSet) -> int:
-    """Optimizer steps an epoch, from the same arithmetic as training."""
+    """Optimizer steps per epoch, from the same arithmetic as training."""
     pairs = [data.manifest.pairs[i] for i in data.indices("train")]
     return geometry.steps_per_epoch(
         [(pair.height, pair.width) for pair in pairs],
@@ -113,7 +113,7 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
     At most 400 steps, enough to draw it; first, last and the turn of a cycle are among them.
     """
     turn = config.train.pct_start * total
-    # torch's peak stands at pct_start·total - 1, fastai's at pct_start·total; both may fall between two steps
+    # torch's peak is at pct_start·total - 1, fastai's at pct_start·total; both may fall between two steps
     near_turn = [math.floor(turn) + shift for shift in (-1, 0, 1)]
     steps = np.concatenate([np.linspace(0, total - 1, min(total, PLANNED - len(near_turn))), near_turn])
     steps = np.unique(steps.clip(0, total - 1).astype(int)).tolist()
@@ -122,7 +122,7 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
 
 
 def view(run: Run | None) -> str:
-    """Whether to show the form's plan or the chosen run, at first one that goes on or can be resumed."""
+    """Whether to show the form's plan or the chosen run; at first the run, unless it has finished."""
     if run is None:
         return NEW
     if "train-view" not in st.session_state:
@@ -157,7 +157,7 @@ def preview(config: RunConfig, data: DataSet) -> None:
 
 
 def start(key: str, base: RunConfig) -> None:
-    """A callback: starts a training with what the form holds and looks at it."""
+    """A callback: starts training with what the form holds and shows the run."""
     values = forms.held("train", base.dataset, BASIC + ADVANCED)
     config = base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
     run = starts.start("train", key, config, name=st.session_state["run-name"].strip())
@@ -166,7 +166,7 @@ def start(key: str, base: RunConfig) -> None:
 
 
 def again(run: Run, is_elsewhere: bool) -> None:
-    """A callback: fills the form from a run, and goes to it where it is on another page."""
+    """A callback: fills the form from a run, and opens its page if it is another one."""
     take_up(run.config.changed({}, form_from=run.id))
     if is_elsewhere:
         state.go_to("pages/lab/train.py")
@@ -183,7 +183,7 @@ def take_up(config: RunConfig) -> None:
 
 def draw(run: Run, status: Status) -> None:
     """The run as it is now: progress, loss over rate over momentum, scores, the same pictures each epoch."""
-    live.face(run, status, keeps="the model as it is then, with its scores")
+    live.face(run, status, keeps="the model so far, with its scores")
     history, config = history_of(run), run.config
     advice.draw(run, history.notes)
     steps, scores = history.drawn(), history.drawn_scores
@@ -233,7 +233,7 @@ def _note(steps: pd.DataFrame, planned: pd.DataFrame) -> str:
     peak, step = int(planned["step"].iloc[planned["lr"].to_numpy().argmax()]), int(steps["step"].iloc[-1])
     if step < peak:
         return f"The rate rises until step {peak}; a loss that rises with it is expected."
-    return f"The rate peaked at step {peak} and falls since: this is where the loss settles."
+    return f"The rate peaked at step {peak} and has been falling since: now the loss settles."
 
 
 def next_step(run: Run, *, is_results: bool = False) -> None:

@@ -353,7 +353,7 @@ def test_exact_copies_with_the_same_mask_leave_the_training_one():
         made.images[place]["thumb"] = thumb(99)
     finding = made.only("duplicate-images")
     assert finding.message.startswith(
-        "2 exact copies of other pictures, with the same mask: images/elm.png is images/fir"
+        "2 exact copies of other pictures, with the same mask: images/elm.png is the same as images/fir"
     )
     assert "better than they will" in finding.effect
     assert finding.files == [made.file(place) for place in (3, 4, 9)]

@@ -16,7 +16,7 @@ FEW_PAIRS = 10
 NEIGHBOURS_ALIKE = 0.12
 KEEP_FIRST: dict[Split, int] = {"train": 0, "test": 1, "valid": 2}  # of copies on two sides, which one stays
 LEAVE_OUT = "Leave out the copies that do not train"
-LEAK = "Scores come out better than they will on new pictures: training saw nearly the same."
+LEAK = "Scores look better than they will on new pictures: training saw nearly the same ones."
 
 
 def about_split(material: Material) -> list[Finding]:
@@ -34,7 +34,7 @@ def about_split(material: Material) -> list[Finding]:
 
 
 def too_few(material: Material) -> Finding | None:
-    """The error that there are not two pairs to divide; None when there are."""
+    """The error that there are not two pairs to split; None when there are."""
     usable = len(material.places("train", "valid"))
     if usable >= MIN_PAIRS:
         return None
@@ -59,7 +59,7 @@ def _few(material: Material) -> Finding | None:
         code="few-pairs",
         severity="info",
         message=f"{count} pairs are few, and scores come from {counted(num_valid, 'validation picture')}.",
-        effect="Scores will be unsure: another split or seed may give quite different ones.",
+        effect="Scores will be uncertain: another split or seed may give quite different ones.",
         advice="Train with several seeds before you trust a difference, or add pairs.",
     )
 
@@ -90,7 +90,7 @@ def _duplicates(material: Material) -> Finding | None:
     return Finding(
         code="duplicate-images",
         message=f"{counted(len(copies), 'exact copy')} of other pictures, with the same mask: "
-        f"{material.title(example)} is {first} once more.",
+        f"{material.title(example)} is the same as {first}.",
         effect=LEAK if is_leak else "A copy counts twice in training or in scores.",
         advice="Leave the copies out.",
         files=material.files(sorted(place for places in same for place in places)),
@@ -109,7 +109,7 @@ def _contradicting(material: Material) -> Finding | None:
     count = len(contradicting)
     return Finding(
         code="contradicting-masks",
-        message=f"{counted(count, 'picture')} {'is' if count == 1 else 'are'} there more than once with different masks"
+        message=f"{counted(count, 'picture')} {'occurs' if count == 1 else 'occur'} more than once with different masks"
         f": {material.named(contradicting[0])}.",
         effect="The same pixels are taught as one class and as another."
         + (f" {LEAK}" if any(_is_across(material, places) for places in contradicting) else ""),
@@ -162,7 +162,7 @@ def _sequence(material: Material) -> Finding | None:
         message=f"{told}, and neighbours look alike, as frames of a film or slices of a stack do: "
         f"{counted(len(parted), 'time')} one of them trains and the next one validates."
         if is_alike
-        else f"{told}. If they are frames of a film or slices of a stack, neighbours stand on both sides of the split.",
+        else f"{told}. If they are frames of a film or slices of a stack, neighbours are on both sides of the split.",
         effect=LEAK if is_alike else f"If so: {LEAK[0].lower()}{LEAK[1:]}",
         advice="Keep neighbours on one side of the split.",
         files=material.files(sorted({place for couple in parted for place in couple})),
@@ -171,11 +171,11 @@ def _sequence(material: Material) -> Finding | None:
 
 
 def _equal(material: Material, places: Iterable[int], part: Literal["image", "mask"]) -> list[list[int]]:
-    """Those of the places whose picture (or mask) is the same, two or more together. Constant pictures count not."""
+    """Places whose picture (or mask) is the same, in groups of two or more. Constant pictures do not count."""
     same: dict[tuple[str, int], list[int]] = defaultdict(list)
     for place in places:
         pair = material.pairs[place]
-        # The page belongs to it: a key may name the whole file.
+        # The page is part of the key: a file's key may name the whole file.
         key = (pair.image_key, pair.page) if part == "image" else (pair.mask_key, pair.mask_page)
         if key[0] and place not in material.constant:
             same[key].append(place)

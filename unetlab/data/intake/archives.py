@@ -74,7 +74,7 @@ def is_archive(name: str) -> bool:
 
 
 def is_unknown_archive(name: str) -> bool:
-    """True for archives that a person has to unpack: 7z, rar and rarer kinds of tar."""
+    """True for archives that the user has to unpack: 7z, rar and rarer kinds of tar."""
     return name.lower().endswith(UNKNOWN_SUFFIXES)
 
 
@@ -137,7 +137,7 @@ def safe_part(part: str) -> str:
 
 
 def decoded(name: str) -> str:
-    """The name with bytes that are no UTF-8 read as Latin-1: such names cannot be written to a manifest."""
+    """The name, read as Latin-1 if it is not UTF-8: such names cannot be written to a manifest."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -146,7 +146,7 @@ def decoded(name: str) -> str:
 
 
 def disk_is_full(folder: Path) -> DataError:
-    """The sentence for a disk that filled up while files were written."""
+    """The error for a disk that filled up while files were written."""
     return DataError(f"The disk of {folder} is full. Free some space, or set UNETLAB_HOME to a folder on another disk.")
 
 

@@ -1,4 +1,4 @@
-"""What a person hands over (files, folders, archives, an upload) becomes one folder of plain files.
+"""What the user hands over (files, folders, archives, an upload) becomes one folder of plain files.
 
 Nothing hostile gets through: names never leave the folder, archives are capped, links that lead out are not followed.
 """
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 class Staged:
     """Files now in the staging folder, as names relative to it; `masks` is None when all came in one heap.
 
-    lists: csv, txt and json files. notes: sentences on ignored files that a person may have meant to be used.
+    lists: csv, txt and json files. notes: sentences about ignored files that were perhaps meant to be used.
     """
 
     images: list[str] = field(default_factory=list)
@@ -69,12 +69,12 @@ def measure(sources: Sequence[Path], *, masks: Path | None = None) -> Needed:
 
 
 def need_space(folder: Path, bytes_needed: int) -> None:
-    """Raises DataError, with both figures, when the disk of `folder` has not `bytes_needed` and 5 % more free."""
+    """Raises DataError, with both figures, unless the disk of `folder` has `bytes_needed` and 5 % more free."""
     there = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(there).free
     if bytes_needed * SPACE_MARGIN > free:
         raise DataError(
-            f"This needs about {size_text(bytes_needed)} on the disk of {folder}, {size_text(free)} are free. "
+            f"This needs about {size_text(bytes_needed)} on the disk of {folder}, where {size_text(free)} are free. "
             "Free some space, or set UNETLAB_HOME to a folder on another disk."
         )
 
@@ -85,8 +85,8 @@ def stage(
     """Copies pictures, class-name files and lists of all sources into the folder `into`, keeping relative paths.
 
     sources: folders, archives (zip, tar, tar.gz), single files. masks: a folder or archive with the masks; then
-    pictures go to `into/images/` and masks to `into/masks/`. A folder of several keeps its name, archives lying in
-    a folder are unpacked where they lie. Junk, hidden files and what is not understood is listed in `ignored`.
+    pictures go to `into/images/` and masks to `into/masks/`. One of several folders keeps its name; archives in a
+    folder are unpacked in place. Junk, hidden files and unknown files are listed in `ignored`.
     progress: (files written, files to write); what it raises ends the copying.
     Raises DataError for a source that does not exist, two files of one name or a disk that is too small,
     UnreadableFile for an archive that is damaged or must not be unpacked.
@@ -171,7 +171,7 @@ def _decoded_size(plan: Plan) -> int:
         try:
             with Image.open(_head(path, entry) if entry else path, formats=FORMATS) as picture:
                 sizes.append(picture.width * picture.height * len(picture.getbands()))
-        except Exception:  # whatever is wrong with it is told when it is decoded
+        except Exception:  # whatever is wrong with it is reported when it is decoded
             continue
     return sum(sizes) // len(sizes) if sizes else 0
 
@@ -192,7 +192,7 @@ def _written(plan: Plan, into: Path) -> Generator[str, None, None]:
 
 
 def _copy(into: Path, copy: Copy) -> bool:
-    """True when the file is there; False when it cannot be read, and then nothing is left of it."""
+    """True when the file was copied; False when it cannot be read, and then nothing is left of it."""
     target = into / copy.name
     try:
         copy_content(copy.path, target)
@@ -205,7 +205,7 @@ def _copy(into: Path, copy: Copy) -> bool:
 
 
 def copy_content(source: Path, target: Path) -> None:
-    """As shutil.copyfile, which takes up to twice as long on ext4: there the file grows write by write."""
+    """Like shutil.copyfile, which takes up to twice as long on ext4: there the file grows write by write."""
     if not (hasattr(os, "posix_fallocate") and hasattr(os, "sendfile")):
         shutil.copyfile(source, target)
         return

@@ -23,7 +23,7 @@ STRONG_MASK_AFFIXES = frozenset({
     "gtfine labelids", "gtfine labeltrainids", "gtfine instanceids", "gtfine color",
     "gtcoarse labelids", "gtcoarse labeltrainids", "gtcoarse instanceids", "gtcoarse color",
 })
-# `cell_L` may be the left cell: these make a mask only where its picture `cell` is there as well.
+# `cell_L` may be the left cell: these mark a mask only if its picture `cell` is there as well.
 WEAK_AFFIXES = frozenset({
     "p", "l",  # CamVid as published
     "lab",  # FloodNet
@@ -67,7 +67,7 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "testing": "test",
     "ts": "test",
 }
-# `images_jpg` and `masks_png` differ in nothing that tells files apart.
+# `images_jpg` and `masks_png`: the format says nothing about which file is which.
 FORMAT_WORDS = frozenset({"png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif"})
 JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -78,7 +78,7 @@ COMPANIONS = frozenset({
     "instance", "instances", "instanceids", "gtfineinstanceids", "gtcoarseinstanceids", "segmentationobject",
     "masksinstances", "maskshuman", "panoptic", "overlay", "fov",
 })
-# A kind, and those that step back where it is present. In DRIVE and HRF `mask` is the camera's field of view.
+# A kind, and those that it outranks where it is present. In DRIVE and HRF `mask` is the camera's field of view.
 OUTRANKED = {
     "1stmanual": frozenset({"mask", "2ndmanual"}),
     "manual1": frozenset({"mask", "manual2"}),
