@@ -6,11 +6,9 @@ import psutil
 from playwright.sync_api import expect
 
 from tests import tiny
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, import_small_sample
 from tests.browser.test_journey import set_number
-from unetlab.data.samples import create_sample
 from unetlab.runs.store import Run
-from unetlab.workspace import open_workspace
 
 
 def registered(server: Server) -> list[str]:
@@ -36,7 +34,7 @@ def newest(server: Server, kind: str) -> dict:
 
 
 def test_a_first_visit_warms_a_worker_up_and_it_does_the_sweep_and_the_training(server: Server, new_page):
-    create_sample(open_workspace(server.home))
+    import_small_sample(server.home)
     page = new_page()
     page.goto(f"{server.url}/learning_rate?dataset=sample")
     expect(page.get_by_role("button", name="Find the learning rate")).to_be_visible()

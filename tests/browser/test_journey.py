@@ -11,28 +11,11 @@ import time
 from pathlib import Path
 
 import psutil
-from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests import tiny
-from tests.browser.conftest import Server, start_server
+from tests.browser.conftest import Server, import_small_sample, start_server, write_nuclei
 from tests.conftest import ROOT
-from unetlab.data.samples import create_sample, make_nuclei
-from unetlab.workspace import open_workspace
-
-
-def write_pairs(folder: Path, count: int = 16) -> tuple[list[Path], list[Path]]:
-    """Picture and mask files that differ in name by an affix, as people have them."""
-    pictures, masks = [], []
-    for name, picture, mask in make_nuclei(count=count, size=96, seed=3):
-        for path, pixels, found in (
-            (folder / "pictures" / f"{name}.png", picture, pictures),
-            (folder / "masks" / f"{name}_mask.png", mask, masks),
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-            found.append(path)
-    return pictures, masks
 
 
 def set_number(page: Page, label: str, value: str) -> None:
@@ -45,7 +28,7 @@ def set_number(page: Page, label: str, value: str) -> None:
 
 def start_long_training(server: Server, page: Page) -> None:
     """Trains on the sample for longer than any test looks at it; returns when its loss is drawn."""
-    create_sample(open_workspace(server.home))
+    import_small_sample(server.home)
     page.goto(f"{server.url}/train?dataset=sample")
     set_number(page, "Epochs", "500")
     page.get_by_role("button", name="Start training").click()
@@ -84,7 +67,7 @@ def command(server: Server, *arguments: str) -> dict:
 
 
 def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(server, new_page, tmp_path):
-    pictures, masks = write_pairs(tmp_path / "files")
+    pictures, masks = write_nuclei(tmp_path / "files", count=16, size=64)
     page = new_page()
     page.goto(server.url)
     page.get_by_role("link", name="Bring my pictures").click()
@@ -215,6 +198,7 @@ def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(serv
 
 
 def test_the_sample_button_sweeps_and_trains_by_itself(server, new_page):
+    import_small_sample(server.home)  # else the button makes the sample, of larger pictures: tests/ui/test_journey.py
     page = new_page()
     page.goto(server.url)
     page.get_by_role("button", name="Try it on the sample").click()
