@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from tests import hostile, tiny
-from unetlab.runs import jobs
+from unetlab.runs import jobs, launching
 from unetlab.runs.status import process_started
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
@@ -22,6 +23,9 @@ TEST_DATA = Path(os.environ.get("UNETLAB_TEST_DATA") or ROOT.parent / "shared" /
 sys.path.insert(0, str(ROOT))
 # AppTest runs scripts outside a server, which Streamlit remarks on at every call
 logging.getLogger("streamlit").setLevel(logging.ERROR)
+# how long one example takes says something about the machine only
+settings.register_profile("unetlab", deadline=None)
+settings.load_profile("unetlab")
 
 
 def end_workers(home: Path) -> None:
@@ -135,6 +139,15 @@ def trained_home(trained: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("UNETLAB_HOME", str(trained.folder.parents[1]))
     monkeypatch.setenv(*tiny.ONE_THREAD)
     return trained
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a page starts none."""
+    from unetlab.ui import memory_forecast  # here and not above: most tests need no Streamlit
+
+    monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
+    monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.ui.test_pages import no_warm_worker, open_page, words  # noqa: F401  # opening a page starts no process
+from tests.ui.test_pages import open_page, words
 from unetlab.runs.store import Run
+
+pytestmark = pytest.mark.usefixtures("no_process")
 
 STORED = Path(__file__).parent / "stored" / "workspace_schema1.zip"
 TWIN = json.loads(zipfile.ZipFile(STORED).read("twin.json"))

@@ -7,13 +7,15 @@ import pytest
 import streamlit as st
 
 from tests import hostile, tiny
-from tests.ui.test_hostile_names import drawn, no_worker  # noqa: F401  (a fixture)
+from tests.ui.test_hostile_names import drawn
 from tests.ui.test_pages import PAGES, open_page
 from unetlab.errors import DataError
 from unetlab.runs.status import Status
 from unetlab.ui import hosting, incoming, journey, living
 from unetlab.ui.text import plain
 from unetlab.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("no_process")
 
 SETTINGS = [
     ({}, True),

@@ -232,7 +232,7 @@ def test_a_disk_that_is_too_small_is_refused_with_both_figures(tmp_path, monkeyp
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100 * 10**6))
     need_space(tmp_path / "not" / "there", 95 * 10**6)
-    with pytest.raises(DataError, match=r"about 96 MB on the disk of .*, 100 MB are free.*UNETLAB_HOME"):
+    with pytest.raises(DataError, match=r"about 96 MB on the disk of .*, where 100 MB are free.*UNETLAB_HOME"):
         need_space(tmp_path, 96 * 10**6)
     monkeypatch.setattr(sources, "need_space", lambda folder, size: need_space(folder, size * 10**7))
     with pytest.raises(DataError, match="are free"):
