@@ -150,3 +150,9 @@ def test_a_look_at_a_run_of_fifty_times_the_steps_takes_hardly_longer(short):
             took.append(time.process_time() - began)
         seconds[steps] = min(took)
     assert seconds[LONG] < 3 * seconds[SHORT]  # it was 4 to 50 times when every look went through all steps
+
+
+def test_a_chart_is_drawn_while_another_session_draws_with_streamlits_theme():
+    plan = pd.DataFrame({"step": range(4), "lr": [0.1, 0.2, 0.3, 0.1], "momentum": [0.9, 0.8, 0.8, 0.9]})
+    with alt.theme.enable("none"):  # as st.altair_chart does in any session's thread
+        assert "config" not in run_charts.schedule_chart(plan, None, "lr", height=111)

@@ -151,7 +151,7 @@ def _y_axis(
 def _as_json(chart: alt.LayerChart) -> str:
     """The spec as text, so that nobody can change what is kept; without Altair's own theme: Streamlit's is wanted."""
     spec = chart.to_dict()
-    del spec["config"]
+    spec.pop("config", None)  # absent while another session draws: the theme belongs to the process
     return json.dumps(spec)
 
 
