@@ -9,13 +9,13 @@ import streamlit as st
 
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Pair
+from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.errors import DataError
 from unetlab.ui import findings
 from unetlab.ui.text import plain
 
 PER_PAGE = 200
 MADE = "../made/"  # before masks that were made of several files or of polygons
-SPLITS = {"train": "training", "valid": "validation", "test": "test"}
 
 
 class Row(NamedTuple):
@@ -96,7 +96,7 @@ def _table(data: DataSet) -> None:
 
 def as_frame(pairs: Sequence[Pair]) -> pd.DataFrame:
     """The pairs as the table shows them."""
-    rows = [(pair.image, pair.mask, pair.matched_by, SPLITS[pair.split], True) for pair in pairs]
+    rows = [(pair.image, pair.mask, pair.matched_by, SPLIT_WORDS[pair.split], True) for pair in pairs]
     return pd.DataFrame(rows, columns=["picture", "mask", "matched by", "split", "use"])
 
 
