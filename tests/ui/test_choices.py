@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,7 +12,7 @@ from tests.ui.test_pages import box, open_page, words
 from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
 from unetlab.runs.store import Run
-from unetlab.ui import drafts, starts
+from unetlab.ui import drafts, starts, training
 
 
 @pytest.fixture
@@ -107,3 +108,24 @@ def test_a_double_click_starts_one_run_and_a_later_press_another(home: Path, mon
         next(button for button in app.button if button.label == "Start training").click().run()
         assert not app.exception
         assert len(handed) == count
+
+
+def test_the_second_half_of_a_double_click_counts_from_when_its_button_was_drawn(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    handed, now = [], [100.0]
+
+    def slow_facts(*_: object) -> None:
+        now[0] += 10 * starts.SAME_PRESS_S
+
+    monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
+    monkeypatch.setattr(starts, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training, "facts", slow_facts)  # drawn before the button, on a machine that is busy
+    app = open_page("train", dataset=tiny.NAME)
+    for count in (1, 1):
+        next(button for button in app.button if button.label == "Start training").click().run()
+        assert not app.exception
+        assert len(handed) == count
+    now[0] += 2 * starts.SAME_PRESS_S
+    next(button for button in app.button if button.label == "Start training").click().run()
+    assert len(handed) == 2
