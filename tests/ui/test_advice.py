@@ -31,7 +31,7 @@ WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}
 
 
 @pytest.fixture(autouse=True)
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+def started(no_process: None, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """The runs that were given a worker; none really is."""
     runs: list[Run] = []
     monkeypatch.setattr(launching, "hand_over", lambda run, **_: runs.append(run))
