@@ -7,7 +7,7 @@ from unetlab.ui import choices, hosting, journey, starts, state
 st.title("Teach a U-Net to segment your pictures")
 st.markdown(
     "Bring pictures with masks, find a learning rate, train, and watch what the network learns while it learns it. "
-    "Everything stays on this machine."
+    "Nothing leaves the machine that unetlab runs on."
 )
 
 sample, own = st.columns(2, gap="medium")
