@@ -2,17 +2,16 @@
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
-from tests.ui.test_pages import box, open_page, words
+from tests.ui.test_pages import box, open_page, put_into, words
 from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
 from unetlab.runs.store import Run
-from unetlab.ui import drafts, starts, training
+from unetlab.ui import drafts
 
 
 @pytest.fixture
@@ -99,33 +98,24 @@ def test_a_set_of_the_name_of_a_deleted_one_starts_with_a_fresh_form(home: Path)
     assert field(app, "train.epochs").value == 20
 
 
-def test_a_double_click_starts_one_run_and_a_later_press_another(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_form_is_not_started_again_while_its_run_is_live(home: Path, monkeypatch: pytest.MonkeyPatch):
     handed: list[Run] = []
     monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
     app = open_page("train", dataset=tiny.NAME)
-    for same_press_s, count in ((60.0, 1), (60.0, 1), (0.0, 2)):
-        monkeypatch.setattr(starts, "SAME_PRESS_S", same_press_s)
+
+    def press() -> None:
         next(button for button in app.button if button.label == "Start training").click().run()
         assert not app.exception
-        assert len(handed) == count
 
-
-def test_the_second_half_of_a_double_click_counts_from_when_its_button_was_drawn(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-):
-    handed, now = [], [100.0]
-
-    def slow_facts(*_: object) -> None:
-        now[0] += 10 * starts.SAME_PRESS_S
-
-    monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
-    monkeypatch.setattr(starts, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(training, "facts", slow_facts)  # drawn before the button, on a machine that is busy
-    app = open_page("train", dataset=tiny.NAME)
-    for count in (1, 1):
-        next(button for button in app.button if button.label == "Start training").click().run()
-        assert not app.exception
-        assert len(handed) == count
-    now[0] += 2 * starts.SAME_PRESS_S
-    next(button for button in app.button if button.label == "Start training").click().run()
-    assert len(handed) == 2
+    press()
+    assert [toast.value for toast in app.toast] == []
+    press()  # the second half of a double-click, on the redrawn button
+    assert [toast.value for toast in app.toast] == ["This run is started already. Change an option to start another."]
+    assert app.session_state["run"] == handed[0].id
+    assert len(handed) == 1
+    field(app, "train.epochs").set_value(7).run()
+    press()
+    assert [run.config.train.epochs for run in handed] == [20, 7]
+    put_into(handed[1], "stopped")
+    press()
+    assert [run.config.train.epochs for run in handed] == [20, 7, 7]
