@@ -71,8 +71,9 @@ page = st.navigation(
 frame.mend_deep_link(page, is_first_session=is_first)
 try:
     state.enter(own_workspace())
-    frame.draw(page.url_path)
-    page.run()
+    if not frame.open_next():
+        frame.draw(page.url_path)
+        page.run()
 except UnetlabError as error:
     st.error(plain(str(error)), title="This cannot be shown", icon=":material/error:")
 set_aside_modules()

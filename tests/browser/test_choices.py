@@ -7,8 +7,9 @@ the newest, since that is what a page falls back to.
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -20,7 +21,7 @@ from tests.browser.conftest import Server, start_server
 from tests.conftest import end_workers
 from unetlab.data.importing import import_dataset
 from unetlab.files import write_json
-from unetlab.runs import queue, store, warm
+from unetlab.runs import queue, store
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
 
@@ -69,7 +70,6 @@ def prepared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             ids = [f"2026-01-0{day}T10-00-00_{name}_0000" for day in (1, 2)]
             trainings[name] = [finished_training(trained, run_id, name).id for run_id in ids]
         queue.hold(own_workspace())  # what a test starts shall wait: it is counted, not run
-        warm.rest(own_workspace())
         server = start_server(folder / "home")
         yield Lab(server, sweeps, trainings)
         server.stop()
@@ -164,6 +164,20 @@ def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page, how: st
     page.reload()
     expect_chosen(page, "Train", **chosen)
     expect(number(page, "Image size (px)")).to_have_value("32")
+
+
+def test_a_button_opens_another_page_although_the_sidebar_polls_all_the_time(prepared: Lab, lab: Lab, new_page):
+    script = "from unetlab.ui import frame; frame.POLL_S = 0.1; from streamlit.web import cli; cli.main()"
+    server = start_server(lab.server.home, command=(sys.executable, "-c", script, "run", "app.py"))
+    quick, chosen = replace(lab, server=server), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
+    page = new_page()
+    quick.open(page, "results", **chosen)
+    press(page, "Train again with changes", "mouse")
+    expect_chosen(page, "Train", **chosen)
+    page.wait_for_timeout(500)  # polls of the old page arrive late
+    expect_chosen(page, "Train", **chosen)
+    server.stop()
+    assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
@@ -300,6 +314,7 @@ def test_the_learning_rate_page_offers_the_training_that_followed_and_stays(lab:
     expect_chosen(page, "Learning rate", dataset="alpha", sweep=sweep.id)
     offer.click()
     expect_chosen(page, "Train", dataset="alpha", run=followed.id)
+    expect(page.get_by_role("radio", name="Chosen run")).to_be_checked()
     for run in (sweep, followed):
         store.delete_run(run)
 
@@ -330,3 +345,4 @@ def test_a_start_that_is_pressed_again_and_again_in_a_hurry_starts_one_run(lab: 
     expect(page.get_by_text("It starts by itself").or_(page.get_by_text("The queue is held")).first).to_be_visible()
     (started,) = set(lab.runs(kind, "beta")) - before
     assert json.loads((started / "config.json").read_text())["train"]["batch_size"] == int(value)
+    end_workers(lab.server.home)  # the run's own waits for its turn, and takes time from those that come after

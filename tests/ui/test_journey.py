@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ui.test_pages import open_page
+from tests.ui.test_pages import follow, open_page
 from unetlab.data.dataset import open_dataset
 from unetlab.data.samples import make_nuclei
 from unetlab.runs import launching
@@ -15,7 +15,7 @@ def test_one_press_makes_the_sample_and_queues_a_sweep_and_the_training_behind_i
     handed = []
     monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
     app = open_page("home")
-    next(button for button in app.button if button.label == "Try it on the sample").click().run()
+    follow(next(button for button in app.button if button.label == "Try it on the sample").click().run())
     assert not app.exception
     assert app.title[0].value == "Learning rate"
     assert len(open_dataset(own_workspace(), "sample").manifest.pairs) == len(make_nuclei())

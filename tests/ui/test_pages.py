@@ -69,6 +69,13 @@ def open_page(name: str, **query: str) -> AppTest:
     return app
 
 
+def follow(app: AppTest) -> AppTest:
+    """The page that a click asked for, opened as the browser does it: by the only link that is drawn."""
+    assert not app.exception
+    (link,) = app.get("page_link")
+    return app.switch_page(f"pages/lab/{link.proto.page}.py").run()
+
+
 def box(app: AppTest, label: str) -> Selectbox:
     """The select box with this label."""
     return next(box for box in app.selectbox if box.label == label)
@@ -175,7 +182,7 @@ def test_a_sweep_has_a_face_in_every_state(state, home_with_sweep):
     assert ("Train with 0.0" in said) == is_ready
     assert SWEEP_SAYS[state] in said
     if is_ready:
-        app.button(key="train-with").click().run()
+        follow(app.button(key="train-with").click().run())
         assert not app.exception
         assert [title.value for title in app.title] == ["Train"]
         assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == pytest.approx(tiny.PICK)
@@ -309,7 +316,7 @@ def test_train_again_with_changes_fills_the_form_from_the_run(home_with_run):
 
 def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_run):
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
-    app.button(key="again").click().run()
+    follow(app.button(key="again").click().run())
     assert not app.exception
     assert [title.value for title in app.title] == ["Train"]
     assert app.number_input(key=f"train:{tiny.NAME}:model.base_width").value == tiny.OPTIONS["model.base_width"]
@@ -319,7 +326,7 @@ def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_ru
 
 def test_a_card_on_home_opens_its_run(home_with_run):
     app = open_page("home")
-    app.button(key=f"open-{home_with_run.id}").click().run()
+    follow(app.button(key=f"open-{home_with_run.id}").click().run())
     assert not app.exception
     assert [title.value for title in app.title] == ["Results"]
     assert app.query_params["run"] == home_with_run.id

@@ -79,8 +79,8 @@ def _button(run: Run, changes: dict[str, Any], key: str) -> None:
         args=(follow, start_key, run, changes),
         help="This run ends and keeps the model it has." if is_live else None,
     )
-    # a click in the panel that polls redraws only the panel; the page must show the new run, or what was wrong
-    if st.session_state["run"] != run.id or "problem" in st.session_state:
+    # a click in the panel that polls redraws only the panel; the page must show the new run
+    if st.session_state["run"] != run.id:
         st.rerun()
 
 

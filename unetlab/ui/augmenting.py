@@ -102,7 +102,7 @@ def _show(data: DataSet, run: Run, config: RunConfig) -> None:
         if was_live and not status.is_live:
             st.rerun()  # everything is drawn; the polling ends with this
 
-    st.fragment(look, run_every=POLL_S if was_live else None)()
+    state.poll(look, every=POLL_S if was_live else None)
 
 
 def _grid(data: DataSet, run: Run, config: RunConfig, blanks: list[np.ndarray]) -> None:

@@ -79,7 +79,7 @@ def watch(found: Import) -> None:
         st.info("This import was kept or discarded elsewhere.", icon=":material/info:")
         _ways_out(found, can_repeat=False)
     elif run.status.is_live:
-        st.fragment(_look, run_every=POLL_S)(run)
+        state.poll(_look, run, every=POLL_S)
         st.skeleton(height=320)
     else:
         _explain_end(found, run)

@@ -1,7 +1,7 @@
 """What is chosen: data set, training run, sweep, view. Kept in the session and the URL; no widget owns it.
 
 Streamlit forgets a widget's value when a script run ends without drawing the widget, as after every callback that opens
-another page, and `st.switch_page` clears the URL as well: docs/decisions/0013-choices.md.
+another page: docs/decisions/0013-choices.md.
 """
 
 import contextlib

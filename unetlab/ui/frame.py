@@ -16,6 +16,13 @@ from unetlab.ui import charts, choices, incoming, live, state
 from unetlab.ui.text import plain
 
 POLL_S = 5
+# the link may be drawn after the script has been run
+CLICK_NEXT = """
+const waiting = setInterval(() => {
+    const link = document.querySelector(".st-key-next-page a");
+    if (link) { clearInterval(waiting); link.click(); }
+}, 10);
+"""
 
 _script_runs = itertools.count()
 
@@ -36,6 +43,21 @@ def mend_deep_link(page: st.Page, *, is_first_session: bool) -> None:
         st.stop()
 
 
+def open_next() -> bool:
+    """Whether a click asked for another page (`state.go_to`): the browser opens it, and nothing else may be drawn.
+
+    `st.switch_page` would open it while the browser still polls the old page: a poll that comes late takes the browser
+    back to that page, which is then blank (1.67). docs/decisions/0014-page-changes.md.
+    """
+    page = st.session_state.pop("next-page", None)
+    if page is None:
+        return False
+    with st.container(key="next-page"):
+        choices.link(page, label="Continue", icon=":material/arrow_forward:")
+    st.html(f"<script>{CLICK_NEXT}</script>", unsafe_allow_javascript=True)
+    return True
+
+
 def draw(page: str) -> None:
     """The sidebar; above `page` (its URL path) what was chosen and is gone, and a problem from the last click."""
     incoming.sweep(state.workspace())
@@ -47,7 +69,7 @@ def draw(page: str) -> None:
         if not dataset:
             st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
         choices.select("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
-        st.fragment(_status_card, run_every=POLL_S)()
+        state.poll(_status_card, every=POLL_S)
         _free_button()
     choices.tell_gone("dataset", "run")
     if problem:
@@ -55,8 +77,6 @@ def draw(page: str) -> None:
 
 
 def _status_card() -> None:
-    if "problem" in st.session_state:  # from a click in this card: it is shown at the top of the page
-        st.rerun()
     alive = _live()
     shown = [(run, status) for run, status in alive if run.config.kind not in OVER_SOON]
     if not shown:

@@ -30,7 +30,7 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
             st.rerun()  # the whole page: its buttons depend on the state
 
     interval = (YOUNG_POLL_S if was_young else POLL_S) if first.is_live else None
-    st.fragment(look, run_every=interval)()
+    state.poll(look, every=interval)
 
 
 def _is_young(status: Status) -> bool:

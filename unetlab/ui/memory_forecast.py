@@ -44,7 +44,7 @@ def draw(config: RunConfig, data: DataSet) -> None:
         st.caption(":material/memory: Forecasting the memory it needs.")
         st.skeleton(height=26)
 
-    st.fragment(look, run_every=POLL_S)()
+    state.poll(look, every=POLL_S)
 
 
 def question_of(config: RunConfig, data: DataSet) -> Question:

@@ -124,9 +124,22 @@ def in_place(draw: Callable[..., None], *args: Any) -> None:
 
 
 def go_to(page: str) -> None:
-    """Opens a page, given as its file; also from a callback."""
-    # a path alone is known only once app.py has run, and a session's first callback may come before that
-    st.switch_page(st.Page(page))
+    """A callback: asks for another page, given as its file; `frame.open_next` opens it."""
+    st.session_state["next-page"] = page
+
+
+def poll(look: Callable[..., None], *args: Any, every: float | None) -> None:
+    """Draws a part of a page, and alone again every `every` seconds (None: only after a click in it).
+
+    A click in it that leaves something for the page, a problem or another page to open, draws the whole page.
+    """
+
+    def part() -> None:
+        if "problem" in st.session_state or "next-page" in st.session_state:
+            st.rerun()
+        look(*args)
+
+    st.fragment(part, run_every=every)()
 
 
 def let_go(uploaded: Sequence[Any]) -> None:
