@@ -3,8 +3,9 @@
 import logging
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -148,6 +149,15 @@ def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(launching, "warm_up", lambda workspace: None)
     monkeypatch.setattr(memory_forecast, "draw", lambda config, data: None)
+
+
+@pytest.fixture
+def signals_kept() -> Iterator[None]:
+    """For tests that call worker.main, which changes this process' signal handlers."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

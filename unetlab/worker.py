@@ -63,6 +63,7 @@ def main(folder: Path, do: Callable[[Run, StatusKeeper], tuple[State, str]] | No
         if ranks.num_processes() > 1 and not run.has_stop:  # torchrun terminates all when one has died
             state, reason = "failed", failures.PROCESS_LOST
     except Exception as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends all when one has failed: say here why first
         reserve.unlink(missing_ok=True)  # what is written from now on needs room on the disk
         if failures.is_out_of_memory(error):
             smaller = _smaller_micro_batch(run)

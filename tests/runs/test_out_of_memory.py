@@ -1,7 +1,6 @@
 """Memory that runs out: the run goes on in a fresh process with fewer pictures at a time. A real limit, and fakes."""
 
 import os
-import signal
 import subprocess
 import sys
 from functools import cache
@@ -114,15 +113,6 @@ class Launches:
         self.states.append((status.state, status.attempt, status.micro_batch))
         self.live_tracebacks.append(sys.exc_info() != (None, None, None))
         return 0
-
-
-@pytest.fixture
-def signals_kept():
-    """worker.main changes this process' signal handlers."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch, *, at_step: int) -> None:

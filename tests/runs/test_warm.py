@@ -255,18 +255,13 @@ def settings() -> dict[str, object]:
     }
 
 
-def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path):
+def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path, signals_kept: None):
     before, randomness = settings(), torch.get_rng_state()
     warming.warm_up()
     assert torch.equal(torch.get_rng_state(), randomness)
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        for kind in ("lr_find", "train", "forecast"):
-            assert worker.main(tiny.waiting_run(kind=kind).folder) == 0
-            assert settings() == before
-    finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
-            signal.signal(number, handler)
+    for kind in ("lr_find", "train", "forecast"):
+        assert worker.main(tiny.waiting_run(kind=kind).folder) == 0
+        assert settings() == before
 
 
 def test_workers_keep_their_pages_unless_the_person_chose_otherwise(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):

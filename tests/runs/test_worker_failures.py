@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from tests import tiny
 from unetlab import console, files, worker
-from unetlab.runs import jobs, launching, queue
+from unetlab.runs import failures, jobs, launching, queue
 from unetlab.runs import status as status_module
 from unetlab.runs.store import Run, read_events
 from unetlab.workspace import own_workspace
@@ -189,9 +189,25 @@ def test_a_bug_of_ours_is_told_apart_from_what_the_user_can_mend(tiny_set: Path)
     assert left.value.exit_code == 2
 
 
-def test_a_second_sigterm_does_not_break_the_last_word_off(workspace: Path):
+def test_a_sigterm_during_a_failure_does_not_hide_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, signals_kept: None
+):
+    def advice(error: Exception) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)  # as torchrun does when another process has died
+        return f"Told: {error}"
+
+    def do(run: Run, keeper: status_module.StatusKeeper) -> tuple[status_module.State, str]:
+        keeper.update(state="running")
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(failures, "advice", advice)
+    run = tiny.waiting_run()
+    assert worker.main(run.folder, do) == 1
+    assert (run.status.state, run.status.reason) == ("failed", "Told: Connection closed by peer")
+
+
+def test_a_second_sigterm_does_not_break_the_last_word_off(workspace: Path, signals_kept: None):
     run, last_words = tiny.waiting_run(), []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def do(run: Run, keeper: status_module.StatusKeeper) -> tuple[status_module.State, str]:
         keeper.update(state="running")
@@ -202,10 +218,6 @@ def test_a_second_sigterm_does_not_break_the_last_word_off(workspace: Path):
             last_words.append("kept")
         return "finished", ""
 
-    try:
-        assert worker.main(run.folder, do) == worker.TERMINATED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    assert worker.main(run.folder, do) == worker.TERMINATED
     assert last_words == ["kept"]
     assert (run.status.state, run.status.reason) == ("stopped", "Ended by a signal; what it had saved is kept.")
