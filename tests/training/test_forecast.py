@@ -101,6 +101,8 @@ def allocated_peak(act: Callable[[], None]) -> int:
 @pytest.mark.parametrize(("name", "size"), [*zip(CONFIGS, cycle(SIZES), strict=False)])
 def test_the_forecast_is_within_its_margin_of_what_the_allocator_gave_out(name: str, size: tuple[int, int]):
     config = config_of(CONFIGS[name])
+    if config.train.precision == "bf16-mixed" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("without AVX512 torch unfolds pictures for bf16 convolutions; `auto` chooses fp32 there")
     truth = allocated_peak(lambda: train_for_real(config, size, torch.device("cpu")))
     assert peak_of(config, shapes(size)).total() == pytest.approx(truth, rel=MARGIN)
 
