@@ -166,17 +166,21 @@ def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page, how: st
     expect(number(page, "Image size (px)")).to_have_value("32")
 
 
-def test_a_button_opens_another_page_although_the_sidebar_polls_all_the_time(prepared: Lab, lab: Lab, new_page):
+def test_a_button_opens_another_page_although_the_sidebar_polls_all_the_time(lab: Lab, new_page):
     script = "from unetlab.ui import frame; frame.POLL_S = 0.1; from streamlit.web import cli; cli.main()"
     server = start_server(lab.server.home, command=(sys.executable, "-c", script, "run", "app.py"))
-    quick, chosen = replace(lab, server=server), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
-    page = new_page()
-    quick.open(page, "results", **chosen)
-    press(page, "Train again with changes", "mouse")
-    expect_chosen(page, "Train", **chosen)
-    page.wait_for_timeout(500)  # polls of the old page arrive late
-    expect_chosen(page, "Train", **chosen)
-    server.stop()
+    page, chosen = new_page(), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
+    try:
+        replace(lab, server=server).open(page, "results", **chosen)
+        press(page, "Train again with changes", "mouse")
+        expect_chosen(page, "Train", **chosen)
+        page.wait_for_timeout(500)  # polls of the old page arrive late
+        page.get_by_test_id("stHeader").get_by_role("link", name="Results").click()
+        expect_chosen(page, "Results", **chosen)
+        press(page, "Train again with changes", "mouse")
+        expect_chosen(page, "Train", **chosen)
+    finally:
+        server.stop()
     assert "Traceback" not in server.log.read_text()
 
 

@@ -17,12 +17,12 @@ from unetlab.ui.text import plain
 
 POLL_S = 5
 # the link may be drawn after the script has been run
-CLICK_NEXT = """
-const waiting = setInterval(() => {
-    const link = document.querySelector(".st-key-next-page a");
-    if (link) { clearInterval(waiting); link.click(); }
-}, 10);
-"""
+CLICK_NEXT = """(() => {
+    const waiting = setInterval(() => {
+        const link = document.querySelector(".st-key-next-page a");
+        if (link) { clearInterval(waiting); link.click(); }
+    }, 10);
+})();"""
 
 _script_runs = itertools.count()
 
