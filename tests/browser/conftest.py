@@ -110,7 +110,7 @@ def start_server(
 
 def import_small_sample(home: Path) -> None:
     """The sample with fewer and smaller pictures: what is trained at the defaults is trained in a tenth of the time."""
-    write_nuclei(home.parent / "nuclei", count=16, size=48)
+    write_nuclei(home.parent / "nuclei", count=16, size=32)
     import_dataset(open_workspace(home), [home.parent / "nuclei"], name="sample")
 
 

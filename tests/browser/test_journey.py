@@ -67,7 +67,7 @@ def command(server: Server, *arguments: str) -> dict:
 
 
 def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(server, new_page, tmp_path):
-    pictures, masks = write_nuclei(tmp_path / "files", count=16, size=64)
+    pictures, masks = write_nuclei(tmp_path / "files", count=16, size=32)
     page = new_page()
     page.goto(server.url)
     page.get_by_role("link", name="Bring my pictures").click()
