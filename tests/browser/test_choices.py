@@ -1,7 +1,7 @@
 """What is chosen stays chosen, a form belongs to its data set, and what is pressed once starts once.
 
 Two data sets, `alpha` and the newer `beta`; each has a sweep and two trainings, nobody runs. Tests stand on what is not
-the newest, since that is what a page falls back to.
+the newest, since that is what a page falls back to. Jobs are started on a third and oldest set.
 """
 
 import json
@@ -25,7 +25,7 @@ from unetlab.runs import queue, store
 from unetlab.runs.store import Run
 from unetlab.workspace import own_workspace
 
-SETS = ("alpha", "beta")
+SETS, STARTED = ("alpha", "beta"), "gamma"
 TABS = {"Home": "", "Data": "data", "Learning rate": "learning_rate", "Train": "train", "Results": "results"}
 
 
@@ -64,6 +64,7 @@ def prepared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("UNETLAB_HOME", str(folder / "home"))
         patch.setenv("UNETLAB_LOCKS", str(folder / "locks"))
         sweeps, trainings = {}, {}
+        import_dataset(own_workspace(), [tiny.write_pairs(folder / STARTED)], name=STARTED)
         for name in SETS:
             import_dataset(own_workspace(), [tiny.write_pairs(folder / name)], name=name)
             sweeps[name] = tiny.finished_sweep(name).id
@@ -328,8 +329,8 @@ def test_the_learning_rate_page_offers_the_training_that_followed_and_stays(lab:
 )
 def test_a_start_that_is_pressed_again_and_again_in_a_hurry_starts_one_run(lab: Lab, new_page, path: str, how: str):
     name, kind = ("Start training", "train") if path == "train" else ("Find the", "lr_find")
-    page, before = new_page(), set(lab.runs(kind, "beta"))
-    lab.open(page, path, dataset="beta")
+    page, before = new_page(), set(lab.runs(kind, STARTED))
+    lab.open(page, path, dataset=STARTED)
     field, value = number(page, "Batch size"), str(2 + len(before))
     expect(field).to_be_visible()
     field.fill(value)
@@ -344,9 +345,9 @@ def test_a_start_that_is_pressed_again_and_again_in_a_hurry_starts_one_run(lab: 
     else:
         field.press("Enter")
         button.evaluate("button => { for (let n = 0; n < 5; n++) button.click() }")
-    tiny.wait_until(lambda: page.wait_for_timeout(20) or set(lab.runs(kind, "beta")) - before, "it has started")
-    expect_chosen(page, "Train" if path == "train" else "Learning rate", dataset="beta")
+    tiny.wait_until(lambda: page.wait_for_timeout(20) or set(lab.runs(kind, STARTED)) - before, "it has started")
+    expect_chosen(page, "Train" if path == "train" else "Learning rate", dataset=STARTED)
     expect(page.get_by_text("It starts by itself").or_(page.get_by_text("The queue is held")).first).to_be_visible()
-    (started,) = set(lab.runs(kind, "beta")) - before
+    (started,) = set(lab.runs(kind, STARTED)) - before
     assert json.loads((started / "config.json").read_text())["train"]["batch_size"] == int(value)
     end_workers(lab.server.home)  # the run's own waits for its turn, and takes time from those that come after
