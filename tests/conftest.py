@@ -49,8 +49,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Processes of `pytest -n auto`: one more than there are cores, for many tests only wait for their workers."""
-    return min((os.cpu_count() or 1) + 1, 8)
+    """Processes of `pytest -n auto`: one a core, for each has workers, servers and a browser beside it."""
+    return max(2, min(os.cpu_count() or 1, 8))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
