@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests import tiny
-from tests.runs.test_out_of_memory import Launches, fail_with, signals_kept  # noqa: F401
+from tests.runs.test_out_of_memory import Launches, fail_with
 from unetlab import worker
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError
@@ -94,7 +94,7 @@ def test_a_shared_training_whose_leader_is_killed_ends_whole(tiny_set: Path):
     tiny.wait_until(nobody_is_left, "all processes have ended")
 
 
-def test_a_prepared_run_waits_for_somebodys_own_torchrun(tiny_set: Path, signals_kept):  # noqa: F811
+def test_a_prepared_run_waits_for_somebodys_own_torchrun(tiny_set: Path, signals_kept):
     made = tiny.answer("train", tiny.NAME, "--devices", 2, "--prepare", *tiny.sets({"train.epochs": 1}))
     run = Run(Path(made["folder"]))
     assert run.id == made["run"]
@@ -106,7 +106,7 @@ def test_a_prepared_run_waits_for_somebodys_own_torchrun(tiny_set: Path, signals
 
 
 @pytest.fixture
-def assisting(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, signals_kept) -> Run:  # noqa: F811
+def assisting(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, signals_kept) -> Run:
     """A run that its leader, which this process plays, has begun; `worker.assist` is then called as rank 1."""
     run = tiny.waiting_run(**SHARED)
     keeper = StatusKeeper(run.folder)
@@ -155,7 +155,7 @@ def test_a_process_whose_leader_never_began_ends_in_peace(assisting: Run, state:
 def test_a_connection_that_breaks_is_no_bug_and_offers_to_resume(
     tiny_set: Path,
     monkeypatch: pytest.MonkeyPatch,
-    signals_kept,  # noqa: F811
+    signals_kept,
 ):
     run = tiny.waiting_run()
     message = "[third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:3141"
@@ -227,7 +227,7 @@ def test_devices_share_a_step_and_change_nothing_else():
 def test_on_several_machines_a_lack_of_memory_is_said_and_nothing_is_started(
     tiny_set: Path,
     monkeypatch: pytest.MonkeyPatch,
-    signals_kept,  # noqa: F811
+    signals_kept,
 ):
     run, launches = tiny.waiting_run(), Launches(monkeypatch)
 
