@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import tiny
@@ -11,7 +12,7 @@ from tests.ui.test_pages import box, open_page, put_into, words
 from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
 from unetlab.runs.store import Run
-from unetlab.ui import drafts
+from unetlab.ui import choices, drafts
 
 
 @pytest.fixture
@@ -119,3 +120,15 @@ def test_a_form_is_not_started_again_while_its_run_is_live(home: Path, monkeypat
     put_into(handed[1], "stopped")
     press()
     assert [run.config.train.epochs for run in handed] == [20, 7, 7]
+
+
+def test_a_title_that_is_no_option_any_more_is_no_choice_and_brings_a_new_box(monkeypatch: pytest.MonkeyPatch):
+    session = {"run": "a", "run-shown": ("a", 3), "run-box-3": "what a was called before"}
+    monkeypatch.setattr(st, "session_state", session)
+    choices.take_over("run", "run-box-3", ["a", "b"])
+    assert session["run"] == "a"
+    assert choices.box_key("run") == "run-box-4"
+    session["run-box-4"] = "b"
+    choices.take_over("run", "run-box-4", ["a", "b"])
+    assert session["run"] == "b"
+    assert choices.box_key("run") == "run-box-4"
