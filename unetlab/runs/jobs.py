@@ -73,13 +73,14 @@ def live_runs(workspace: Workspace) -> list[Run]:
     """Queued and running runs, oldest first. Also enforces overdue stops and repeats lost starts."""
     launching.reap()
     launching.rescue(workspace)
-    live = [run for run in reversed(list_runs(workspace)) if _is_live(run)]
+    live = [run for run in reversed(list_runs(workspace)) if is_live(run)]
     for run in live:
         insist(run)
     return live
 
 
-def _is_live(run: Run) -> bool:
+def is_live(run: Run) -> bool:
+    """Whether the run waits or runs; False also for one that was deleted."""
     try:
         return run.status.is_live
     except FileNotFoundError:  # deleted since it was listed

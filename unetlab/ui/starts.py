@@ -1,6 +1,5 @@
 """Starting a job from a button: one press starts one job, however often the browser sends it."""
 
-import contextlib
 import secrets
 
 import streamlit as st
@@ -26,7 +25,7 @@ def start(form: str, key: str, config: RunConfig, *, name: str = "") -> Run:
     last is not started again with the same config while it waits or runs.
     """
     last_key, last_config, last_run = st.session_state.get(f"started-{form}", ("", None, None))
-    if last_run and last_config == config and _is_live(last_run):
+    if last_run and last_config == config and jobs.is_live(last_run):
         if key != last_key:
             st.toast("This run is started already. Change an option to start another.", icon=":material/info:")
         return last_run
@@ -35,9 +34,3 @@ def start(form: str, key: str, config: RunConfig, *, name: str = "") -> Run:
     if st.session_state.get(f"start-of-{form}") == key:
         del st.session_state[f"start-of-{form}"]
     return run
-
-
-def _is_live(run: Run) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-        return run.status.is_live
-    return False
