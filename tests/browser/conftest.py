@@ -20,6 +20,7 @@ from unetlab.data.importing import import_dataset
 from unetlab.data.samples import make_nuclei
 from unetlab.workspace import open_workspace
 
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # the first does half the work
 FLAGS = [
     "--no-sandbox",
     "--disable-quic",
@@ -175,9 +176,9 @@ def chromium():
     sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else None
     if sync_api is None:
         from playwright import sync_api
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
-        message = "no Chromium on this machine: apt-get install chromium"
+        message = "no Chromium on this machine: apt-get install chromium-headless-shell, or chromium"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     sync_api.expect.set_options(
         timeout=30_000
