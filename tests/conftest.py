@@ -30,11 +30,13 @@ settings.load_profile("unetlab")
 
 
 def end_workers(home: Path) -> None:
-    """Ends the workers that a test left behind in its own workspace."""
+    """Ends the workers that a test left behind in its own workspace, and reaps those that this process started."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         if "unetlab.worker" in command and command[-1].startswith(str(home)):
             process.kill()
+            process.wait(10)
+    launching.reap()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ ten minutes. It exits after a job that used a device other than the CPU, was pau
 """
 
 import faulthandler
+import functools
 import gc
 import os
 import signal
@@ -133,6 +134,7 @@ def assist(folder: Path) -> int:
 
 
 def _assist_job(run: Run) -> None:
+    _load_torch()
     from unetlab.training import jobs  # here and not above: this imports torch
 
     config = sweep_rate.resolved(run.config, run)
@@ -178,8 +180,19 @@ def _may_stay(run: Run) -> bool:
     return is_fresh and give_back_memory() < WARM_BYTES
 
 
+@functools.cache
 def _load_torch() -> None:
-    from unetlab.training import jobs  # noqa: F401  # here and not above: this imports torch
+    """Imports torch without Python's garbage collector.
+
+    Its modules are a third of a million objects that stay. The collector would go through them again and again: during
+    the import, after later jobs and when the process ends (docs/experiments.md, "A worker's start and end").
+    """
+    gc.disable()
+    try:
+        from unetlab.training import jobs  # noqa: F401
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def _warm_up() -> None:
@@ -187,7 +200,7 @@ def _warm_up() -> None:
 
     jobs.warm_up()
     give_back_memory()
-    gc.freeze()  # a million objects of torch's modules, which every collection after a job would go through
+    gc.freeze()  # what the first steps load stays too
 
 
 def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
@@ -243,6 +256,7 @@ def _import(run: Run, config: RunConfig, keeper: StatusKeeper) -> bool:
 
 def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> bool:
     keeper.progress("starting torch", 0, 0)
+    _load_torch()
     from unetlab.training import jobs  # here and not above: this imports torch
 
     def on_event(event: Event) -> None:

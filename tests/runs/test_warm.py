@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -262,6 +264,21 @@ def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path, signals_kept:
     for kind in ("lr_find", "train", "forecast"):
         assert worker.main(tiny.waiting_run(kind=kind).folder) == 0
         assert settings() == before
+
+
+def test_a_worker_loads_torch_without_the_garbage_collector_and_keeps_it_out_of_later_collections():
+    code = """
+import gc
+from unetlab import worker
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(phase))
+worker._load_torch()
+print("torch" in worker.sys.modules, len(collections), gc.isenabled(), gc.get_freeze_count())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    is_loaded, collections, is_enabled, frozen = done.stdout.split()
+    assert (is_loaded, int(collections), is_enabled) == ("True", 0, "True")
+    assert int(frozen) > 100_000
 
 
 def test_workers_keep_their_pages_unless_the_person_chose_otherwise(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
