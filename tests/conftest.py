@@ -34,8 +34,10 @@ def end_workers(home: Path) -> None:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         if "unetlab.worker" in command and command[-1].startswith(str(home)):
+            is_own = process.ppid() == os.getpid()
             process.kill()
-            process.wait(10)
+            if is_own:
+                process.wait(10)
     launching.reap()
 
 

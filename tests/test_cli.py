@@ -145,12 +145,12 @@ def test_the_first_ctrl_c_stops_gracefully(tiny_set: Path):
 
 
 def test_ctrl_c_in_the_sweep_before_a_training_trains_nothing(tiny_set: Path):
-    settings = tiny.sets({"lr_find.num_steps": 2000})
+    settings = tiny.sets({"lr_find.num_steps": 600})
     with follow("train", tiny.NAME, "--lr", "min_gradient", *settings) as training:
         tiny.wait_until(lambda: store.list_runs(own_workspace()), "a sweep")
         (sweep,) = store.list_runs(own_workspace())
         # half of the rates are seen: enough for picks, which nobody waited for
-        tiny.wait_until(lambda: len(tiny.of_type(sweep, "batch")) > 1000, "a thousand steps")
+        tiny.wait_until(lambda: len(tiny.of_type(sweep, "batch")) > 300, "300 steps")
         training.send_signal(signal.SIGINT)
         printed, errors = training.communicate(timeout=30)
     assert training.returncode == 2
