@@ -1,5 +1,6 @@
 """What an option's field says that it changes. Oracles: what the memory forecast says, and sweeps that run."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,12 @@ def other_value(key: str) -> Any:
 
 
 def peak(changes: dict[str, Any]) -> int:
-    return peak_of(tiny.config(changes={"train.precision": "fp32"} | changes), SHAPES).total()
+    return _peak(tiny.config(changes={"train.precision": "fp32"} | changes).model_dump_json())
+
+
+@cache
+def _peak(config: str) -> int:
+    return peak_of(RunConfig.model_validate_json(config), SHAPES).total()
 
 
 def test_options_that_do_not_say_they_change_memory_leave_the_forecast_as_it_is():
