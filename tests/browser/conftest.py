@@ -41,10 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-# what Streamlit's server logs of a tab that was closed while it connected
+# what Streamlit's server logs of a tab that was closed while it connected: this exception, or several in a chain
 LOST_TAB = re.compile(
-    r"Exception in ASGI application\n((?!Exception in ASGI).)*?WebSocketDisconnected: Cannot.*?\n", re.S
+    r"Exception in ASGI application\n"
+    r"(Traceback .*\n(  .*\n)+starlette\.websockets\.WebSocketDisconnected: .*\n(\nDuring handling .*\n\n)?)+"
 )
+
+
+def has_exception(log: str) -> bool:
+    """Whether a server's log has one, but for that of a lost tab."""
+    return "Traceback" in LOST_TAB.sub("", log)
 
 
 @dataclass
@@ -58,7 +64,7 @@ class Server:
 
     def has_failed(self, since: int = 0) -> bool:
         """Whether the log has an exception in it, from a byte on."""
-        return "Traceback" in LOST_TAB.sub("", self.log.read_bytes()[since:].decode())
+        return has_exception(self.log.read_bytes()[since:].decode())
 
     def stop(self) -> None:
         """Ctrl-C, then by force."""
