@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from page import CHROMIUM_FLAGS
+from page import CHROMIUM_FLAGS, chromium_path
 from playwright.sync_api import Browser, sync_playwright
 from serving import served
 
@@ -90,9 +90,7 @@ def main() -> None:
     os.environ.pop("OMP_NUM_THREADS", None)
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        raise SystemExit("There is no Chromium on this machine: apt-get install chromium.")
+    chromium = chromium_path()
     print(f"{len(os.sched_getaffinity(0))} cores, load before the start {os.getloadavg()[0]:.1f}")
     create_sample(own_workspace())
     try:

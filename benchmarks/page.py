@@ -125,14 +125,22 @@ def answers(steps: int, looks: int) -> dict[str, list[float]]:
     return found
 
 
+def chromium_path() -> str:
+    """The Chromium of this machine."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        raise SystemExit(
+            "There is no Chromium on this machine: apt-get install chromium. page.py does without: --cold 0."
+        )
+    return path
+
+
 def cold_starts(rounds: int) -> list[float]:
     """Seconds from the start of the server to a button that can be pressed, once a round, each in a fresh browser."""
     from playwright.sync_api import sync_playwright
 
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        raise SystemExit("There is no Chromium on this machine: apt-get install chromium, or run with --cold 0.")
-    found = []
+    path, found = chromium_path(), []
     with sync_playwright() as playwright:
         for _ in range(rounds):
             browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
