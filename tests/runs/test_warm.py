@@ -268,12 +268,12 @@ def test_warming_up_and_jobs_leave_torch_as_it_was(tiny_set: Path, signals_kept:
 
 def test_a_worker_loads_torch_without_the_garbage_collector_and_keeps_it_out_of_later_collections():
     code = """
-import gc
+import gc, sys
 from unetlab import worker
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(phase))
 worker._load_torch()
-print("torch" in worker.sys.modules, len(collections), gc.isenabled(), gc.get_freeze_count())
+print("torch" in sys.modules, len(collections), gc.isenabled(), gc.get_freeze_count())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=True)
     is_loaded, collections, is_enabled, frozen = done.stdout.split()

@@ -25,6 +25,7 @@ TRAINED = [key for key in option_fields() if "train" in about(key).pages]
 # the forecast gets its canvas here, there is one model, and one device
 UNSEEN = {"data.image_size", "data.size_mode", "model.name", "train.device"}
 SEEN = [key for key in TRAINED if key not in UNSEEN]
+peak_of_once = cache(peak_of)
 
 
 def other_value(key: str) -> Any:
@@ -38,12 +39,7 @@ def other_value(key: str) -> Any:
 
 
 def peak(changes: dict[str, Any]) -> int:
-    return _peak(tiny.config(changes={"train.precision": "fp32"} | changes).model_dump_json())
-
-
-@cache
-def _peak(config: str) -> int:
-    return peak_of(RunConfig.model_validate_json(config), SHAPES).total()
+    return peak_of_once(tiny.config(changes={"train.precision": "fp32"} | changes), SHAPES).total()
 
 
 def test_options_that_do_not_say_they_change_memory_leave_the_forecast_as_it_is():
