@@ -1,6 +1,8 @@
 """A click is answered by a worker that is warm already. How fast is measured in benchmarks/clicks.py."""
 
 import json
+import re
+import time
 
 import psutil
 from playwright.sync_api import expect
@@ -9,6 +11,9 @@ from tests import tiny
 from tests.browser.conftest import Server, import_small_sample
 from tests.browser.test_journey import set_number
 from unetlab.runs.store import Run
+from unetlab.ui import live
+
+FREE = re.compile("Free (GPU )?memory")
 
 
 def registered(server: Server) -> list[str]:
@@ -33,7 +38,7 @@ def newest(server: Server, kind: str) -> dict:
     return Run(max(runs)).read("status.json") or {} if runs else {}
 
 
-def test_a_first_visit_warms_a_worker_up_and_it_does_the_sweep_and_the_training(server: Server, new_page):
+def test_a_first_visit_warms_a_worker_up_it_does_the_sweep_and_the_training_and_is_freed(server: Server, new_page):
     import_small_sample(server.home)
     page = new_page()
     page.goto(f"{server.url}/learning_rate?dataset=sample")
@@ -53,14 +58,23 @@ def test_a_first_visit_warms_a_worker_up_and_it_does_the_sweep_and_the_training(
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
     assert newest(server, "train")["pid"] == pid
 
+    # the dialog stays while the live panel reruns the page, when the training is no longer young
+    page.get_by_role("button", name=FREE).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("A training run keeps what it has and can be resumed").first).to_be_visible()
+    old = newest(server, "train")["running_since"] + live.YOUNG_S + 1.5
+    assert time.time() < old
+    page.wait_for_timeout(1000 * (old - time.time()))
+    expect(dialog).to_be_visible()
+
     # freed, its memory stays free, whatever is looked at
-    page.get_by_role("button", name="Free memory").click()
-    page.get_by_role("button", name="Stop it and free the memory").click()
+    dialog.get_by_role("button", name="Stop it and free the memory").click()
     expect(page.locator(".st-key-receipt-box").get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)
     page.reload()
-    expect(page.get_by_role("button", name="Free memory")).to_be_visible()
+    expect(page.get_by_role("button", name=FREE)).to_be_visible()
     page.goto(f"{server.url}/learning_rate?dataset=sample")
     expect(page.get_by_role("button", name="Find the learning rate")).to_be_visible()
     assert registered(server) == []
     assert newest(server, "train")["state"] == "stopped"
+    assert list((server.home / "runs").glob("*/last.safetensors"))
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

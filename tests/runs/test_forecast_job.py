@@ -15,16 +15,6 @@ from unetlab.runs.store import open_run
 from unetlab.workspace import own_workspace
 
 
-def test_a_forecast_is_answered_while_the_queue_is_held_and_leaves_no_run_in_the_lists(tiny_set: Path):
-    queue.hold(own_workspace())
-    run = jobs.start(own_workspace(), tiny.config("forecast"))
-    assert tiny.ended(run).state == "finished", run.log_tail()
-    assert run.status.device == devices.LANE
-    result = run.read("result.json")
-    assert 0 < result["bytes"] < result["needs"] < result["free"]
-    assert run not in store.list_runs(own_workspace())
-
-
 def test_a_forecast_of_what_could_not_train_fails_with_what_to_do(tiny_set: Path):
     run = jobs.start(own_workspace(), tiny.config("forecast", {"train.batch_size": 1, "model.depth": 5}))
     status = tiny.ended(run)
@@ -33,14 +23,20 @@ def test_a_forecast_of_what_could_not_train_fails_with_what_to_do(tiny_set: Path
 
 
 def test_the_command_line_says_what_a_training_needs_of_what_and_the_largest_batch(tiny_set: Path):
+    """At once though the queue is held; its run stands in no list."""
     huge = {"model.base_width": 256, "model.depth": 6}
+    queue.hold(own_workspace())
     answer = tiny.answer("forecast", tiny.NAME, *tiny.sets(huge))
-    assert answer["status"] == "finished"
+    run = open_run(own_workspace(), answer["run"])
+    assert (answer["status"], run.status.device) == ("finished", devices.LANE)
+    assert run not in store.list_runs(own_workspace())
+    assert 0 < answer["bytes"] < answer["needs"]
+    assert answer["free"] > 0
     assert answer["needs"] == round(answer["bytes"] * 1.15) + answer["outside"]
     with torch.device("meta"):
         model = build_model(ModelOptions(base_width=256, depth=6), channels=1, num_classes=2)
     assert answer["by"]["weights"] == pytest.approx(4 * sum(p.numel() for p in model.parameters()), rel=0.01)
-    lines = "\n".join(console.forecast_lines(open_run(own_workspace(), answer["run"])))
+    lines = "\n".join(console.forecast_lines(run))
     assert f"needs about {size_text(answer['needs'])}" in lines
     assert "15% margin" in lines
     assert ("fits into" in lines) == (answer["needs"] <= answer["free"])

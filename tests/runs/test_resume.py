@@ -102,7 +102,9 @@ def test_a_run_killed_by_sigkill_is_lost_at_once_and_resumes_to_the_bit(
         jobs.pause(run)
         assert tiny.ended(run).state == "paused"
         jobs.resume(run)
+    history = History(run)
     reach(run, 60)
+    history.refresh()
     os.kill(run.status.pid, signal.SIGKILL)
     began = time.monotonic()
     tiny.wait_until(lambda: run.status.state == "lost", "lost", timeout_s=15)
@@ -113,6 +115,10 @@ def test_a_run_killed_by_sigkill_is_lost_at_once_and_resumes_to_the_bit(
     assert answer["status"] == "finished"
     assert read_events(run)[0][: len(before)] == before, "no logged line is lost"
     assert_equals(run, unbroken)
+    table = history.refresh().batches()
+    assert table["step"].tolist() == list(range(STEPS)), "the page reads a resumed run as one"
+    assert dict(zip(table["step"], table["loss"], strict=True)) == tiny.losses(unbroken)
+    assert [event["epoch"] for event in history.epochs] == list(range(60))
     if not has_checkpoint:
         assert "starts from the first step" in str(tiny.of_type(run, "note"))
 
@@ -128,22 +134,6 @@ def test_a_stopped_run_can_be_resumed_to_the_bit(tiny_set: Path, unbroken: Run):
     assert tiny.losses(run) == tiny.losses(unbroken)
     assert tiny.scores(run) == tiny.scores(unbroken)
     assert (run.folder / "last.safetensors").read_bytes() == (unbroken.folder / "last.safetensors").read_bytes()
-
-
-def test_the_page_reads_a_resumed_run_as_one(tiny_set: Path, unbroken: Run):
-    run = jobs.start(own_workspace(), tiny.config(changes=OPTIONS))
-    history = History(run)
-    reach(run, 40)
-    history.refresh()
-    os.kill(run.status.pid, signal.SIGKILL)
-    tiny.wait_until(lambda: run.status.state == "lost", "lost")
-    jobs.resume(run)
-    tiny.wait_until(lambda: history.refresh() and len(tiny.losses(run)) == STEPS, "all steps")
-    assert tiny.ended(run).state == "finished"
-    table = history.refresh().batches()
-    assert table["step"].tolist() == list(range(STEPS))
-    assert dict(zip(table["step"], table["loss"], strict=True)) == tiny.losses(unbroken)
-    assert [event["epoch"] for event in history.epochs] == list(range(60))
 
 
 def test_two_who_press_resume_at_once_start_one_worker(tiny_set: Path):
