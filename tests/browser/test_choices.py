@@ -139,28 +139,29 @@ def in_url(page: Page) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_train_with_a_swept_rate_trains_the_set_that_was_swept(lab: Lab, new_page, how: str):
-    page = new_page()
-    lab.open(page, "learning_rate", dataset="alpha")
-    press(page, "Train with 0", how)
-    expect_chosen(page, "Train", dataset="alpha")
-    expect(number(page, "Learning rate (maximum)")).to_have_value("3.50e-3")
-    expect(page.get_by_text("learning rate: min gradient, from").first).to_be_visible()
-    second = new_page()
-    for tab in (page, second):  # a reload, and another tab: the rate is there and so is where it came from
-        tab.goto(page.url)
+def test_train_with_a_swept_rate_trains_the_set_that_was_swept(lab: Lab, new_page):
+    page, by_keyboard = new_page(), new_page()
+    for tab, how in ((page, "mouse"), (by_keyboard, "keyboard")):
+        lab.open(tab, "learning_rate", dataset="alpha")
+        press(tab, "Train with 0", how)
         expect_chosen(tab, "Train", dataset="alpha")
         expect(number(tab, "Learning rate (maximum)")).to_have_value("3.50e-3")
-        expect(number(tab, "Image size (px)")).to_have_value("32")
         expect(tab.get_by_text("learning rate: min gradient, from").first).to_be_visible()
+    page.goto(page.url)  # anew: the rate is there and so is where it came from
+    expect_chosen(page, "Train", dataset="alpha")
+    expect(number(page, "Learning rate (maximum)")).to_have_value("3.50e-3")
+    expect(number(page, "Image size (px)")).to_have_value("32")
+    expect(page.get_by_text("learning rate: min gradient, from").first).to_be_visible()
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page, how: str):
+def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page):
     page, chosen = new_page(), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
     lab.open(page, "results", **chosen)
-    press(page, "Train again with changes", how)
+    press(page, "Train again with changes", "mouse")
+    expect_chosen(page, "Train", **chosen)
+    page.get_by_test_id("stHeader").get_by_role("link", name="Results").click()
+    expect_chosen(page, "Results", **chosen)
+    press(page, "Train again with changes", "keyboard")
     expect_chosen(page, "Train", **chosen)
     page.reload()
     expect_chosen(page, "Train", **chosen)
@@ -185,28 +186,30 @@ def test_a_button_opens_another_page_although_the_sidebar_polls_all_the_time(lab
     assert not server.has_failed(), server.log.read_text()
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_what_is_picked_stays_on_every_page_in_a_second_tab_and_after_a_reload(lab: Lab, new_page, how: str):
+def test_what_is_picked_stays_on_every_page_in_a_second_tab_and_after_a_reload(lab: Lab, new_page):
     page, chosen = new_page(), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
     lab.open(page, "results")
-    pick(page, "Data set", "alpha", how)
-    expect_chosen(page, "Results", dataset="alpha")
-    pick(page, "Training run", chosen["run"], how)
-    expect_chosen(page, "Results", **chosen)
-    for name, path in TABS.items():
-        link = page.get_by_role("banner").or_(page.get_by_test_id("stHeader")).get_by_role("link", name=name)
-        if how == "mouse":
-            link.first.click()
-        else:
-            link.first.focus()
-            page.keyboard.press("Enter")
-        page.wait_for_url(re.compile(rf"/{path}(\?|$)"))
-        expect_chosen(page, "" if name == "Home" else name, **chosen)
+    for how in ("mouse", "keyboard"):
+        pick(page, "Data set", "beta", how)
+        expect_chosen(page, "Results", dataset="beta")
+        pick(page, "Data set", "alpha", how)
+        expect_chosen(page, "Results", dataset="alpha")
+        pick(page, "Training run", chosen["run"], how)
+        expect_chosen(page, "Results", **chosen)
+        for name, path in TABS.items():
+            link = page.get_by_role("banner").or_(page.get_by_test_id("stHeader")).get_by_role("link", name=name)
+            if how == "mouse":
+                link.first.click()
+            else:
+                link.first.focus()
+                page.keyboard.press("Enter")
+            page.wait_for_url(re.compile(rf"/{path}(\?|$)"))
+            expect_chosen(page, "" if name == "Home" else name, **chosen)
     page.reload()
     expect_chosen(page, "Results", **chosen)
-    second = new_page()
-    second.goto(page.url)
-    expect_chosen(second, "Results", **chosen)
+    other = new_page()
+    other.goto(page.url)
+    expect_chosen(other, "Results", **chosen)
 
 
 def test_links_on_a_page_carry_the_choice_also_into_a_tab_of_their_own(lab: Lab, new_page):
@@ -259,20 +262,19 @@ def test_a_run_that_is_deleted_while_it_is_looked_at_is_told_to_be_gone(lab: Lab
     expect_chosen(page, "Train", dataset="alpha", run=lab.trainings["alpha"][1])
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_a_form_belongs_to_its_data_set_and_survives_a_reload(lab: Lab, new_page, how: str):
+def test_a_form_belongs_to_its_data_set_and_survives_a_reload(lab: Lab, new_page):
     page = new_page()
     lab.open(page, "train", dataset="alpha")
     expect(page.get_by_text("learning rate: the default").first).to_be_visible()
     type_in(page, "Learning rate (maximum)", "9")
     type_in(page, "Image size (px)", "48")
     expect(page.get_by_text("learning rate: typed").first).to_be_visible()
-    pick(page, "Data set", "beta", how)
+    pick(page, "Data set", "beta", "mouse")
     expect_chosen(page, "Train", dataset="beta")
     expect(number(page, "Learning rate (maximum)")).to_have_value("1.00e-3")
     expect(number(page, "Image size (px)")).to_have_value("256")
     expect(page.get_by_text("learning rate: the default").first).to_be_visible()
-    pick(page, "Data set", "alpha", how)
+    pick(page, "Data set", "alpha", "keyboard")
     expect(number(page, "Learning rate (maximum)")).to_have_value("9.00e+0")
     page.reload()
     expect(number(page, "Learning rate (maximum)")).to_have_value("9.00e+0")
