@@ -1,6 +1,5 @@
 """A click is answered by a worker that is warm already. How fast is measured in benchmarks/clicks.py."""
 
-import json
 import re
 import time
 
@@ -9,8 +8,7 @@ from playwright.sync_api import expect
 
 from tests import tiny
 from tests.browser.conftest import Server, import_small_sample
-from tests.browser.test_journey import set_number
-from unetlab.runs.store import Run
+from tests.browser.test_journey import set_number, status_of
 from unetlab.ui import live
 
 FREE = re.compile("Free (GPU )?memory")
@@ -31,13 +29,6 @@ def idle_worker(server: Server) -> int:
     return pid
 
 
-def newest(server: Server, kind: str) -> dict:
-    """status.json of the newest run of a kind; empty where there is none."""
-    configs = (server.home / "runs").glob("*/config.json")
-    runs = [path.parent for path in configs if json.loads(path.read_text())["kind"] == kind]
-    return Run(max(runs)).read("status.json") or {} if runs else {}
-
-
 def test_a_first_visit_warms_a_worker_up_it_does_the_sweep_and_the_training_and_is_freed(server: Server, new_page):
     import_small_sample(server.home)
     page = new_page()
@@ -46,23 +37,23 @@ def test_a_first_visit_warms_a_worker_up_it_does_the_sweep_and_the_training_and_
     pid = idle_worker(server)
     page.get_by_role("button", name="Find the learning rate").click()
     expect(page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
-    assert newest(server, "lr_find")["pid"] == pid
+    assert status_of(server, "lr_find")["pid"] == pid
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
     tiny.wait_until(lambda: registered(server) == [str(pid)], "it waits for the next job")
 
     page.goto(f"{server.url}/train?dataset=sample")
-    tiny.wait_until(lambda: newest(server, "forecast").get("state") == "finished", "the memory is forecast")
+    tiny.wait_until(lambda: status_of(server, "forecast").get("state") == "finished", "the memory is forecast")
     tiny.wait_until(lambda: registered(server) == [str(pid)], "it waits for the next job")
     set_number(page, "Epochs", "500")
     page.get_by_role("button", name="Start training").click()
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
-    assert newest(server, "train")["pid"] == pid
+    assert status_of(server)["pid"] == pid
 
     # the dialog stays while the live panel reruns the page, when the training is no longer young
     page.get_by_role("button", name=FREE).click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("A training run keeps what it has and can be resumed").first).to_be_visible()
-    old = newest(server, "train")["running_since"] + live.YOUNG_S + 1.5
+    old = status_of(server)["running_since"] + live.YOUNG_S + 1.5
     assert time.time() < old
     page.wait_for_timeout(1000 * (old - time.time()))
     expect(dialog).to_be_visible()
@@ -75,6 +66,6 @@ def test_a_first_visit_warms_a_worker_up_it_does_the_sweep_and_the_training_and_
     page.goto(f"{server.url}/learning_rate?dataset=sample")
     expect(page.get_by_role("button", name="Find the learning rate")).to_be_visible()
     assert registered(server) == []
-    assert newest(server, "train")["state"] == "stopped"
+    assert status_of(server)["state"] == "stopped"
     assert list((server.home / "runs").glob("*/last.safetensors"))
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 from playwright.sync_api import Locator, Page, expect
@@ -16,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests import tiny
 from tests.browser.conftest import Server, import_small_sample, start_server, write_nuclei
 from tests.conftest import ROOT
+from unetlab.runs.store import Run
 
 
 def set_number(page: Page, label: str, value: str) -> None:
@@ -35,14 +35,11 @@ def start_long_training(server: Server, page: Page) -> None:
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
 
 
-def status_of(server: Server) -> dict:
-    """status.json of the newest training run."""
-    runs = [path for path in (server.home / "runs").iterdir() if _kind(path) == "train"]
-    return json.loads((max(runs) / "status.json").read_text())
-
-
-def _kind(path: Path) -> str:
-    return json.loads((path / "config.json").read_text())["kind"]
+def status_of(server: Server, kind: str = "train") -> dict:
+    """status.json of the newest run of a kind; empty where there is none."""
+    configs = (server.home / "runs").glob("*/config.json")  # a run that is being made has none yet
+    runs = [path.parent for path in configs if json.loads(path.read_text())["kind"] == kind]
+    return Run(max(runs)).read("status.json") or {} if runs else {}
 
 
 def path_length(chart: Locator) -> int:
