@@ -42,6 +42,11 @@ class Lab:
         page.goto(f"{self.server.url}/{path}?{urlencode(query)}")
         expect(page.get_by_role("heading", level=1).first).to_be_visible()
 
+    def forget_forms(self) -> None:
+        """Leaves the forms as nobody has touched them."""
+        for name in SETS:
+            shutil.rmtree(self.server.home / "datasets" / name / "drafts", ignore_errors=True)
+
     def runs(self, kind: str, dataset: str) -> list[Path]:
         """Folders of all runs of a kind on a data set."""
         configs = (self.server.home / "runs").glob("*/config.json")
@@ -82,8 +87,7 @@ def prepared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def lab(prepared: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """The prepared lab as the current workspace, with forms as nobody has touched them."""
     monkeypatch.setenv("UNETLAB_HOME", str(prepared.server.home))
-    for name in SETS:
-        shutil.rmtree(prepared.server.home / "datasets" / name / "drafts", ignore_errors=True)
+    prepared.forget_forms()
     return prepared
 
 
@@ -140,28 +144,28 @@ def in_url(page: Page) -> dict[str, str]:
 
 
 def test_train_with_a_swept_rate_trains_the_set_that_was_swept(lab: Lab, new_page):
-    page, by_keyboard = new_page(), new_page()
-    for tab, how in ((page, "mouse"), (by_keyboard, "keyboard")):
+    tabs = {"mouse": new_page(), "keyboard": new_page()}
+    for how, tab in tabs.items():
+        lab.forget_forms()
         lab.open(tab, "learning_rate", dataset="alpha")
         press(tab, "Train with 0", how)
         expect_chosen(tab, "Train", dataset="alpha")
         expect(number(tab, "Learning rate (maximum)")).to_have_value("3.50e-3")
         expect(tab.get_by_text("learning rate: min gradient, from").first).to_be_visible()
-    page.goto(page.url)  # anew: the rate is there and so is where it came from
-    expect_chosen(page, "Train", dataset="alpha")
-    expect(number(page, "Learning rate (maximum)")).to_have_value("3.50e-3")
-    expect(number(page, "Image size (px)")).to_have_value("32")
-    expect(page.get_by_text("learning rate: min gradient, from").first).to_be_visible()
+    address = tabs["keyboard"].url
+    for tab in tabs.values():  # a reload, and another tab: the rate is there and so is where it came from
+        tab.goto(address)
+        expect_chosen(tab, "Train", dataset="alpha")
+        expect(number(tab, "Learning rate (maximum)")).to_have_value("3.50e-3")
+        expect(number(tab, "Image size (px)")).to_have_value("32")
+        expect(tab.get_by_text("learning rate: min gradient, from").first).to_be_visible()
 
 
-def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page):
+@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+def test_train_again_with_changes_stays_with_its_run(lab: Lab, new_page, how: str):
     page, chosen = new_page(), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
     lab.open(page, "results", **chosen)
-    press(page, "Train again with changes", "mouse")
-    expect_chosen(page, "Train", **chosen)
-    page.get_by_test_id("stHeader").get_by_role("link", name="Results").click()
-    expect_chosen(page, "Results", **chosen)
-    press(page, "Train again with changes", "keyboard")
+    press(page, "Train again with changes", how)
     expect_chosen(page, "Train", **chosen)
     page.reload()
     expect_chosen(page, "Train", **chosen)
@@ -188,10 +192,8 @@ def test_a_button_opens_another_page_although_the_sidebar_polls_all_the_time(lab
 
 def test_what_is_picked_stays_on_every_page_in_a_second_tab_and_after_a_reload(lab: Lab, new_page):
     page, chosen = new_page(), {"dataset": "alpha", "run": lab.trainings["alpha"][0]}
-    lab.open(page, "results")
     for how in ("mouse", "keyboard"):
-        pick(page, "Data set", "beta", how)
-        expect_chosen(page, "Results", dataset="beta")
+        lab.open(page, "results")  # anew: it stands on the newest
         pick(page, "Data set", "alpha", how)
         expect_chosen(page, "Results", dataset="alpha")
         pick(page, "Training run", chosen["run"], how)
@@ -207,9 +209,9 @@ def test_what_is_picked_stays_on_every_page_in_a_second_tab_and_after_a_reload(l
             expect_chosen(page, "" if name == "Home" else name, **chosen)
     page.reload()
     expect_chosen(page, "Results", **chosen)
-    other = new_page()
-    other.goto(page.url)
-    expect_chosen(other, "Results", **chosen)
+    second = new_page()
+    second.goto(page.url)
+    expect_chosen(second, "Results", **chosen)
 
 
 def test_links_on_a_page_carry_the_choice_also_into_a_tab_of_their_own(lab: Lab, new_page):
@@ -262,20 +264,23 @@ def test_a_run_that_is_deleted_while_it_is_looked_at_is_told_to_be_gone(lab: Lab
     expect_chosen(page, "Train", dataset="alpha", run=lab.trainings["alpha"][1])
 
 
-def test_a_form_belongs_to_its_data_set_and_survives_a_reload(lab: Lab, new_page):
+@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+def test_a_form_belongs_to_its_data_set_and_survives_a_reload(lab: Lab, new_page, how: str):
     page = new_page()
     lab.open(page, "train", dataset="alpha")
     expect(page.get_by_text("learning rate: the default").first).to_be_visible()
     type_in(page, "Learning rate (maximum)", "9")
     type_in(page, "Image size (px)", "48")
     expect(page.get_by_text("learning rate: typed").first).to_be_visible()
-    pick(page, "Data set", "beta", "mouse")
+    expect(number(page, "Image size (px)")).to_have_value("48")
+    pick(page, "Data set", "beta", how)
     expect_chosen(page, "Train", dataset="beta")
     expect(number(page, "Learning rate (maximum)")).to_have_value("1.00e-3")
     expect(number(page, "Image size (px)")).to_have_value("256")
     expect(page.get_by_text("learning rate: the default").first).to_be_visible()
-    pick(page, "Data set", "alpha", "keyboard")
+    pick(page, "Data set", "alpha", how)
     expect(number(page, "Learning rate (maximum)")).to_have_value("9.00e+0")
+    expect(number(page, "Image size (px)")).to_have_value("48")
     page.reload()
     expect(number(page, "Learning rate (maximum)")).to_have_value("9.00e+0")
     expect(number(page, "Image size (px)")).to_have_value("48")

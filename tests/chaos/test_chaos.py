@@ -17,7 +17,7 @@ from unetlab.runs.store import Run
 
 @pytest.mark.parametrize("seed", [20260512])
 def test_a_storm_of_kills_pauses_and_full_disks_loses_nothing(tmp_path: Path, seed: int):
-    storm = rage(tmp_path, seed=seed, seconds=20)  # make chaos rages longer
+    storm = rage(tmp_path, seed=seed, seconds=25)  # make chaos rages longer
     assert len(storm.acts) > len(WEIGHTS)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -111,8 +112,10 @@ def test_a_run_killed_by_sigkill_is_lost_at_once_and_resumes_to_the_bit(
     assert time.monotonic() - began < 15
     assert "killed" in run.status.reason or "memory ran out" in run.status.reason
     before = read_events(run)[0]
-    answer = tiny.answer("runs", "resume", run.id)
-    assert answer["status"] == "finished"
+    with ThreadPoolExecutor(1) as pool:
+        resumed = pool.submit(tiny.answer, "runs", "resume", run.id)
+        tiny.wait_until(lambda: history.refresh() and resumed.done(), "it ends, and a page looks on")
+    assert resumed.result()["status"] == "finished"
     assert read_events(run)[0][: len(before)] == before, "no logged line is lost"
     assert_equals(run, unbroken)
     table = history.refresh().batches()
