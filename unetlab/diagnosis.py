@@ -124,6 +124,16 @@ def blown_up(precision: str, lr: float, step: int, skipped: int) -> Advice:
     return Advice("not-finite", f"{what} The weights from before are kept.\n{why}\n{do}.", changes)
 
 
+def stopped_within(epoch: int, *, is_first: bool) -> str:
+    """What a stop within `epoch` (from 0) leaves: which weights are the best ones, which those of that moment."""
+    if is_first:
+        return "Stopped within the first epoch: its weights are the best so far, until a whole epoch has been scored."
+    return (
+        f"Stopped within epoch {epoch + 1}. The best weights are those of the best whole epoch: which one that is does "
+        "not depend on when a run was stopped. The weights of this moment are kept as the last ones."
+    )
+
+
 def _masks(facts: BlackMask) -> Advice | None:
     for shares, words in ((facts.train_shares, "training"), (facts.valid_shares, "validation")):
         largest = max(shares, key=lambda name: shares[name])

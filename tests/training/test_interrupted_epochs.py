@@ -30,18 +30,28 @@ def ended_by_patience(learner, batches, position: Position, stops_at: int = -1, 
 
 
 @pytest.mark.parametrize("seen", [0.1, 0.95])
-def test_a_part_of_an_epoch_uses_up_no_patience_and_sets_no_mark(make_learner, make_batches, seen: float):
+def test_a_part_of_an_epoch_uses_up_no_patience_and_is_never_the_best(make_learner, make_batches, seen: float):
     position, batches = Position(), make_batches()
     assert batches.steps_per_epoch == STEPS_PER_EPOCH
     learner = make_learner()
-    first, _, _ = ended_by_patience(learner, batches, position, stops_at=5, seen=seen)
-    assert first == [True, True, seen > 0.6]
+    first, _, notes = ended_by_patience(learner, batches, position, stops_at=5, seen=seen)
+    assert first == [True, True, False]
+    assert "Stopped within epoch 3. The best weights are those of the best whole epoch" in notes[-1].message
     again, _, _ = ended_by_patience(learner, batches, position, stops_at=5, seen=seen)
-    assert again == [seen > 0.6], "it stands where it stood"
+    assert again == [False], "it stands where it stood"
     rest, steps, notes = ended_by_patience(learner, batches, position)
     assert rest == [False, True, False, False]
     assert steps[-1].step == 6 * STEPS_PER_EPOCH - 1
     assert "Ended early" in notes[-1].message
+
+
+def test_a_part_of_the_first_epoch_stands_in_until_the_epoch_is_whole(make_learner, make_batches):
+    position, learner = Position(), make_learner()
+    first, _, notes = ended_by_patience(learner, make_batches(), position, stops_at=1, seen=0.95)
+    assert first == [True]
+    assert "until a whole epoch has been scored" in notes[-1].message
+    rest, _, _ = ended_by_patience(learner, make_batches(), position)
+    assert rest == [True, True, False, True, False, False], "as if it had not been stopped"
 
 
 def test_a_run_that_is_resumed_at_its_early_end_trains_no_further(make_learner, make_batches):

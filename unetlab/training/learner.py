@@ -146,8 +146,9 @@ class Learner:
         """Trains for `epochs` under `schedule`, from `position` on, and returns where it ended.
 
         A stop ends the epoch early; the weights at that point are validated and reported as an epoch of their own.
-        The best epoch has the highest `best_score`, ties go to the lower loss; `patience` epochs without a better one
-        end the training, 0 = never. Raises TrainingError when losses or gradients stay not finite.
+        The best epoch has the highest `best_score`, ties go to the lower loss. Only whole epochs are compared, so a
+        stop does not change which one is the best; a part of the first stands in until that is whole. `patience` epochs
+        without a better one end the training, 0 = never. Raises TrainingError when losses or gradients stay not finite.
         """
         at, is_stopping = position or Position(), False
         total_steps = epochs * batches.steps_per_epoch
@@ -176,12 +177,13 @@ class Learner:
             if not math.isfinite(evaluation.loss):
                 raise self.blown_up(at, schedule(at.step - 1, total_steps)[0], on_event)
             rank = rank_of(evaluation, best_score)
-            is_best = rank > at.best
-            train_loss = sum(at.losses) / max(len(at.losses), 1)
+            is_best = (rank > at.best and not is_stopping) or at.epoch == 0
+            train_loss = sum(at.losses) / len(at.losses) if at.losses else None
             scores = evaluation.scores.as_dict()
             on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
-                break  # a part of an epoch: the whole epoch counts when the run is resumed
+                on_event(Note(diagnosis.stopped_within(at.epoch, is_first=is_best)))
+                break
             at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
             at.epoch, at.losses = at.epoch + 1, []
         return at
