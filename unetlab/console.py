@@ -74,7 +74,8 @@ def _describe(run: Run, status: Status) -> str:
 def _epoch_line(event: dict) -> str:
     dice = score_text(event["mean_dice"])
     best = "  best so far" if event["is_best"] else ""
-    return f"epoch {event['epoch'] + 1}: validation loss {event['valid_loss']:.3f}, mean Dice {dice}{best}"
+    loss = "none" if event["valid_loss"] is None else f"{event['valid_loss']:.3f}"
+    return f"epoch {event['epoch'] + 1}: validation loss {loss}, mean Dice {dice}{best}"
 
 
 @contextmanager

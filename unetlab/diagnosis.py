@@ -221,7 +221,7 @@ def _imbalance(facts: BlackMask) -> Advice | None:
     if facts.other_share >= RARE or not changes:
         return None
     why = f"All other classes together make {_percent(facts.other_share)} of the training pixels. "
-    if "dice" in facts.loss:
+    if facts.loss != "cross_entropy":
         why += "They count little in this loss: leaving them out costs it almost nothing."
     else:
         why += "Cross-entropy counts every pixel alike, so leaving them out costs it almost nothing."

@@ -15,12 +15,13 @@ class Batch:
     """One optimizer step. `epoch` and `step` count from 0; `momentum` is AdamW's beta1.
 
     `lr`: of the last (top) group of layers; `lr_scales` in environment.json holds the other groups' shares of it.
+    `loss` None: no pixel of its masks counts, so there was nothing to learn from and nothing was changed.
     `skipped`: its loss or gradients were not finite, so no weight was changed.
     """
 
     step: int
     epoch: int
-    loss: float
+    loss: float | None
     lr: float
     momentum: float
     skipped: bool = False
@@ -29,12 +30,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Scores on the validation set after `epoch` (from 0). Score definitions: inference/metrics.py."""
+    """Scores on the validation set after `epoch` (from 0). Score definitions: inference/metrics.py.
+
+    A loss is None where no pixel counted.
+    """
 
     epoch: int
     step: int
-    train_loss: float
-    valid_loss: float
+    train_loss: float | None
+    valid_loss: float | None
     mean_dice: float | None
     mean_iou: float | None
     pixel_accuracy: float | None

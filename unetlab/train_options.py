@@ -109,8 +109,9 @@ class TrainOptions(Options):
     class_weights: Literal["none", "balanced"] = option(
         "none",
         "Class weights",
-        "balanced: rare classes count more in the cross-entropy, by 1 / sqrt(share) with mean 1.",
-        About(pages=BOTH, level="advanced", effects=MEMORY_RESULT),
+        "balanced: rare classes count more in the cross-entropy, by 1 / sqrt(share) with mean 1. "
+        "A class without training pixels has weight 0.",
+        About(pages=BOTH, level="advanced", effects=RESULT),
     )
     augment: Literal["none", "flips", "standard", "strong"] = option(
         "standard",

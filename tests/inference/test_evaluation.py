@@ -36,7 +36,7 @@ def evaluated(
         model,
         pictures,
         indices,
-        loss=make_loss(loss),
+        loss=make_loss(loss).value,
         autocast=autocast,
         device=CPU,
         batch_size=batch_size,
@@ -105,7 +105,7 @@ def test_the_loss_is_the_mean_over_pictures_at_network_size(nuclei, make_learner
         image, mask = pictures[index]
         with torch.no_grad():
             logits = model(torch.from_numpy(image).permute(2, 0, 1)[None])
-        found.append(make_loss("cross_entropy")(logits, torch.from_numpy(mask)[None].long()).item())
+        found.append(make_loss("cross_entropy").value(logits, torch.from_numpy(mask)[None].long()))
     ours = evaluated(model, nuclei, [0, 1, 2], image_size=24, loss="cross_entropy").loss
     assert ours == pytest.approx(np.mean(found), rel=1e-5)
 

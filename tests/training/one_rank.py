@@ -22,7 +22,7 @@ from unetlab.inference.evaluation import Evaluation
 from unetlab.runs.status import Paused
 from unetlab.training.distributed import Team, open_team
 from unetlab.training.learner import Learner, Position
-from unetlab.training.losses import make_loss
+from unetlab.training.losses import Loss, make_loss
 
 CPU = torch.device("cpu")
 SIZES = (5, 4, 1)  # pictures of each step: unequal shares, equal ones, fewer pictures than ranks
@@ -32,6 +32,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "clipped": {"clip_norm": 0.05},
     "averaged": {"ema": 0.9},
     "fp16": {"precision_name": "fp16-mixed"},
+    "balanced, in parts": {"loss": make_loss("cross_entropy+dice", torch.tensor([0.1, 3.0])), "micro_batch": 2},
 }
 
 
@@ -50,8 +51,8 @@ class Minibatches:
             yield images, masks
 
 
-def learner_for(team: Team, **options: Any) -> Learner:
-    return Learner(Plain(), make_loss("cross_entropy"), device=CPU, team=team, **options)
+def learner_for(team: Team, *, loss: Loss | None = None, **options: Any) -> Learner:
+    return Learner(Plain(), loss or make_loss("cross_entropy"), device=CPU, team=team, **options)
 
 
 def trained(team: Team, **options: Any) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def skipping(team: Team) -> dict[str, Any]:
     images, masks = next(Minibatches().epoch(0))
     spoilt = images.clone()
     spoilt[-1] = math.nan
-    loss = learner.train_step(spoilt, masks, 0.01, 0.9)
+    loss = learner.train_step(spoilt, masks, 0.01, 0.9) or 0.0
     is_kept = all(torch.equal(a, b) for a, b in zip(before, learner.model.parameters(), strict=True))
     is_skipped = learner.is_skipped
     learner.train_step(images, masks, 0.01, 0.9)

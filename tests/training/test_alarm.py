@@ -90,7 +90,7 @@ class Training:
             learner.scored_model,
             self.batches.pictures,
             self.valid,
-            loss=learner.loss,
+            loss=learner.loss.value,
             autocast=learner.autocast,
             device=CPU,
             batch_size=4,

@@ -2,17 +2,19 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from unetlab import lr_curve
+from unetlab.data.dataset import IGNORE
 from unetlab.events import Batch, Event
 from unetlab.options import LRFindOptions
 from unetlab.training import lr_finder
 from unetlab.training.learner import Learner
+from unetlab.training.losses import Loss
 from unetlab.training.lr_finder import Sweep
 
 OPTIONS = LRFindOptions(start_lr=1e-6, end_lr=1.0, num_steps=20)
@@ -57,7 +59,12 @@ def sweep(
 def losing(learner: Learner, factors: dict[int, float]) -> None:
     """Lets the loss at the given steps be that many times what it is."""
     inner, step = learner.loss, iter(range(10**6))
-    learner.loss = lambda logits, masks: inner(logits, masks) * factors.get(next(step), 1.0)
+
+    class Losing(Loss):
+        def __call__(self, *args):
+            return inner(*args) * factors.get(next(step), 1.0)
+
+    learner.loss = Losing(inner.terms)
 
 
 def ends_itself(learner: Learner, batches) -> None:
@@ -93,14 +100,15 @@ def is_interrupted(learner: Learner, batches) -> None:
 
 
 def runs_out_of_memory_in_the_loss(learner: Learner, batches) -> None:
-    inner, steps = learner.loss, iter(range(100))
+    steps = iter(range(100))
 
-    def loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        if next(steps) == 4:
-            raise torch.OutOfMemoryError
-        return inner(logits, masks)
+    class Large(Loss):
+        def __call__(self, *args):
+            if next(steps) == 4:
+                raise torch.OutOfMemoryError
+            return super().__call__(*args)
 
-    learner.loss = loss
+    learner.loss = Large(learner.loss.terms)
     with pytest.raises(torch.OutOfMemoryError):
         sweep(learner, batches)
 
@@ -207,6 +215,34 @@ def test_the_sweep_ends_at_the_first_loss_that_is_not_finite_and_records_it(make
     assert len(result.lrs) == len(result.losses) == len(result.smoothed_losses) == 1
     assert not math.isfinite(result.losses[0])
     assert all(isinstance(p, lr_curve.Declined) for p in lr_curve.picks(result.lrs, result.smoothed_losses).values())
+
+
+class Unlucky:
+    """Stands for TrainingBatches: the minibatches of `batches`, in some of which no pixel counts."""
+
+    def __init__(self, batches, *, is_blank: Callable[[int], bool]):
+        self.batches, self.is_blank, self.drawn = batches, is_blank, 0
+        self.steps_per_epoch = batches.steps_per_epoch
+
+    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for images, masks in self.batches.epoch(number):
+            self.drawn += 1
+            yield images, torch.full_like(masks, IGNORE) if self.is_blank(self.drawn) else masks
+
+
+def test_minibatches_without_a_pixel_that_counts_are_passed_over_and_cost_no_rate(make_learner, make_batches):
+    events: list[Event] = []
+    unlucky = Unlucky(make_batches(), is_blank=lambda drawn: drawn % 3 > 0)
+    result = sweep(make_learner(), unlucky, on_event=events.append)
+    assert unlucky.drawn > 2 * 20
+    assert result.lrs == pytest.approx([1e-6 * 1e6 ** (i / 20) for i in range(20)])
+    assert min(result.losses) > 0
+    assert [event.step for event in events] == list(range(20))
+
+
+def test_a_sweep_that_meets_nothing_else_ends(make_learner, make_batches):
+    result = sweep(make_learner(), Unlucky(make_batches(), is_blank=lambda drawn: drawn > 5))
+    assert len(result.lrs) == 5
 
 
 def test_a_repeat_sees_other_pictures_from_the_same_start_and_counts_on(make_learner, make_batches):

@@ -16,12 +16,14 @@ from unetlab.models.contract import SegmentationModel
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`loss`: mean over pictures at network size. `scores`: from counts pooled over all pictures at original size.
+    """`loss`: mean over pictures at network size that have a pixel which counts; None if none has.
+
+    `scores`: from counts pooled over all pictures at original size.
 
     `per_picture`: the same scores of each picture alone, by index into the data set's pairs.
     """
 
-    loss: float
+    loss: float | None
     scores: metrics.Scores
     confusion: np.ndarray
     per_picture: dict[int, metrics.Scores]
@@ -33,7 +35,7 @@ def evaluate(
     pictures: Pictures,
     indices: list[int],
     *,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Tensor, Tensor], float | None],
     autocast: Callable[[], AbstractContextManager],
     device: torch.device,
     batch_size: int,
@@ -48,11 +50,11 @@ def evaluate(
     names, background = data.class_names, data.background
     model.eval()
     confusion = np.zeros((data.num_classes, data.num_classes), np.int64)
-    per_picture, total_loss, done = {}, 0.0, 0
+    per_picture, losses, done = {}, [], 0
     for group in _same_size_groups(pictures, indices, batch_size):
         images, masks = to_tensors([pictures[i] for i in group], device)
         for index, predicted, mask in zip(group, predict(model, images, autocast=autocast), masks, strict=True):
-            total_loss += loss(predicted.logits[None], mask[None]).item()
+            losses.append(loss(predicted.logits[None], mask[None]))
             truth = np.asarray(data.mask(index))
             ids = predicted.class_ids(truth.shape)
             counts = metrics.count_pixels(ids, truth, data.num_classes)
@@ -63,7 +65,8 @@ def evaluate(
         on_progress(done, len(indices))
     model.train(was_training)
     scores = metrics.scores(confusion, names, background)
-    return Evaluation(total_loss / max(len(indices), 1), scores, confusion, per_picture)
+    counted = [value for value in losses if value is not None]
+    return Evaluation(sum(counted) / len(counted) if counted else None, scores, confusion, per_picture)
 
 
 def _same_size_groups(pictures: Pictures, indices: list[int], batch_size: int) -> Iterator[list[int]]:

@@ -39,8 +39,8 @@ class Watch:
         self._told: list[str] = []
 
     def hear(self, batch: Batch) -> None:
-        """Remembers a step whose loss is finite."""
-        if math.isfinite(batch.loss):
+        """Remembers a step whose loss is finite; one in which no pixel counts has none."""
+        if batch.loss is not None and math.isfinite(batch.loss):
             self._losses.append(batch.loss)
             self._lrs.append(batch.lr)
 
@@ -83,9 +83,11 @@ def look(
     if not losses or not is_watched or counts.max() < ONE_CLASS * max(counts.sum(), 1):
         return None
     data, predicted = batches.pictures.data, int(counts.argmax())
-    images, masks = next(batches.epoch(epoch))
-    if learner.micro_batch:
-        images, masks = images[: learner.micro_batch], masks[: learner.micro_batch]
+    parts = ((images[: learner.micro_batch], masks[: learner.micro_batch]) for images, masks in batches.epoch(epoch))
+    found = next((part for part in parts if (part[1] != IGNORE).any()), None)
+    if evaluation.loss is None or found is None:
+        return None  # nothing to compare
+    images, masks = found
     with without_a_trace(learner.scored_model) as model, torch.no_grad(), learner.autocast():
         running = model(images).float()
         use_batch_statistics(model)
@@ -147,7 +149,10 @@ def largest_share(logits: Tensor, masks: Tensor) -> float:
 
 
 def constant_loss(learner: Learner, data: DataSet, masks: Tensor) -> float:
-    """The learner's loss on `masks` (B,H,W) if it predicts the training split's class shares for every pixel."""
+    """The learner's loss on `masks` (B,H,W) if it predicts the training split's class shares for every pixel.
+
+    A pixel must count in `masks`.
+    """
     shares = torch.as_tensor(data.class_pixels("train"), dtype=torch.float32, device=masks.device)
     logits = (shares / shares.sum()).clamp(min=1e-6).log().view(1, -1, 1, 1)
     batch, height, width = masks.shape

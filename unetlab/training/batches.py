@@ -26,6 +26,11 @@ class TrainingBatches:
         self.indices = pictures.data.indices("train")
         if not self.indices:
             raise TrainingError("The training split is empty. Split the data set again on the Data page.")
+        if not pictures.data.class_pixels("train").any():
+            raise TrainingError(
+                "No pixel of the training masks counts: all are left out. See on the Data page how the mask values are "
+                "read, and which of them are left out."
+            )
         options = pictures.options
         original = [(pair.height, pair.width) for pair in (pictures.data.manifest.pairs[i] for i in self.indices)]
         sizing = {"image_size": options.image_size, "size_mode": options.size_mode}

@@ -22,7 +22,7 @@ from unetlab.models.contract import Group, SegmentationModel
 from unetlab.training import precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
-from unetlab.training.losses import Loss, share_of_pixels
+from unetlab.training.losses import Loss
 from unetlab.training.optimizer import AdamW
 
 Schedule = Callable[[int, int], tuple[float, float]]  # (step, total_steps) -> (lr, momentum)
@@ -46,6 +46,7 @@ class Position:
     epochs_since_best: int = 0
     skipped: int = 0
     skipped_in_row: int = 0
+    without_loss: int = 0
     seconds: float = 0.0
 
 
@@ -97,18 +98,23 @@ class Learner:
         """The mixed-precision context that this learner trains and predicts in."""
         return precision.autocast(self.precision_name, self.device)
 
-    def train_step(self, images: Tensor, masks: Tensor, lr: float, momentum: float) -> float:
+    def train_step(self, images: Tensor, masks: Tensor, lr: float, momentum: float) -> float | None:
         """One optimizer update on images (B,C,H,W) and masks (B,H,W); the loss before it. `lr`: of the top group.
 
         A loss or gradients that are not finite change no weight and no BatchNorm statistic: `is_skipped` says so.
+        Where no pixel counts there is no loss: None, and nothing at all is changed.
         """
+        self.is_skipped = False
+        weights = self.loss.weights(masks)  # of the whole step: what its parts give adds up to the step's loss
+        if not (weights > 0).any():
+            return None
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = lr * group["lr_scale"], (momentum, group["betas"][1])
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         total = images.new_zeros(())
         for part_images, part_masks in self.team.parts(images, masks, self.micro_batch):
             with self.autocast():
-                loss = self.loss(self.network(part_images), part_masks) * share_of_pixels(part_masks, masks)
+                loss = self.loss(self.network(part_images), part_masks, weights)
             self.scaler.scale(loss).backward()
             total += loss.detach()
         total = self.team.sum(total)
@@ -164,17 +170,20 @@ class Learner:
                 lr, momentum = schedule(at.step, total_steps)
                 loss = self.train_step(images, masks, lr, momentum)
                 on_event(Batch(at.step, at.epoch, loss, lr, momentum, skipped=self.is_skipped))
-                at.skipped_in_row = at.skipped_in_row + 1 if self.is_skipped else 0
+                if loss is None:
+                    at.without_loss += 1
+                else:
+                    at.skipped_in_row = at.skipped_in_row + 1 if self.is_skipped else 0
                 at.skipped += self.is_skipped
                 if at.skipped_in_row == SKIP_LIMIT[self.precision_name]:
                     raise self.blown_up(at, schedule(at.step, total_steps)[0], on_event)
                 at.step += 1
-                if math.isfinite(loss):
+                if loss is not None and math.isfinite(loss):
                     at.losses.append(loss)
-            if is_stopping and not at.losses:
+            if is_stopping and at.step == at.epoch * batches.steps_per_epoch:
                 break  # nothing new since the last validation
             evaluation = validate(at.epoch)
-            if not math.isfinite(evaluation.loss):
+            if evaluation.loss is not None and not math.isfinite(evaluation.loss):
                 raise self.blown_up(at, schedule(at.step - 1, total_steps)[0], on_event)
             rank = rank_of(evaluation, best_score)
             is_best = (rank > at.best and not is_stopping) or at.epoch == 0
@@ -214,11 +223,12 @@ def optimized(groups: list[Group], scales: list[float], weight_decay: float) -> 
 
 
 def rank_of(evaluation: Evaluation, best_score: str) -> tuple[float, float]:
-    """Sorts epochs, higher is better: the score (-inf where it is absent), then the lower loss."""
+    """Sorts epochs, higher is better: the score, then the lower loss; -inf where there is none."""
+    by_loss = -math.inf if evaluation.loss is None else -evaluation.loss
     if best_score == "valid_loss":
-        return (-evaluation.loss, -evaluation.loss)
+        return (by_loss, by_loss)
     score = getattr(evaluation.scores, best_score)
-    return (-math.inf if score is None else score, -evaluation.loss)
+    return (-math.inf if score is None else score, by_loss)
 
 
 def ema_towards(decay: float) -> Callable[..., None]:

@@ -20,6 +20,7 @@ from unetlab.training.learner import Learner
 
 MOMENTUM = 0.9  # AdamW's usual beta1, held during the sweep as fastai does
 EPOCHS_APART = 10_000  # repeats draw from epochs that no other repeat reaches
+FEW_STEPS = 20  # ours: in an epoch of fewer steps a single unlucky draw must not end the sweep
 
 
 @dataclass
@@ -44,15 +45,23 @@ def sweep(
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
 ) -> Sweep:
-    """Losses of up to `options.num_steps` training steps at rising rates; ends early at a divergence or a stop."""
-    result, best = Sweep(), float("inf")
+    """Losses of up to `options.num_steps` training steps at rising rates; ends early at a divergence or a stop.
+
+    A minibatch in which no pixel counts has no loss: it is passed over, and the next one takes its rate. An epoch of
+    them in a row ends the sweep.
+    """
+    result, best, passed_over = Sweep(), float("inf"), 0
     with restored(learner):
         learner.model.train()
-        for step, (images, masks) in enumerate(_endless(batches, first_epoch=repeat * EPOCHS_APART)):
-            if step == options.num_steps or should_stop():
+        for images, masks in _endless(batches, first_epoch=repeat * EPOCHS_APART):
+            step = len(result.lrs)
+            if step == options.num_steps or passed_over == max(batches.steps_per_epoch, FEW_STEPS) or should_stop():
                 break
             lr = schedules.exponential(step, options.num_steps, options.start_lr, options.end_lr)
             loss = learner.train_step(images, masks, lr, MOMENTUM)
+            passed_over = passed_over + 1 if loss is None else 0
+            if loss is None:
+                continue
             result.lrs.append(lr)
             result.losses.append(loss)
             smoothed = result.smoothed_losses[-1]

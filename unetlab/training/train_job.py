@@ -48,6 +48,13 @@ def train_in(
             return False
         if position.skipped:
             on_event(Note(f"{position.skipped} of {position.step} steps were skipped: their numbers were not finite."))
+        if position.without_loss:
+            on_event(
+                Note(
+                    f"{position.without_loss} of {position.step} steps showed no pixel that counts: nothing was learnt "
+                    "from them. Larger crops show more."
+                )
+            )
         is_stopped = should_stop()
         if is_stopped:
             checkpointer.save(position)
@@ -75,7 +82,7 @@ class Training:
             evaluate,
             pictures=setup.pictures,
             indices=self.indices,
-            loss=learner.loss,
+            loss=learner.loss.value,
             autocast=learner.autocast,
             device=learner.device,
             batch_size=learner.micro_batch or config.train.batch_size,
