@@ -17,12 +17,13 @@ from unetlab.options import PreviewOptions
 from unetlab.runs import store
 from unetlab.runs.store import Run
 from unetlab.training import augmentation_preview
+from unetlab.training.random_streams import Purpose, stream
 from unetlab.workspace import own_workspace
 
 
 def first_batches(batches, epoch: int) -> tuple[list[int], tuple[torch.Tensor, torch.Tensor]]:
     """Which pictures the first minibatch of an epoch holds, and the minibatch."""
-    order = np.random.default_rng([batches.seed, epoch]).permutation(batches.samples)
+    order = stream(batches.seed, Purpose.SHUFFLING, epoch).permutation(batches.samples)
     return order[: batches.batch_size].tolist(), next(batches.epoch(epoch))
 
 

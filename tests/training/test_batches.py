@@ -5,11 +5,14 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from unetlab.data.dataset import IGNORE
 from unetlab.errors import TrainingError
 from unetlab.inference.pictures import to_tensors
 from unetlab.training.batches import TrainingBatches, place
+from unetlab.training.random_streams import Purpose, stream
 
 
 def numbered(import_pairs, count: int, *, height: int = 16, width: int = 16):
@@ -122,6 +125,61 @@ def test_a_window_shows_picture_and_mask_of_one_place():
     assert {left for _, left in corners} == set(range(5))
 
 
+@given(
+    counting=st.sets(st.tuples(st.integers(0, 49), st.integers(0, 39)), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+@settings(deadline=None)
+def test_a_window_shows_a_pixel_that_counts_wherever_that_is(counting, seed):
+    mask = np.full((50, 40), IGNORE, np.uint8)
+    mask[tuple(zip(*counting, strict=True))] = 1
+    numbers = np.arange(50 * 40, dtype=np.float32).reshape(50, 40, 1)
+    window, ids = place(numbers, mask, (8, 8), np.random.default_rng(seed))
+    assert ids.shape == (8, 8)
+    assert (ids == 1).any()
+    assert np.array_equal(ids, mask.ravel()[window[:, :, 0].astype(int)]), "picture and mask show one place"
+
+
+def test_a_window_near_a_lone_pixel_that_counts_is_around_it():
+    mask = np.full((200, 200), IGNORE, np.uint8)
+    mask[150, 30] = mask[20, 180] = 1
+    tops = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        first = [int(rng.integers(193)) for _ in range(2)]
+        window, _ = place(np.indices((200, 200))[0][:, :, None], mask, (8, 8), np.random.default_rng(seed))
+        near = min([(150, 30), (20, 180)], key=lambda at: max(abs(at[i] - first[i] - 4) for i in range(2)))
+        assert window[0, 0, 0] == near[0] - 4
+        tops.add(int(window[0, 0, 0]))
+    assert len(tops) > 1, "it is the one nearest to the first place, not always the same one"
+
+
+def test_where_every_pixel_counts_the_first_place_is_taken():
+    mask = np.zeros((50, 40), np.uint8)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        top, left = int(rng.integers(43)), int(rng.integers(33))
+        window, _ = place(np.arange(2000).reshape(50, 40, 1), mask, (8, 8), np.random.default_rng(seed))
+        assert divmod(int(window[0, 0, 0]), 40) == (top, left)
+
+
+def test_a_mask_in_which_nothing_counts_gives_a_window_all_the_same():
+    mask = np.full((50, 40), IGNORE, np.uint8)
+    _, ids = place(np.zeros((50, 40, 1), np.float32), mask, (8, 8), np.random.default_rng(0))
+    assert (ids == IGNORE).all()
+
+
+def test_no_two_random_streams_of_a_seed_share_their_numbers():
+    places = {
+        Purpose.SHUFFLING: [(epoch,) for epoch in range(30)],
+        Purpose.MINIBATCH: [(epoch, step) for epoch in range(30) for step in range(10)],
+        Purpose.DROPOUT: [(step, rank) for step in range(30) for rank in range(4)],
+    }
+    assert set(places) == set(Purpose)
+    begun = [stream(7, purpose, *place).bytes(16) for purpose in Purpose for place in places[purpose]]
+    assert len(set(begun)) == len(begun)
+
+
 def test_a_picture_much_smaller_than_the_canvas_is_padded_all_the_same():
     image, mask = place(np.ones((2, 3, 1), np.float32), np.ones((2, 3), np.uint8), (16, 8), np.random.default_rng(0))
     assert image.shape == (16, 8, 1)
@@ -150,3 +208,19 @@ def test_a_data_set_without_training_pictures_is_refused_with_what_to_do(nuclei,
     emptied = type(nuclei)(nuclei.folder, nuclei.manifest.model_copy(update={"pairs": pairs}))
     with pytest.raises(TrainingError, match=r"training split is empty\. Split the data set again"):
         make_batches(data=emptied)
+
+
+def test_a_data_set_in_which_no_training_pixel_counts_is_refused_with_what_to_do(nuclei, make_batches):
+    pairs = [pair.model_copy(update={"class_pixels": [0, 0]}) for pair in nuclei.manifest.pairs]
+    blank = type(nuclei)(nuclei.folder, nuclei.manifest.model_copy(update={"pairs": pairs}))
+    with pytest.raises(TrainingError, match=r"No pixel of the training masks counts.*Data page"):
+        make_batches(data=blank)
+
+
+def test_a_step_with_an_odd_number_of_pictures_can_leave_its_last_one_out(import_pairs, make_batches):
+    batches = make_batches(data=numbered(import_pairs, 9), image_size=16, batch_size=4)
+    assert (len(batches.indices), batches.step_sizes) == (7, {4, 3})
+    whole = drawn(batches, 0)
+    batches.leaves_out_single = True
+    assert batches.step_sizes == {4, 2}
+    assert drawn(batches, 0) == whole[:6]

@@ -83,11 +83,23 @@ def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Dec
 
 
 def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
-    """(lrs, mean smoothed losses) over the steps that every sweep reached; a single sweep is its own mean."""
-    if not sweeps:
-        return [], []
-    length = min(len(sweep.lrs) for sweep in sweeps)
-    return sweeps[0].lrs[:length], np.mean([s.smoothed_losses[:length] for s in sweeps], axis=0).tolist()
+    """(lrs, mean smoothed losses) over as many steps as the longest sweep has; a single sweep is its own mean.
+
+    A sweep that ended before keeps its last finite loss: it then moves neither the slope nor the lowest point.
+    """
+    longest = max(sweeps, key=lambda sweep: len(sweep.lrs), default=Sweep())
+    if len(sweeps) < 2:
+        return longest.lrs, longest.smoothed_losses
+    rows = [_held(sweep.smoothed_losses, len(longest.lrs)) for sweep in sweeps if np.isfinite(sweep.losses[0])]
+    return longest.lrs, np.mean(rows or [longest.smoothed_losses], axis=0).tolist()
+
+
+def _held(losses: list[float], length: int) -> list[float]:
+    """`length` losses: each that is missing or not finite is the one before it; the first is finite."""
+    held = []
+    for step in range(length):
+        held.append(losses[step] if step < len(losses) and np.isfinite(losses[step]) else held[-1])
+    return held
 
 
 def write_evaluation(

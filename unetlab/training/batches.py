@@ -15,6 +15,9 @@ from unetlab.data.dataset import IGNORE
 from unetlab.errors import TrainingError
 from unetlab.inference.pictures import Pictures, to_tensors
 from unetlab.training.augment import augment
+from unetlab.training.random_streams import Purpose, stream
+
+OTHER_PLACES = 8  # ours: draws of a crop without a pixel that counts, before one is looked for
 
 
 class TrainingBatches:
@@ -49,7 +52,7 @@ class TrainingBatches:
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The `steps_per_epoch` minibatches of epoch `number`, from its step `start` on."""
-        order = np.random.default_rng([self.seed, number]).permutation(self.samples)
+        order = stream(self.seed, Purpose.SHUFFLING, number).permutation(self.samples)
         for step in range(start, self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield self.batch([int(index) for index in chosen], *batch_randomness(self.seed, number, step))
@@ -65,7 +68,7 @@ class TrainingBatches:
 
 def batch_randomness(seed: int, epoch: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
     """The randomness of one minibatch, `step` counted in its epoch: the first for crops, the other for augmentation."""
-    rng = np.random.default_rng([seed, epoch, step])
+    rng = stream(seed, Purpose.MINIBATCH, epoch, step)
     return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
@@ -73,15 +76,31 @@ def place(
     image: np.ndarray, mask: np.ndarray, canvas: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random window of the canvas' size; missing parts show the mirrored picture, ignored by loss and scores."""
-    (height, width), (canvas_height, canvas_width) = mask.shape, canvas
-    if (height, width) == canvas:
+    if mask.shape == canvas:
         return image, mask
-    top = int(rng.integers(max(height - canvas_height, 0) + 1))
-    left = int(rng.integers(max(width - canvas_width, 0) + 1))
-    window = np.s_[top : top + canvas_height, left : left + canvas_width]
+    window = _window(mask, canvas, rng)
     image, mask = image[window], mask[window]
-    below, right = canvas_height - mask.shape[0], canvas_width - mask.shape[1]
+    below, right = canvas[0] - mask.shape[0], canvas[1] - mask.shape[1]
     if below or right:
         image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
         mask = np.pad(mask, ((0, below), (0, right)), constant_values=IGNORE)
     return image, mask
+
+
+def _window(mask: np.ndarray, canvas: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
+    """A random window with a pixel that counts: the first of a few places, else the one nearest to the first place."""
+    lowest = [max(side - length, 0) for side, length in zip(mask.shape, canvas, strict=True)]  # the last place
+    places = []
+    while len(places) <= OTHER_PLACES:
+        top, left = (int(rng.integers(last + 1)) for last in lowest)
+        window = np.s_[top : top + canvas[0], left : left + canvas[1]]
+        if (mask[window] != IGNORE).any():
+            return window
+        places.append((top, left))
+    counting = np.argwhere(mask != IGNORE)
+    if not len(counting):
+        return window
+    middle = np.array(places[0]) + np.array(canvas) // 2
+    nearest = counting[np.abs(counting - middle).max(axis=1).argmin()]
+    top, left = np.clip(nearest - np.array(canvas) // 2, 0, lowest)
+    return np.s_[top : top + canvas[0], left : left + canvas[1]]

@@ -18,6 +18,7 @@ from unetlab.data.dataset import IGNORE
 from unetlab.errors import ConfigError
 from unetlab.models.contract import SegmentationModel
 from unetlab.runs import ranks
+from unetlab.training.random_streams import Purpose, stream
 
 # ranks wait while the leader validates or writes; one that died is noticed by torchrun, not by a deadline
 PATIENCE = timedelta(days=7)
@@ -91,7 +92,17 @@ class Team:
     def draw_apart(self, seed: int, step: int) -> None:
         """Gives each rank but the leader random numbers of its own from `step` on: dropout must not repeat itself."""
         if not self.is_leader:
-            torch.manual_seed(seed + step * self.size + self.rank)
+            torch.manual_seed(int(stream(seed, Purpose.DROPOUT, step, self.rank).integers(2**62)))
+
+
+def parts_per_rank(count: int, size: int, micro_batch: int | None) -> int:
+    """How many parts of at most `micro_batch` pictures each of `size` ranks takes of a step of `count`."""
+    return math.ceil(count / size / (micro_batch or count))
+
+
+def smallest_part(count: int, size: int, micro_batch: int | None) -> int:
+    """The pictures in the smallest part of a step of `count`: no part has more than one picture more than another."""
+    return count // (size * parts_per_rank(count, size, micro_batch))
 
 
 @contextmanager
