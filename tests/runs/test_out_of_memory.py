@@ -12,9 +12,12 @@ import torch
 from tests import tiny
 from unetlab import worker
 from unetlab.data.importing import import_dataset
+from unetlab.events import Note
 from unetlab.runs import jobs, launching, queue, store
+from unetlab.runs.status import next_attempt, write_status
 from unetlab.runs.store import Run
 from unetlab.training import learner
+from unetlab.training.jobs import JOBS
 from unetlab.workspace import own_workspace
 
 LARGE = {
@@ -79,7 +82,7 @@ def test_a_worker_that_meets_a_real_limit_goes_on_in_parts_and_ends_with_the_sam
     assert status.micro_batch < 8
     (note,) = [n["message"] for n in tiny.of_type(run, "note") if n["about"].get("micro_batch")][-1:]
     assert f"{status.micro_batch} pictures go through at a time, not 8" in note
-    assert "BatchNorm and Dice see smaller batches" in note
+    assert "BatchNorm sees smaller batches" in note
     batches = [event for event in tiny.of_type(run, "batch") if event["attempt"] == status.attempt]
     assert [event["step"] for event in batches] == list(range(len(batches)))
     whole = jobs.start(own_workspace(), tiny.config(changes=LARGE, dataset="large"))
@@ -149,6 +152,24 @@ def test_any_way_of_saying_it_hands_the_run_on_with_half_the_pictures(
     assert launches.states == [("queued", 2, 2)], "3 pictures at a time become 2"
     assert launches.live_tracebacks == [False], "a traceback would keep the tensors of the step alive"
     assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [run.id]
+
+
+def test_a_picture_that_would_be_alone_after_that_is_left_out_of_its_step_where_batchnorm_needs_two(
+    tiny_set: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = store.create_run(own_workspace(), tiny.config(changes={"model.depth": 5, "train.epochs": 1}))
+    write_status(run.folder, next_attempt(run.status, micro_batch=2))
+    original, seen, notes = learner.Learner.train_step, [], []
+
+    def train_step(self, images, *args):
+        seen.append(len(images))
+        return original(self, images, *args)
+
+    monkeypatch.setattr(learner.Learner, "train_step", train_step)
+    JOBS["train"](run, run.config, "cpu", on_event=notes.append, should_stop=lambda: False)
+    assert seen == [2, 2], "steps of 3 in parts of 2; a 32 px picture leaves a single pixel at the bottom"
+    (note,) = [n.message for n in notes if isinstance(n, Note) and n.about.get("micro_batch")]
+    assert "leaves out its last one" in note
 
 
 def test_a_failure_of_another_kind_is_not_repeated(tiny_set: Path, monkeypatch: pytest.MonkeyPatch, signals_kept):

@@ -25,3 +25,16 @@ def test_one_pixel_at_the_bottom_with_batches_of_one_is_refused_with_the_way_out
     refuse_single_value(batches_of(nuclei, 16, 2), model, 2)
     refuse_single_value(batches_of(nuclei, 17, 1), model, 1)
     refuse_single_value(batches_of(nuclei, 16, 1), UNet(1, 2, base_width=2, depth=3), 1)
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "num_devices", "how"),
+    [(2, 1, "goes through at most 2 at a time"), (8, 2, "is shared by 2 devices, at most 8 at a time")],
+)
+def test_a_part_of_one_picture_is_refused_where_it_cannot_train_and_only_there(nuclei, micro_batch, num_devices, how):
+    model, batches = UNet(1, 2, base_width=2, depth=4), batches_of(nuclei, 16, 5)
+    assert batches.step_sizes == {5, 3}
+    with pytest.raises(ConfigError, match=rf"16 times smaller.* a step of 3 {how}"):
+        refuse_single_value(batches, model, micro_batch, num_devices=num_devices)
+    refuse_single_value(batches, model, 3)
+    refuse_single_value(batches_of(nuclei, 17, 5), model, micro_batch, num_devices=num_devices)

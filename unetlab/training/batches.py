@@ -39,10 +39,18 @@ class TrainingBatches:
         sizing = {"image_size": options.image_size, "size_mode": options.size_mode}
         self.samples = [self.indices[i] for i in geometry.samples_per_epoch(original, **sizing)]
         self.steps_per_epoch = geometry.steps_per_epoch(original, **sizing, batch_size=batch_size)
+        self.leaves_out_single = False  # the last picture of a step with an odd number of them
         sizes = [pictures.size(i) for i in self.indices]
         self.canvas = (max(h for h, _ in sizes), max(w for _, w in sizes))
         if options.size_mode != "resize":
             self.canvas = (options.image_size, options.image_size)
+
+    @property
+    def step_sizes(self) -> set[int]:
+        """How many pictures a step can have: the full minibatches' number and that of an epoch's last one."""
+        left = (len(self.samples) - step * self.batch_size for step in (0, self.steps_per_epoch - 1))
+        sizes = {min(self.batch_size, count) for count in left}
+        return {size // 2 * 2 for size in sizes} if self.leaves_out_single else sizes
 
     def num_images(self, steps: int) -> int:
         """Pictures (crops, in tile mode) that the first `steps` training steps see; last batches are smaller."""
@@ -55,6 +63,8 @@ class TrainingBatches:
         order = stream(self.seed, Purpose.SHUFFLING, number).permutation(self.samples)
         for step in range(start, self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+            if self.leaves_out_single:
+                chosen = chosen[: len(chosen) // 2 * 2]
             yield self.batch([int(index) for index in chosen], *batch_randomness(self.seed, number, step))
 
     def batch(

@@ -52,7 +52,7 @@ class Team:
         Every rank has equally many; gradients are exchanged with the last. If there are fewer pictures than ranks, a
         rank gets a stand-in in which no pixel counts.
         """
-        num_parts = math.ceil(len(images) / self.size / (micro_batch or len(images)))
+        num_parts = parts_per_rank(len(images), self.size, micro_batch)
         all_parts = zip(
             images.tensor_split(num_parts * self.size), masks.tensor_split(num_parts * self.size), strict=True
         )

@@ -16,7 +16,7 @@ from unetlab.runs.store import Run
 from unetlab.training import precision
 from unetlab.training.artifacts import write_environment
 from unetlab.training.batches import TrainingBatches
-from unetlab.training.distributed import Team, with_sync_batchnorm
+from unetlab.training.distributed import Team, smallest_part, with_sync_batchnorm
 from unetlab.training.learner import Learner
 from unetlab.training.losses import Loss, balanced_weights, make_loss
 
@@ -68,6 +68,9 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     batches = TrainingBatches(
         pictures, batch_size=options.pictures_per_step, augment=options.augment, seed=options.seed, device=device
     )
+    is_healed = micro_batch < config.pictures_at_a_time
+    if is_healed and team.size == 1 and micro_batch > 1:  # never fail a run that has healed for one picture's sake
+        batches.leaves_out_single = (single_value_step(batches, model, micro_batch) or 1) > 1
     refuse_single_value(batches, model, micro_batch, num_devices=team.size)
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
@@ -80,12 +83,16 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
         on_event(Note(f"Trains with {options.max_lr:.2e}, the {config.lr_source}."))
     place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
     on_event(Note(f"Training in {precision_name} on {place}.", about={"precision": precision_name}))
-    if micro_batch < config.pictures_at_a_time:
+    if is_healed:
+        same = "Each step still sees the same pictures at the same rate, every pixel counting the same."
+        if batches.leaves_out_single:
+            same = (
+                "A step with an odd number of pictures leaves out its last one, on which BatchNorm cannot train alone."
+            )
         on_event(
             Note(
                 f"Memory ran out, so {micro_batch} pictures go through at a time, not {config.pictures_at_a_time}. "
-                "Each step still sees the same pictures at the same rate, every pixel counting the same. BatchNorm and "
-                "Dice see smaller batches, so the losses differ a little.",
+                f"{same} BatchNorm sees smaller batches, so the losses differ a little.",
                 about={"micro_batch": micro_batch},
             )
         )
@@ -96,17 +103,27 @@ def refuse_single_value(
     batches: TrainingBatches, model: SegmentationModel, micro_batch: int, *, num_devices: int = 1
 ) -> None:
     """Raises ConfigError if BatchNorm at the coarsest level would see a single value and could not train."""
-    smallest = min(micro_batch, len(batches.samples) // num_devices)
-    if num_devices > 1:  # the last batch of an epoch is shared as well
-        smallest = min(smallest, (len(batches.samples) % batches.batch_size or batches.batch_size) // num_devices)
+    count = single_value_step(batches, model, micro_batch, num_devices=num_devices)
+    if count is None:
+        return
+    height, width = batches.canvas
+    shared = f"is shared by {num_devices} devices, at most" if num_devices > 1 else "goes through at most"
+    raise ConfigError(
+        f"Pictures of {width}x{height} px leave a single pixel at the bottom of this network, which makes them "
+        f"{model.size_multiple} times smaller: too little for BatchNorm when one picture goes through alone. Here a "
+        f"step of {count} {shared} {micro_batch} at a time. Use a batch size of 2 or more for each device that leaves "
+        "no single picture over, larger pictures, or a smaller depth."
+    )
+
+
+def single_value_step(
+    batches: TrainingBatches, model: SegmentationModel, micro_batch: int, *, num_devices: int = 1
+) -> int | None:
+    """The pictures of a step in which one goes through alone and has a single pixel at the bottom; None without one."""
     bottom = [-(-side // model.size_multiple) for side in batches.canvas]
-    if smallest <= 1 and bottom == [1, 1]:
-        height, width = batches.canvas
-        raise ConfigError(
-            f"Pictures of {width}x{height} px leave a single pixel at the bottom of this network, which makes them "
-            f"{model.size_multiple} times smaller: too little for BatchNorm with batches of 1. Use a batch size of 2 "
-            "or more for each device, larger pictures, or a smaller depth."
-        )
+    if bottom != [1, 1]:
+        return None
+    return next((n for n in sorted(batches.step_sizes) if smallest_part(n, num_devices, micro_batch) < 2), None)
 
 
 def loss_of(config: RunConfig, data: DataSet, device: torch.device) -> Loss:
