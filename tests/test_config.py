@@ -21,7 +21,7 @@ from unetlab.errors import ConfigError
 
 # Growing this list is a decision: each option is a line in every form, in every run and in the documentation.
 OPTIONS = {
-    "data": "image_size size_mode",
+    "data": "image_size size_mode whole_picture_pixels",
     "lr_find": "end_lr num_steps repeats start_lr",
     "model": "base_width depth dropout name skip",
     "train": "accumulate augment batch_size best_score class_weights clip_norm device div_factor ema epochs "

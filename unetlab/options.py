@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from unetlab.option_field import ALL, BOTH, LEARNING_RATE, MEMORY_RESULT, RESULT, About, Options, option
+from unetlab.option_field import ALL, BOTH, LEARNING_RATE, MEMORY_RESULT, RESULT, TRAIN, About, Options, option
 
 
 class DataOptions(Options):
@@ -28,6 +28,15 @@ class DataOptions(Options):
         "resize: the whole picture, smaller. crop: one random square of each picture per epoch. "
         "tile: as many random squares as cover the picture.",
         About(pages=BOTH, level="advanced", effects=ALL),
+    )
+    whole_picture_pixels: int = option(
+        1024**2,
+        "Largest picture in one piece (px)",
+        "Height times width. Larger pictures are predicted in tiles, which need less memory. A U-Net with BatchNorm "
+        "scores the same either way.",
+        About(pages=TRAIN, level="advanced", effects=MEMORY_RESULT),
+        ge=256**2,
+        le=16384**2,
     )
 
 

@@ -22,8 +22,8 @@ PEAKS: list[dict[str, Any]] = [
 ]
 SHAPES = Shapes((32, 32), (2, 32, 32), num_samples=64, channels=1, num_classes=2)
 TRAINED = [key for key in option_fields() if "train" in about(key).pages]
-# the forecast gets its canvas here, there is one model, and one device
-UNSEEN = {"data.image_size", "data.size_mode", "model.name", "train.device"}
+# the forecast gets its canvas here, no picture is large, there is one model, and one device
+UNSEEN = {"data.image_size", "data.size_mode", "data.whole_picture_pixels", "model.name", "train.device"}
 SEEN = [key for key in TRAINED if key not in UNSEEN]
 peak_of_once = cache(peak_of)
 

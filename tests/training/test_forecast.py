@@ -177,7 +177,7 @@ def test_whole_pictures_in_validation_count_where_they_take_more_than_a_step():
 
     def validate() -> None:
         with torch.inference_mode():
-            predict_logits(model, torch.rand(4, 512, 512, 3).permute(0, 3, 1, 2))
+            predict_logits(model, torch.rand(4, 512, 512, 3).permute(0, 3, 1, 2), whole_pixels=512**2)
 
     masks = 4 * 512 * 512 * 8
     assert found > 2 * without.total()

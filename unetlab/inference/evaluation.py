@@ -53,7 +53,8 @@ def evaluate(
     per_picture, losses, done = {}, [], 0
     for group in _same_size_groups(pictures, indices, batch_size):
         images, masks = to_tensors([pictures[i] for i in group], device)
-        for index, predicted, mask in zip(group, predict(model, images, autocast=autocast), masks, strict=True):
+        predictions = predict(model, images, whole_pixels=pictures.options.whole_picture_pixels, autocast=autocast)
+        for index, predicted, mask in zip(group, predictions, masks, strict=True):
             losses.append(loss(predicted.logits[None], mask[None]))
             truth = np.asarray(data.mask(index))
             ids = predicted.class_ids(truth.shape)

@@ -212,7 +212,7 @@ def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
         count, height, width = shapes.validation
         count = min(count, options.batch_size)
         if count * height * width > seen * math.prod(shapes.canvas):  # otherwise it takes less than the step
-            _validate(learner, _batch(tape, shapes, count, (height, width)))
+            _validate(learner, _batch(tape, shapes, count, (height, width)), config.data.whole_picture_pixels)
     return tape.by
 
 
@@ -235,9 +235,9 @@ def _batch(tape: "Tape", shapes: Shapes, count: int, size: tuple[int, int] | Non
     return images, masks
 
 
-def _validate(learner: Learner, batch: tuple[Tensor, Tensor]) -> None:
+def _validate(learner: Learner, batch: tuple[Tensor, Tensor], whole_pixels: int) -> None:
     images, masks = batch
     learner.scored_model.eval()
     with torch.inference_mode(), learner.autocast():
-        logits = predict_logits(learner.scored_model, images)
+        logits = predict_logits(learner.scored_model, images, whole_pixels=whole_pixels)
         learner.loss(logits[:1], masks[:1])
