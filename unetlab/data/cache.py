@@ -4,6 +4,9 @@
 begins and `facts.json` what was measured of it. A raster is named by the content of its file (and the page), so a
 changed file is another raster, and pictures added later go into a shard of their own. The mapping of mask values to
 classes is applied on reading. The folder can be deleted: `filling` fills it again from `originals/`.
+
+Some files are read otherwise today than at first (docs/decisions/0015): their rasters have names of their own, with
+REREAD at the end. So a manifest finds what it was written with, and the next examination finds what is right.
 Shape letters: H height, W width, C channels.
 """
 
@@ -17,15 +20,20 @@ from pydantic import TypeAdapter
 
 from unetlab import files
 from unetlab.data.readers.facts import ImageFacts, MaskFacts
+from unetlab.data.readers.nodata import is_filled
 
 Facts = ImageFacts | MaskFacts
+REREAD = ".2"  # end of the keys of rasters that were read otherwise before
 _IMAGE_FACTS = TypeAdapter(dict[str, ImageFacts])
 _MASK_FACTS = TypeAdapter(dict[str, MaskFacts])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a raster lies, and its shape; `palette` only for masks in palette mode."""
+    """Where a raster lies, and its shape; `palette` only for masks in palette mode.
+
+    fill: what pixels without a measurement hold, in all channels. is_current: decoded as files are read today.
+    """
 
     shard: str
     offset: int
@@ -34,6 +42,8 @@ class Entry:
     channels: int
     dtype: str
     palette: dict[int, int] = field(default_factory=dict)
+    fill: float | None = None
+    is_current: bool = True
 
     @property
     def num_bytes(self) -> int:
@@ -56,6 +66,11 @@ class Store:
         flat = self._maps[entry.shard][entry.offset : entry.offset + entry.num_bytes]
         return flat.view(entry.dtype).reshape(entry.height, entry.width, entry.channels)
 
+    def filled(self, key: str) -> np.ndarray | None:
+        """bool (H,W): the pixels of the raster `key` that hold no measurement; None where all do."""
+        fill = self.entries[key].fill
+        return None if fill is None else is_filled(self.pixels(key), fill)
+
     def facts(self) -> dict[str, Facts]:
         """What was measured of every raster."""
         found: dict[str, Facts] = {}
@@ -76,10 +91,11 @@ def load(folder: Path) -> Store:
         except (OSError, ValueError):  # damaged by hand: decoded again
             shutil.rmtree(path.parent, ignore_errors=True)
             continue
-        for key, (offset, height, width, channels, dtype, palette) in index.items():
+        for key, (offset, height, width, channels, dtype, palette, *fill) in index.items():
             table = {int(value): color for value, color in palette.items()}
-            entry = Entry(path.parent.name, offset, height, width, channels, dtype, table)
-            if offset + entry.num_bytes <= size:
+            filled = float(fill[0]) if fill and fill[0] is not None else None
+            entry = Entry(path.parent.name, offset, height, width, channels, dtype, table, filled, bool(fill))
+            if offset + entry.num_bytes <= size and (entry.is_current or key not in store.entries):
                 store.entries[key] = entry
     return store
 
@@ -87,6 +103,11 @@ def load(folder: Path) -> Store:
 def digest_of(key: str) -> str:
     """The digest of the file behind a key."""
     return key.partition(".")[0]
+
+
+def first_key(key: str) -> str:
+    """The key as it was before the file was read otherwise."""
+    return key.removesuffix(REREAD)
 
 
 def digest(content: bytes) -> str:

@@ -17,13 +17,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from unetlab import files
-from unetlab.data import cache, filling, geometry
+from unetlab.data import cache, filling
+from unetlab.data.class_ids import class_ids
 from unetlab.data.describing import to_channels
 from unetlab.data.inspection import make_report
-from unetlab.data.labels import masks
 from unetlab.data.labels.masks import IGNORE, Reading
 from unetlab.data.manifest import SCHEMA_VERSION, Choices, ClassInfo, Manifest, Pair
-from unetlab.data.readers.pixels import upright
 from unetlab.errors import DataError
 from unetlab.workspace import Workspace
 
@@ -78,7 +77,10 @@ class DataSet:
         return [index for index, pair in enumerate(self.manifest.pairs) if pair.split == split]
 
     def image(self, index: int) -> np.ndarray:
-        """Picture `index` as float32 (H,W,C) in 0..1: the data set's `low` is 0, its `high` is 1, clipped."""
+        """Picture `index` as float32 (H,W,C) in 0..1: the data set's `low` is 0, its `high` is 1, clipped.
+
+        Where nothing was measured (NaN or a fill in the file) it is the mean of the set, which says nothing.
+        """
         manifest = self.manifest
         low = np.array(manifest.low, np.float32)
         scale = 1 / (np.array(manifest.high, np.float32) - low)
@@ -86,15 +88,15 @@ class DataSet:
         pixels = to_channels(stored, manifest.channels, manifest.bits).astype(np.float32)
         pixels -= low
         pixels *= scale
-        return np.clip(pixels, 0, 1, out=pixels)
+        np.clip(pixels, 0, 1, out=pixels)
+        filled = self._store.filled(manifest.pairs[index].image_key)
+        if filled is not None:
+            pixels[filled] = manifest.mean
+        return pixels
 
     def mask(self, index: int) -> np.ndarray:
         """Class ids of mask `index` at its picture's size, uint8 (H,W); IGNORE where pixels are left out."""
-        pair = self.manifest.pairs[index]
-        palette = self._store.entries[pair.mask_key].palette
-        ids = masks.apply(self.reading, self._store.pixels(pair.mask_key), palette)
-        ids = upright(ids[:, :, None], pair.mask_orientation)[:, :, 0]
-        return geometry.resize_mask(ids, (pair.height, pair.width))
+        return class_ids(self.reading, self.manifest.pairs[index], self._store)
 
     def class_pixels(self, split: str) -> np.ndarray:
         """Pixels of each class in the masks of a split, int64 (K,)."""

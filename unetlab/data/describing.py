@@ -7,10 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from unetlab.data.cache import Facts, Store
+from unetlab.data.cache import Facts, Store, first_key
 from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
+from unetlab.data.checks.findings import num_counting
 from unetlab.data.checks.pairing_findings import swapped
+from unetlab.data.class_ids import class_ids
 from unetlab.data.decoding import Progress
 from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
@@ -72,7 +74,7 @@ def describe(
     classes = class_infos(chosen, pixels, background=background)
     decisions = [f"Masks: {chosen.meaning} (reading '{chosen.key}').", *chosen.reasons, why]
     ignored = [*(chosen.ignored.values if chosen.ignored else []), *chosen.strays]
-    num_ignored = sum(mask.num_pixels for mask in mask_facts) - sum(pixels)  # type: ignore[union-attr]
+    num_ignored = sum(map(num_counting, pairs, image_facts, mask_facts)) - sum(pixels)  # type: ignore[arg-type]
     if ignored and num_ignored:
         decisions.append(_about_ignored(chosen, ignored, num_ignored))
     splits, how = _splits(pairs, choices, before)
@@ -172,6 +174,9 @@ def _class_pixels(
     """Pixels of each class in each mask: from what was measured, or counted where only the pixels can tell."""
 
     def count(pair: Pair) -> list[int]:
+        if store.entries[pair.image_key].fill is not None:
+            ids = class_ids(reading, pair, store)
+            return np.bincount(ids.ravel(), minlength=256)[: len(reading.groups)].tolist()
         known = masks.class_pixels(reading, facts[pair.mask_key])  # type: ignore[arg-type]
         if known is not None:
             return known
@@ -219,7 +224,8 @@ def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts]
     entries = [store.entries[pair.image_key] for pair in pairs]
     channels = max(entry.channels for entry in entries)
     bits = 8 * max(np.dtype(entry.dtype).itemsize for entry in entries)
-    if before is not None and before.created and (before.channels, before.bits) == (channels, bits):
+    is_same = before is not None and before.created and (before.channels, before.bits) == (channels, bits)
+    if before is not None and is_same and not _is_reread(pairs, before):
         return before.model_dump(include={"channels", "bits", "low", "high", "mean", "std"})
     training = [pair for pair in pairs if pair.split == "train"] or list(pairs)
     if bits == 8:
@@ -229,6 +235,7 @@ def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts]
         places = np.unique(np.linspace(0, len(training) - 1, SAMPLED_IMAGES).astype(int))
         sample = partial(_sample, store=store, channels=channels, bits=bits)
         values = np.concatenate(list(in_order(sample, [training[place] for place in places])))
+        values = values if len(values) else np.zeros((1, channels))  # nothing was measured anywhere
         low, high = np.percentile(values, (LOW_PERCENT, HIGH_PERCENT), axis=0)
         high = np.where(high > low, high, low + 1)
         values = np.clip((values - low) / (high - low), 0, 1)
@@ -239,15 +246,24 @@ def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts]
     return {"channels": channels, "bits": bits, **{name: value.tolist() for name, value in numbers.items()}}
 
 
+def _is_reread(pairs: Sequence[Pair], before: Manifest) -> bool:
+    """True where a picture gives other pixels than when the set was imported, though its file is the same."""
+    known = {pair.image_key for pair in before.pairs}
+    return any(pair.image_key not in known and first_key(pair.image_key) in known for pair in pairs)
+
+
 def _moments(facts: Sequence[ImageFacts], pairs: Sequence[Pair], channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean of x and of x squared over all pixels in 0..1, per channel, from what was measured of each picture."""
-    weights = np.array([pair.height * pair.width for pair in pairs], np.float64)
+    areas = [pair.height * pair.width - fact.num_invalid for pair, fact in zip(pairs, facts, strict=True)]
+    weights = np.array(areas if any(areas) else [1] * len(areas), np.float64)
     mean = np.array([np.broadcast_to(fact.mean, channels) for fact in facts]) / 255
     std = np.array([np.broadcast_to(fact.std, channels) for fact in facts]) / 255
     return np.average(mean, axis=0, weights=weights), np.average(mean**2 + std**2, axis=0, weights=weights)
 
 
 def _sample(pair: Pair, *, store: Store, channels: int, bits: int) -> np.ndarray:
-    """At most SAMPLED_PIXELS pixels of a picture as float64 (N,C), spread evenly over it."""
+    """At most SAMPLED_PIXELS measured pixels of a picture as float64 (N,C), spread evenly over it."""
     pixels = to_channels(store.pixels(pair.image_key), channels, bits).reshape(-1, channels)
-    return pixels[:: -(-len(pixels) // SAMPLED_PIXELS)].astype(np.float64)
+    filled = store.filled(pair.image_key)
+    pixels = pixels if filled is None else pixels[~filled.ravel()]
+    return pixels[:: max(1, -(-len(pixels) // SAMPLED_PIXELS))].astype(np.float64)

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from unetlab.data.readers.measures import measure_image
 from unetlab.errors import UnreadableFile
 
 REPLACED = "replaced"  # folder of files that gave way to newer ones of the same name, by their digest
+TIFF_SUFFIXES = (".tif", ".tiff")  # of the files that are read otherwise today than at first
 CHUNK = 8  # files that a thread decodes in one go
 
 Role = Literal["image", "mask"]
@@ -46,11 +47,18 @@ class Filled:
     failures: dict[Wanted, str] = field(default_factory=dict)
 
 
-def fill(folder: Path, wanted: Iterable[Wanted], *, progress: Callable[[int, int], None] | None = None) -> Filled:
+def fill(
+    folder: Path,
+    wanted: Iterable[Wanted],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    first: Collection[str] = (),
+) -> Filled:
     """Decodes what is not in the cache yet into a new shard, on all cores, holding a few rasters in memory.
 
     progress: (files done, files to look at). Files that did not change since they were last looked at are not
-    even opened. Raises what `progress` raises; then nothing of this call is kept.
+    even opened. first: keys whose rasters are made as they were before files were read as today. Raises what `progress`
+    raises; then nothing of this call is kept.
     """
     parent = folder / "cache"
     parent.mkdir(exist_ok=True)
@@ -66,7 +74,7 @@ def fill(folder: Path, wanted: Iterable[Wanted], *, progress: Callable[[int, int
     building.mkdir()
     try:
         with closing(_Shard(building)) as shard:
-            decode = partial(_decode_file, folder=folder, seen=seen, known=known, shard=shard)
+            decode = partial(_decode_file, folder=folder, seen=seen, known=known, shard=shard, first=first)
             results = in_order(decode, pages.items(), chunk=CHUNK)
             with closing(results):  # its threads end before the shard closes
                 for done, ((file, role), found) in enumerate(results, start=1):
@@ -95,39 +103,48 @@ def _decode_file(
     seen: "_Seen",
     known: dict[str, Entry],
     shard: "_Shard",
+    first: Collection[str],
 ) -> tuple[tuple[str, Role], dict[int, _Outcome]]:
     (name, role), pages = item
     path = folder / "originals" / name
     content: bytes | None = None
     try:
-        name_of_content = seen.digest(name)
-        keys = {page: f"{name_of_content}.{role}{page}" for page in pages}
-        if name_of_content is None or any(key not in known for key in keys.values()):
+        digest = seen.digest(name)
+        keys = {page: _known_key(f"{digest}.{role}{page}", path, known, first) for page in pages}
+        if None in keys.values():
             content = path.read_bytes()
-            name_of_content = seen.remember(name, content)
+            digest = seen.remember(name, content)
+            keys = {page: _known_key(f"{digest}.{role}{page}", path, known, first) for page in pages}
     except OSError as error:
         reason = f"{path.name} cannot be read ({error.strerror})."
         return item[0], dict.fromkeys(pages, _Outcome(reason, is_key=False))
     outcomes = {}
-    for page in pages:
-        key = f"{name_of_content}.{role}{page}"
-        if content is None or key in known:
-            outcomes[page] = _Outcome(key, is_key=True)
+    for page, key in keys.items():
+        if key is not None or content is None:
+            outcomes[page] = _Outcome(key or "", is_key=True)
         else:
-            outcomes[page] = _decode_page(path, content, role, page, key, shard)
+            outcomes[page] = _decode_page(path, content, role, page, f"{digest}.{role}{page}", shard, first)
     return item[0], outcomes
 
 
-def _decode_page(path: Path, content: bytes, role: Role, page: int, key: str, shard: "_Shard") -> _Outcome:
+def _known_key(key: str, path: Path, known: dict[str, Entry], first: Collection[str]) -> str | None:
+    """The key of a raster in the cache that is what decoding would give; None where there is none."""
+    if key + cache.REREAD in known and key not in first:
+        return key + cache.REREAD
+    is_valid = key in known and (known[key].is_current or key in first or path.suffix.lower() not in TIFF_SUFFIXES)
+    return key if is_valid else None
+
+
+def _decode_page(
+    path: Path, content: bytes, role: Role, page: int, key: str, shard: "_Shard", first: Collection[str]
+) -> _Outcome:
     try:
-        if role == "image":
-            raster = read_image(path, content=content, page=page)
-            shard.add(key, raster, measure_image(raster))
-        else:
-            raster = read_mask(path, content=content, page=page)
-            shard.add(key, raster, measure_mask(raster))
+        read = read_image if role == "image" else read_mask
+        raster = read(path, content=content, page=page, is_as_first=key in first)
     except UnreadableFile as error:
         return _Outcome(str(error), is_key=False)
+    key += cache.REREAD if raster.is_reread else ""
+    shard.add(key, raster, measure_image(raster) if role == "image" else measure_mask(raster))
     return _Outcome(key, is_key=True)
 
 
@@ -149,7 +166,8 @@ class _Shard:
                 return
             self.index[key] = []
         offset = self._pixels.append(pixels.reshape(-1).view(np.uint8).data)
-        self.index[key] = [offset, *pixels.shape, pixels.dtype.str, palette]
+        filled = None if raster.fill is None else str(raster.fill)
+        self.index[key] = [offset, *pixels.shape, pixels.dtype.str, palette, filled]
         self._facts["images" if isinstance(facts, ImageFacts) else "masks"][key] = facts.model_dump(mode="json")
 
     def close(self) -> None:
@@ -185,7 +203,8 @@ class _Seen:
 def refill(folder: Path, keys: Sequence[tuple[str, str]]) -> list[str]:
     """Decodes rasters that a manifest names and the cache lacks, from (file, key); the files that changed since.
 
-    A file that gave way to a newer one of its name is taken from `replaced/`.
+    A file that gave way to a newer one of its name is taken from `replaced/`. Keys that were written before files were
+    read as today get what they stood for then.
     """
     known = cache.load(folder).entries
     missing = [(file, key) for file, key in keys if key not in known]
@@ -194,7 +213,7 @@ def refill(folder: Path, keys: Sequence[tuple[str, str]]) -> list[str]:
         kept = f"../{REPLACED}/{cache.digest_of(key)}{Path(file).suffix}"
         role, page = _role_and_page(key)
         wanted[Wanted(kept if (folder / "originals" / kept).exists() else file, role, page)] = (file, key)
-    filled = fill(folder, wanted)
+    filled = fill(folder, wanted, first={key for _, key in missing})
     for raster, (file, key) in wanted.items():
         if filled.keys.get(raster) != key:
             changed.append(file)
@@ -202,6 +221,6 @@ def refill(folder: Path, keys: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _role_and_page(key: str) -> tuple[Role, int]:
-    text = key.partition(".")[2]
+    text = cache.first_key(key).partition(".")[2]
     role: Role = "image" if text.startswith("image") else "mask"
     return role, int(text.removeprefix(role))

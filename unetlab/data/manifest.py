@@ -97,8 +97,8 @@ class Manifest(BaseModel):
     """Everything that was found, proposed and decided about a data set.
 
     low, high: per channel the intensities that map to 0 and 1. mean, std: per channel of the training images in
-    0..1, from at most 256 of them; std is never 0. content_hash covers pixels, reading and split: equal hashes
-    mean scores that can be compared.
+    0..1, from at most 256 of them; std is never 0; pixels without a measurement do not count.
+    content_hash covers pixels, reading and split: equal hashes mean scores that can be compared.
     """
 
     model_config = ConfigDict(extra="ignore")

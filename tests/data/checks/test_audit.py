@@ -175,12 +175,24 @@ def test_one_page_of_a_stack_is_named_and_the_stack_not_left_out_for_it():
     assert change_of(made.found()["constant-image"]) == {"excluded": ["stack.tif"]}
 
 
-def test_invalid_pixels_are_counted():
+def test_pixels_without_a_measurement_are_told_with_their_number_mark_and_what_becomes_of_them():
     made = Made()
-    made.images[4]["num_invalid"] = 1200
+    made.images[4] |= {"num_invalid": 1200, "marks": ["-9999"]}
+    made.images[7] |= {"num_invalid": 1200, "marks": ["NaN", "-9999"]}
+    made.class_pixels[4] = made.class_pixels[7] = [6000, 3800, 1000]
     finding = made.only("invalid-pixels")
-    assert "1 of 20 pictures holds values that are no numbers (NaN or infinite), 1,200 in all" in finding.message
-    assert finding.files == [made.file(4)]
+    assert "2 of 20 pictures hold pixels without a measurement, 2,400 in all (10 % of them)" in finding.message
+    assert "filled with -9999, NaN" in finding.message
+    assert "neither in the range of intensities nor in loss and scores" in finding.effect
+    assert finding.files == [made.file(4), made.file(7)]
+
+
+def test_pixels_without_a_measurement_are_not_blamed_on_the_masks():
+    made = Made()
+    for place in range(20):
+        made.images[place] |= {"num_invalid": 6000, "marks": ["NaN"]}
+        made.class_pixels[place] = [3500, 2000, 500]
+    made.only("invalid-pixels")
 
 
 @pytest.mark.parametrize(("height", "width", "is_tiny"), [(31, 500, True), (32, 40, False)])
@@ -443,7 +455,7 @@ def test_a_given_split_is_told_with_its_numbers():
 
 def test_errors_come_first_then_what_concerns_more_files():
     made = Made(9)
-    made.images[0]["num_invalid"] = 1
+    made.images[0] |= {"num_invalid": 1, "marks": ["NaN"]}
     for place in (1, 2):
         made.pairs[place]["height"] = 20
     made.masks[4]["is_lossy"] = True

@@ -73,7 +73,24 @@ def test_a_constant_picture_has_a_thumb_of_zeros():
     assert not thumb_of(np.full((40, 40, 3), 7, np.uint8)).any()
 
 
-def test_invalid_values_count_neither_in_range_nor_in_mean():
-    pixels = np.array([[0, 100.0, 102.0]], np.float32)[:, :, None]
-    facts = measure_image(Raster(pixels, "F", num_invalid=1))
-    assert (facts.low, facts.high, facts.mean, facts.num_invalid) == ([100.0], [102.0], [101.0], 1)
+def test_pixels_without_a_measurement_count_in_none_of_the_facts():
+    floats = np.array([[np.nan, 100.0, 102.0]], np.float32)[:, :, None]
+    greys = np.array([[255, 100, 102]], np.uint8)[:, :, None]
+    for pixels, fill in ((floats, np.nan), (greys, 255), (greys.astype(np.uint16), 255)):
+        facts = measure_image(Raster(pixels, "F", num_invalid=1, fill=fill, marks=("NaN",)))
+        assert (facts.low, facts.high, facts.mean, facts.num_levels) == ([100.0], [102.0], [101.0], 2)
+        assert (facts.num_invalid, facts.marks, facts.bits) == (1, ["NaN"], 8 * pixels.itemsize)
+    nothing = measure_image(Raster(np.full((20, 20, 2), np.nan, np.float32), "F", num_invalid=400, fill=np.nan))
+    assert (nothing.low, nothing.high, nothing.num_levels) == ([0.0, 0.0], [0.0, 0.0], 1)
+
+
+def test_the_thumb_of_a_picture_with_gaps_is_that_of_the_rest():
+    pixels = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))[:, :, None]
+    filled = pixels.copy()
+    filled[:16] = np.nan
+    thumbs = [
+        np.frombuffer(base64.b64decode(measure_image(Raster(each, "F", fill=fill)).thumb), np.uint8).reshape(16, 16)
+        for each, fill in ((pixels, None), (filled, np.nan))
+    ]
+    assert np.array_equal(thumbs[1][4:], thumbs[0][4:])
+    assert np.ptp(thumbs[1][:4]) == 0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from unetlab.data.readers import nodata
 from unetlab.data.readers.pixels import mask_values, picture_values, upright
 from unetlab.errors import UnreadableFile
 
@@ -29,15 +30,18 @@ def test_values_of_masks_become_whole_numbers():
 
 
 @given(arrays.arrays(st.sampled_from(["i1", "i2", "i4", "u4", "i8", "f2", "f4", "f8"]), (2, 3, 1)))
-def test_picture_values_are_equal_to_the_samples_and_finite(samples):
-    values, num_invalid = picture_values(samples)
+def test_picture_values_are_equal_to_the_samples_and_the_others_are_marked(samples):
+    pixels, fill, num_invalid, _ = picture_values(samples)
     with np.errstate(over="ignore", invalid="ignore"):
         wanted = samples.astype(np.float32)
-    is_valid = np.isfinite(wanted)
-    assert values.dtype in (np.uint8, np.uint16, np.float32)
-    assert num_invalid == np.count_nonzero(~is_valid)
-    assert np.array_equal(values[is_valid].astype(np.float32), wanted[is_valid])
-    assert not values[~is_valid].any()
+    is_filled = np.zeros((2, 3), bool) if fill is None else nodata.is_filled(pixels, fill)
+    is_valid = ~is_filled[:, :, None]
+    assert pixels.dtype in (np.uint8, np.uint16, np.float32)
+    assert num_invalid == np.count_nonzero(is_filled)
+    assert np.array_equal(pixels[is_valid].astype(np.float32), wanted[is_valid])
+    assert np.isfinite(wanted[is_valid]).all()
+    is_true = np.isfinite(wanted) & (np.abs(wanted) < 999)  # no fill is as small
+    assert is_valid[is_true].all()
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))), st.integers(1, 8))

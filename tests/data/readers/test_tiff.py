@@ -179,18 +179,27 @@ def test_masks_of_other_sample_types_hold_their_class_numbers(tmp_path):
     assert np.array_equal(read_mask(signed).pixels[:, :, 0], np.where(labels == 0, 255, labels - 1))
 
 
-def test_nan_and_nodata_are_read_as_zero_and_counted(tmp_path):
+TAG = {"extratags": [(42113, "s", 0, "-9999", True)]}  # GDAL's
+
+
+def test_nan_and_nodata_are_marked_in_pictures_and_zero_in_masks_and_counted(tmp_path):
     array = np.array([[np.nan, 2, np.inf, -9999]], np.float32)
-    raster = read_image(written(tmp_path, array, extratags=[(42113, "s", 0, "-9999", True)]))
-    assert (raster.pixels.ravel().tolist(), raster.num_invalid) == ([0, 2, 0, 0], 3)
-    assert read_mask(tmp_path / "a.tif").num_invalid == 3
-    raster = read_image(written(tmp_path, np.array([[3, -9999]], np.int16), extratags=[(42113, "s", 0, "-9999", True)]))
-    assert (raster.pixels.dtype, raster.pixels.ravel().tolist(), raster.num_invalid) == (np.uint16, [3, 0], 1)
+    raster = read_image(written(tmp_path, array, **TAG))
+    assert np.array_equal(raster.pixels.ravel(), [np.nan, 2, np.nan, np.nan], equal_nan=True)
+    assert (raster.num_invalid, raster.marks) == (3, ("NaN", "infinity", "-9999"))
+    assert (read_mask(tmp_path / "a.tif").pixels.ravel().tolist(), read_mask(tmp_path / "a.tif").num_invalid) == (
+        [0, 2, 0, 0],
+        3,
+    )
+    raster = read_image(written(tmp_path, np.array([[3, -9999]], np.int16), **TAG))
+    assert (raster.pixels.dtype, raster.num_invalid) == (np.uint16, 1)
+    assert (raster.pixels.ravel().tolist(), raster.fill) == ([3, 65535], 65535)
 
 
 def test_nodata_that_could_be_a_class_stays_a_value(tmp_path):
     path = written(tmp_path, np.array([[0.0, 255, 7]], np.float32), extratags=[(42113, "s", 0, "255", True)])
     assert read_mask(path).pixels.ravel().tolist() == [0, 255, 7]
+    assert np.array_equal(read_image(path).pixels.ravel(), [0, np.nan, 7], equal_nan=True)
 
 
 def test_alpha_is_dropped_only_where_it_is_one(tmp_path):

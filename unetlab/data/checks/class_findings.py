@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unetlab.data.checks.findings import MAX_CLASSES_NAMED, Material, counted, listed, of_all, percent
+from unetlab.data.checks.findings import (
+    MAX_CLASSES_NAMED,
+    Material,
+    counted,
+    listed,
+    num_counting,
+    of_all,
+    percent,
+)
 from unetlab.data.checks.sequences import group_by_sequence
 from unetlab.data.checks.split import assign
 from unetlab.data.manifest import Finding, Fix
@@ -70,9 +78,9 @@ def _empty(material: Material) -> Finding | None:
 
 
 def _large_ignored_share(material: Material) -> Finding | None:
-    pixels = np.array([mask.num_pixels for mask in material.masks])
+    pixels = np.array(list(map(num_counting, material.pairs, material.images, material.masks)))
     ignored = pixels - material.class_pixels.sum(axis=1)
-    shares, share = ignored / pixels, ignored.sum() / pixels.sum()
+    shares, share = ignored / np.maximum(pixels, 1), ignored.sum() / max(pixels.sum(), 1)
     if share <= LARGE_IGNORED:
         return None
     places = np.flatnonzero(shares > LARGE_IGNORED).tolist()

@@ -71,6 +71,11 @@ class Material:
         return [Fix(label=label, change={"excluded": files})]
 
 
+def num_counting(pair: Pair, image: ImageFacts, mask: MaskFacts) -> int:
+    """Pixels of a pair's mask where its picture was measured, whatever they are read as."""
+    return pair.height * pair.width - image.num_invalid if image.num_invalid else mask.num_pixels
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """The first `most` names for a sentence, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

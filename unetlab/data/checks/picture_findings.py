@@ -1,6 +1,6 @@
-"""What the audit says about pictures: constant, tiny, of mixed kinds or sizes, with invalid pixels."""
+"""What the audit says about pictures: constant, tiny, of mixed kinds or sizes, with pixels that were not measured."""
 
-from unetlab.data.checks.findings import Material, of_all
+from unetlab.data.checks.findings import MAX_NAMED, Material, listed, of_all, percent
 from unetlab.data.manifest import Finding
 
 TINY_PX = 32  # the U-Net halves a picture four times: 32 px come down to 2
@@ -40,12 +40,15 @@ def _invalid_pixels(material: Material) -> Finding | None:
     if not places:
         return None
     count = sum(material.images[place].num_invalid for place in places)
+    share = count / sum(material.pairs[place].height * material.pairs[place].width for place in places)
+    marks = dict.fromkeys(mark for place in places for mark in material.images[place].marks)
     return Finding(
         code="invalid-pixels",
-        message=f"{of_all(len(places), len(material.pairs), 'picture', 'holds', 'hold')} values that are no numbers "
-        f"(NaN or infinite), {count:,} in all: {material.named(places)}.",
-        effect="They are read as 0.",
-        advice="Where they mark missing data, mark the same pixels as ignored in the mask.",
+        message=f"{of_all(len(places), len(material.pairs), 'picture', 'holds', 'hold')} pixels without a measurement, "
+        f"{count:,} in all ({percent(share)} of {'it' if len(places) == 1 else 'them'}), filled with "
+        f"{listed(list(marks), MAX_NAMED)}: {material.named(places)}.",
+        effect="They count neither in the range of intensities nor in loss and scores; the U-Net sees the mean there.",
+        advice="If these are true values, save the pictures with other numbers or without the mark for missing data.",
         files=material.files(places),
     )
 

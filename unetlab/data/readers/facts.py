@@ -25,8 +25,15 @@ class Raster(NamedTuple):
     pages: int = 1
     is_lossy: bool = False
     palette: tuple[int, ...] = ()  # masks of mode P: colour 0xRRGGBB of each index
-    num_invalid: int = 0  # NaN or infinite values, read as 0
+    num_invalid: int = 0  # pixels of a picture that hold no measurement; samples of a mask that were read as 0
     orientation: int = 1  # the EXIF orientation that was applied to make it upright
+    fill: float | None = None  # what pixels without a measurement hold, in all channels; None where there are none
+    marks: tuple[str, ...] = ()  # what marked them in the file: "NaN", "-9999"
+
+    @property
+    def is_reread(self) -> bool:
+        """True where the first unetlab read other pixels from the same file (docs/decisions/0015)."""
+        return self.fill is not None
 
 
 class ImageFacts(BaseModel):
@@ -40,7 +47,8 @@ class ImageFacts(BaseModel):
     high: list[float]
     mean: list[float]
     std: list[float]
-    num_invalid: int = 0  # NaN or infinite values, read as 0
+    num_invalid: int = 0  # pixels that hold no measurement; all other facts leave them out
+    marks: list[str] = []  # what marks them in the file: "NaN", "infinity", "-9999"
     orientation: int = 1  # EXIF; applied already
     num_levels: int  # distinct intensities, the largest count over channels (of a sample where bits > 8)
     thumb: str  # base64 of 16x16 uint8: grey, area-averaged, stretched to the picture's own range

@@ -24,7 +24,7 @@ from unetlab.data.readers import tiff
 from unetlab.data.readers.decoders import plain_samples
 from unetlab.data.readers.facts import Raster
 from unetlab.data.readers.measures import measure_image as measure_image
-from unetlab.data.readers.pixels import mask_values, picture_values, too_large, upright
+from unetlab.data.readers.pixels import first_picture_values, mask_values, picture_values, too_large, upright
 from unetlab.errors import UnetlabError, UnreadableFile
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -58,23 +58,23 @@ def is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def read_image(path: Path, *, content: bytes | None = None, page: int = 0) -> Raster:
+def read_image(path: Path, *, content: bytes | None = None, page: int = 0, is_as_first: bool = False) -> Raster:
     """A picture (H,W,C) as uint8, uint16 or float32, upright; C is 1 to 8. The array may be read-only.
 
     Alpha is dropped, a palette becomes RGB (one channel if all its colours are grey), black and white becomes 0 and
     255, every colour space RGB. content: the file's bytes where they are known already. page: counts from 0 in TIFF.
-    Raises UnreadableFile naming the file.
+    is_as_first: as the first unetlab read it, for sets that were imported then. Raises UnreadableFile naming the file.
     """
-    return _read(path, content, page, "picture")
+    return _read(path, content, page, "picture", is_as_first)
 
 
-def read_mask(path: Path, *, content: bytes | None = None, page: int = 0) -> Raster:
+def read_mask(path: Path, *, content: bytes | None = None, page: int = 0, is_as_first: bool = False) -> Raster:
     """A mask (H,W,C) as facts.Raster describes: values, palette indices, or colours, never converted into each other.
 
     Black and white becomes 0 and 255, -1 as the only negative value 255, shares in 0..1 become 0 to 255.
-    content, page: as for `read_image`. Raises UnreadableFile naming the file.
+    content, page, is_as_first: as for `read_image`. Raises UnreadableFile naming the file.
     """
-    return _read(path, content, page, "mask")
+    return _read(path, content, page, "mask", is_as_first)
 
 
 def read_header(path: Path) -> Header:
@@ -97,17 +97,17 @@ def read_header(path: Path) -> Header:
             return Header(height, width, _num_channels(picture), bits, 1)
 
 
-def _read(path: Path, content: bytes | None, page: int, use: Use) -> Raster:
+def _read(path: Path, content: bytes | None, page: int, use: Use, is_as_first: bool) -> Raster:
     with _explained(path), open(path, "rb") if content is None else BytesIO(content) as source:
         if tiff.is_tiff(_start_of(source, path.name)):
-            return _read_tiff(source, path.name, page, use)
+            return _read_tiff(source, path.name, page, use, is_as_first)
         _check_page(path.name, page, 1)
         with _picture(source, path.name) as picture:
             is_lossy = picture.format in ("JPEG", "MPO") or (picture.format == "WEBP" and _is_lossy_webp(source))
             return _raster(picture, source, path.name, use)._replace(is_lossy=is_lossy)
 
 
-def _read_tiff(source: BinaryIO, name: str, page: int, use: Use) -> Raster:
+def _read_tiff(source: BinaryIO, name: str, page: int, use: Use, is_as_first: bool) -> Raster:
     opened = tiff.open_tiff(source, name, max_pixels=MAX_PIXELS)
     _check_page(name, page, opened.pages)
     if opened.colour_space:
@@ -116,14 +116,14 @@ def _read_tiff(source: BinaryIO, name: str, page: int, use: Use) -> Raster:
     samples = opened.read(page)
     if use == "picture":
         samples = samples[:, :, :-1] if _drops_alpha(opened) else samples
-        values, num_invalid = picture_values(samples, nodata=opened.nodata)
-    elif opened.channels in (1, 3) or opened.has_alpha:
-        values, num_invalid = mask_values(samples, name, nodata=opened.nodata)
-    else:
+        values = (first_picture_values if is_as_first else picture_values)(samples, nodata=opened.nodata)
+        return Raster(mode=opened.mode, pages=opened.pages, is_lossy=opened.is_lossy, **values._asdict())
+    if opened.channels not in (1, 3) and not opened.has_alpha:
         raise UnreadableFile(
             f"{name} has {opened.channels} channels; a mask has one channel of class values, or RGB colours. "
             "Save it as one channel in which each class has its own number."
         )
+    values, num_invalid = mask_values(samples, name, nodata=opened.nodata)
     return Raster(values, opened.mode, opened.pages, opened.is_lossy, num_invalid=num_invalid)
 
 
@@ -147,10 +147,9 @@ def _raster(picture: Image.Image, source: BinaryIO, name: str, use: Use) -> Rast
     samples = upright(samples, orientation) if orientation != 1 else samples
     if use == "mask":
         values, num_invalid = mask_values(samples, name)
-    else:
-        samples = samples[:, :, :-1] if samples.shape[2] in (2, 4) else samples
-        values, num_invalid = picture_values(samples)
-    return Raster(values, mode, palette=palette, num_invalid=num_invalid, orientation=orientation)
+        return Raster(values, mode, palette=palette, num_invalid=num_invalid, orientation=orientation)
+    samples = samples[:, :, :-1] if samples.shape[2] in (2, 4) else samples
+    return Raster(mode=mode, orientation=orientation, **picture_values(samples)._asdict())
 
 
 def _wanted_mode(picture: Image.Image, use: Use) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from unetlab.data.readers.facts import ImageFacts, Raster
+from unetlab.data.readers.nodata import with_gaps
 
 THUMB_PX = 16
 MAX_MEASURED = 32768  # pixels; more change mean and deviation of a picture by less than a grey level
@@ -18,40 +19,42 @@ DTYPE_BITS = {"uint8": 8, "uint16": 16, "float32": 32}
 
 
 def measure_image(raster: Raster) -> ImageFacts:
-    """The facts of a picture, over its valid pixels: where values were invalid (read as 0), zeros are left out.
+    """The facts of a picture, over the pixels that were measured; zeros and one level where none was.
 
     Pictures of more than MAX_MEASURED pixels are measured on every n-th row; all rows count where those are constant.
     """
     height, width, _ = raster.pixels.shape
-    pixels = raster.pixels[:: -(-height * width // MAX_MEASURED)]
-    stats = _stats(pixels, raster.num_invalid)
+    whole = raster.pixels if raster.fill is None else with_gaps(raster.pixels, raster.fill)
+    pixels = whole[:: -(-height * width // MAX_MEASURED)]
+    stats = _stats(pixels)
     if (stats[0] == stats[1]).all() and len(pixels) < height:
-        pixels = raster.pixels
-        stats = _stats(pixels, raster.num_invalid)
+        pixels = whole
+        stats = _stats(pixels)
     low, high, mean, std, num_levels = stats.tolist()
     return ImageFacts(
         mode=raster.mode,
-        bits=DTYPE_BITS[pixels.dtype.name],  # pyright: ignore[reportArgumentType]
+        bits=DTYPE_BITS[raster.pixels.dtype.name],  # pyright: ignore[reportArgumentType]
         pages=raster.pages,
         low=low,
         high=high,
         mean=mean,
         std=std,
         num_invalid=raster.num_invalid,
+        marks=list(raster.marks),
         orientation=raster.orientation,
         num_levels=int(max(num_levels)),
-        thumb=_thumb(pixels, min(low), max(high)),
+        thumb=_thumb(pixels if raster.fill is None else np.where(np.isnan(pixels), mean, pixels), min(low), max(high)),
     )
 
 
-def _stats(pixels: np.ndarray, num_invalid: int) -> np.ndarray:
-    """low, high, mean, std, number of levels (5,C) of pixels (H,W,C)."""
+def _stats(pixels: np.ndarray) -> np.ndarray:
+    """low, high, mean, std, number of levels (5,C) of pixels (H,W,C), without NaN."""
     if pixels.dtype == np.uint8:
         parts = [pixels] if pixels.shape[2] in (1, 3) else [pixels[:, :, [c]] for c in range(pixels.shape[2])]
         # Pillow counts in C, in a tenth of the time that numpy takes to reduce (H,W,3).
         return _of_counts(np.array([_picture_of(part).histogram() for part in parts]).reshape(-1, 256))
     channels = np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
-    return np.array([_of_values(values.ravel(), num_invalid) for values in channels]).T
+    return np.array([_of_values(values.ravel()) for values in channels]).T
 
 
 def _picture_of(pixels: np.ndarray) -> Image.Image:
@@ -72,10 +75,12 @@ def _of_counts(counts: np.ndarray) -> np.ndarray:
     return np.array([low, high, mean, np.sqrt(variance), is_used.sum(1)])
 
 
-def _of_values(values: np.ndarray, num_invalid: int) -> tuple[float, float, float, float, int]:
-    """low, high, mean, std, number of levels of one channel (N,) of uint16 or float32."""
-    if num_invalid and values.any():
-        values = values[values != 0]
+def _of_values(values: np.ndarray) -> tuple[float, float, float, float, int]:
+    """low, high, mean, std, number of levels of one channel (N,) of uint16 or float32, without NaN."""
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return 0.0, 0.0, 0.0, 0.0, 1
     sample = values[:: -(-len(values) // MAX_SAMPLED)]
     mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     return float(values.min()), float(values.max()), float(mean), float(std), len(np.unique(sample))

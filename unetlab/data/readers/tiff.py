@@ -17,7 +17,7 @@ from PIL import Image
 from tifffile.tifffile import jpeg_shape
 
 from unetlab.data.readers import tiff_axes
-from unetlab.data.readers.pixels import DEEPEST, too_large, upright
+from unetlab.data.readers.pixels import too_large, upright
 from unetlab.data.readers.tiff_axes import MAX_CHANNELS
 from unetlab.data.readers.tiff_directories import Directory, size_of, walk
 from unetlab.errors import UnreadableFile
@@ -254,7 +254,6 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 
 def _nodata(page: tifffile.TiffPage) -> float | None:
-    """GDAL's value for "nothing measured here", where it lies outside 0..65535 and thus cannot be a class."""
+    """GDAL's value for "nothing measured here". It says the same of NaN, which needs no name."""
     text = re.fullmatch(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", str(page.tags.valueof(GDAL_NODATA)))
-    value = float(text[1]) if text else 0.0
-    return None if 0 <= value <= DEEPEST else value
+    return float(text[1]) if text else None
