@@ -34,6 +34,10 @@ def plain(number: int) -> np.ndarray:
     return disc(number)
 
 
+def some_white_is_zero(ids: np.ndarray, path: Path) -> None:
+    tifffile.imwrite(path, ids, photometric="miniswhite" if int(path.stem) % 2 else "minisblack")
+
+
 def three(number: int) -> np.ndarray:
     return disc(number, classes=3)
 
@@ -221,6 +225,7 @@ CASES = [
     ),
     mask_as("anti-aliased", drops.smooth_mask, maps=None),
     mask_as("float TIFF", lambda ids, path: tifffile.imwrite(path, ids.astype(np.float32)), suffix=".tif"),
+    mask_as("TIFF, every second one white-is-zero", some_white_is_zero, suffix=".tif", classes=3),
     mask_as("GIF", lambda ids, path: Image.fromarray(ids * 255).save(path), suffix=".gif"),
     mask_as("inverted", saved(lambda ids: (1 - ids) * 255), maps=lambda n: 1 - plain(n)),
     Drop("instance ids", instance_ids, classes=2),

@@ -287,6 +287,17 @@ def test_white_is_zero_is_shown_the_right_way(tmp_path):
     assert np.array_equal(agree(path).pixels[:, :, 0], np.where(array > 100, 0, 255))
 
 
+def test_white_is_zero_does_not_change_which_number_a_mask_holds(tmp_path):
+    array = samples(H, W) % 5
+    for bits in (8, 16):
+        path = written(tmp_path, array.astype(f"u{bits // 8}"), photometric="miniswhite")
+        assert np.array_equal(read_mask(path).pixels[:, :, 0], array)
+    path = written(tmp_path, array % 4, photometric="miniswhite", bitspersample=2)
+    assert np.array_equal(read_mask(path).pixels[:, :, 0], array % 4 * 85)
+    path = written(tmp_path, array > 2, photometric="miniswhite", software="a fax")
+    assert np.array_equal(read_mask(path).pixels[:, :, 0], np.where(array > 2, 255, 0))
+
+
 def test_booleans_written_by_tifffile_are_true_where_they_were_true(tmp_path):
     array = samples(H, W) > 100  # tifffile declares them white is zero, and other readers turn them around
     for options in ({}, {"metadata": None}, {"compression": "zlib"}, {"photometric": "minisblack"}):

@@ -29,11 +29,12 @@ class Raster(NamedTuple):
     orientation: int = 1  # the EXIF orientation that was applied to make it upright
     fill: float | None = None  # what pixels without a measurement hold, in all channels; None where there are none
     marks: tuple[str, ...] = ()  # what marked them in the file: "NaN", "-9999"
+    is_negative: bool = False  # a mask that the file asks to show the other way round, which was done at first
 
     @property
     def is_reread(self) -> bool:
         """True where the first unetlab read other pixels from the same file (docs/decisions/0015)."""
-        return self.fill is not None
+        return self.fill is not None or self.is_negative
 
 
 class ImageFacts(BaseModel):

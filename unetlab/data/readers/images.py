@@ -71,7 +71,8 @@ def read_image(path: Path, *, content: bytes | None = None, page: int = 0, is_as
 def read_mask(path: Path, *, content: bytes | None = None, page: int = 0, is_as_first: bool = False) -> Raster:
     """A mask (H,W,C) as facts.Raster describes: values, palette indices, or colours, never converted into each other.
 
-    Black and white becomes 0 and 255, -1 as the only negative value 255, shares in 0..1 become 0 to 255.
+    Black and white becomes 0 and 255, -1 as the only negative value 255, shares in 0..1 become 0 to 255. A mark that
+    white is zero says how to show a mask, not which class a number is: values stay as stored.
     content, page, is_as_first: as for `read_image`. Raises UnreadableFile naming the file.
     """
     return _read(path, content, page, "mask", is_as_first)
@@ -113,7 +114,7 @@ def _read_tiff(source: BinaryIO, name: str, page: int, use: Use, is_as_first: bo
     if opened.colour_space:
         raster = _raster(opened.picture(page), source, name, use)
         return raster._replace(mode=opened.mode, pages=opened.pages, is_lossy=opened.is_lossy)
-    samples = opened.read(page)
+    samples = opened.read(page, as_stored=use == "mask" and not is_as_first)
     if use == "picture":
         samples = samples[:, :, :-1] if _drops_alpha(opened) else samples
         values = (first_picture_values if is_as_first else picture_values)(samples, nodata=opened.nodata)
@@ -124,7 +125,8 @@ def _read_tiff(source: BinaryIO, name: str, page: int, use: Use, is_as_first: bo
             "Save it as one channel in which each class has its own number."
         )
     values, num_invalid = mask_values(samples, name, nodata=opened.nodata)
-    return Raster(values, opened.mode, opened.pages, opened.is_lossy, num_invalid=num_invalid)
+    is_negative = opened.is_negative and not is_as_first
+    return Raster(values, opened.mode, opened.pages, opened.is_lossy, num_invalid=num_invalid, is_negative=is_negative)
 
 
 def _raster(picture: Image.Image, source: BinaryIO, name: str, use: Use) -> Raster:

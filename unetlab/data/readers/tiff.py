@@ -123,17 +123,24 @@ class OpenTiff:
         spaces = {(CMYK, 4): "CMYK", (LAB, 3): "LAB", (YCBCR, 3): "" if self.is_lossy else "YCbCr"}
         return spaces.get((int(self.key.photometric), self.channels), "")
 
-    def read(self, page: int) -> np.ndarray:
+    @property
+    def is_negative(self) -> bool:
+        """True where the mark white-is-zero asks to show samples of up to 8 bits the other way round."""
+        is_marked = self.key.photometric == WHITE_IS_ZERO and self.dtype in (np.uint8, np.bool_)
+        return is_marked and not self.is_boolean_array
+
+    def read(self, page: int, *, as_stored: bool = False) -> np.ndarray:
         """The samples of one page (H,W,C), upright, in the file's own type.
 
-        Greys of 2 and 4 bits are scaled to 0..255 as PNG has it, white-is-zero of up to 8 bits is turned around.
+        Greys of 2 and 4 bits are scaled to 0..255 as PNG has it. Negatives are turned around, to be looked at; not so
+        as_stored, for numbers that mean something.
         """
         planes = [self._plane(int(index)) for index in self.planes[page]]
         samples = np.stack([plane[:, :, 0] for plane in planes]) if self.is_transposed else np.dstack(planes)
         photometric, bits = self.key.photometric, self.key.bitspersample
         if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and bits in (2, 4):
             samples = samples * np.uint8(255 // (2**bits - 1))
-        if photometric == WHITE_IS_ZERO and samples.dtype in (np.uint8, np.bool_) and not self.is_boolean_array:
+        if self.is_negative and not as_stored:
             samples = ~samples
         return upright(samples, _orientation(self.key))
 
