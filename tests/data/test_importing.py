@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.data import drops
 from unetlab.data import changes, filling, importing
 from unetlab.data.dataset import IGNORE, open_dataset
 from unetlab.data.importing import commit, discard, examine, import_dataset, stage_into, staging_folder, sweep_staging
@@ -338,6 +339,21 @@ def test_classes_absent_from_every_mask_are_not_invented(make_set):
     assert [info.name for info in manifest.classes] == ["class a", "class c", "class f"]
     assert [info.id for info in manifest.classes] == [0, 1, 2]
     assert open_dataset(own_workspace(), "cells").mask(0)[0].tolist() == [0, 1, 2]
+
+
+def test_masks_of_the_other_polarity_are_told_and_a_set_of_one_polarity_is_not(tmp_path):
+    for number in range(10):
+        for folder, is_turned in (("mixed", number in (3, 8)), ("plain", True)):
+            mask = np.zeros((48, 40), np.uint8)
+            mask[8 + number : 24 + number, 10:25] = 255
+            drops.save(tmp_path / folder / "images" / f"{number}.png", drops.photo(number))
+            drops.save(tmp_path / folder / "masks" / f"{number}.png", 255 - mask if is_turned else mask)
+    manifest = import_dataset(own_workspace(), [tmp_path / "mixed"], name="mixed")
+    (told,) = (finding for finding in manifest.findings if finding.code == "swapped-classes")
+    assert told.files == ["images/3.png", "images/8.png"]
+    assert told.message.startswith("2 of 10 masks seem to have background and foreground the other way round")
+    plain = import_dataset(own_workspace(), [tmp_path / "plain"], name="plain")
+    assert "swapped-classes" not in {finding.code for finding in plain.findings}
 
 
 def test_void_becomes_ignored_pixels(make_set):

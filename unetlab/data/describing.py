@@ -12,7 +12,7 @@ from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
 from unetlab.data.checks.findings import num_counting
 from unetlab.data.checks.pairing_findings import swapped
-from unetlab.data.class_ids import class_ids
+from unetlab.data.class_ids import class_ids, swapped_masks
 from unetlab.data.decoding import Progress
 from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
@@ -93,6 +93,7 @@ def describe(
         classes,
         choices,
         is_given_split=is_given,
+        swapped=swapped_masks(chosen, described, store),
     )
     findings += [finding for finding in audited if finding.code not in known]  # too few: told with the reasons before
     return manifest.model_copy(

@@ -72,6 +72,7 @@ class Made:
         self.classes = CLASSES
         self.choices = Choices()
         self.is_given_split = False
+        self.swapped: list[int] = []
 
     def found(self) -> dict[str, Finding]:
         """Findings by code; fails when a code comes twice."""
@@ -83,6 +84,7 @@ class Made:
             self.classes,
             self.choices,
             is_given_split=self.is_given_split,
+            swapped=self.swapped,
         )
         assert len({finding.code for finding in findings}) == len(findings)
         return {finding.code: finding for finding in findings}
@@ -285,6 +287,15 @@ def test_more_than_30_percent_ignored_is_told_with_the_worst_first():
     finding = made.only("large-ignored-share")
     assert finding.message.startswith("34 % of all mask pixels are ignored, most of all in images/larch.png, images/")
     assert finding.files == [made.file(7), made.file(8)]
+
+
+def test_masks_with_their_classes_swapped_are_named_and_left_out_by_a_click():
+    made = Made()
+    made.swapped = [3, 9]
+    finding = made.only("swapped-classes")
+    assert f"2 of 20 masks seem to have {' and '.join(info.name for info in CLASSES)} the other way" in finding.message
+    assert made.pairs[3]["mask"] in finding.message
+    assert change_of(finding) == {"excluded": [made.file(3), made.file(9)]}
 
 
 def test_masks_saved_with_loss_are_an_info():

@@ -6,6 +6,7 @@ import numpy as np
 
 from unetlab.data.checks.findings import (
     MAX_CLASSES_NAMED,
+    MAX_NAMED,
     Material,
     counted,
     listed,
@@ -31,6 +32,7 @@ def about_classes(material: Material) -> list[Finding]:
         _all_ignored(material),
         _empty(material),
         _large_ignored_share(material),
+        _swapped_classes(material),
         _lossy(material),
         _not_seen(material),
         _in_one_image(material),
@@ -91,6 +93,23 @@ def _large_ignored_share(material: Material) -> Finding | None:
         effect="These pixels count neither in the loss nor in scores.",
         advice="If a value that is ignored is a class, choose another reading of the masks.",
         files=material.files(places),
+    )
+
+
+def _swapped_classes(material: Material) -> Finding | None:
+    places = list(material.swapped)
+    if not places:
+        return None
+    names = " and ".join(info.name for info in material.classes)
+    which = of_all(len(places), len(material.pairs), "mask", "seems", "seem")
+    return Finding(
+        code="swapped-classes",
+        message=f"{which} to have {names} the other way round than the rest: "
+        f"{listed([material.pairs[place].mask for place in places], MAX_NAMED)}.",
+        effect="There the U-Net is taught the opposite.",
+        advice="Look at the overlays. Where they are wrong, swap the two values in those files and add them again.",
+        files=material.files(places),
+        fixes=material.without(places, "Leave out those pictures"),
     )
 
 

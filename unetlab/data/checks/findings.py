@@ -30,6 +30,7 @@ class Material:
     classes: Sequence[ClassInfo]
     choices: Choices
     is_given_split: bool
+    swapped: Sequence[int] = ()  # places of masks whose two classes are the wrong way round
 
     @cached_property
     def constant(self) -> frozenset[int]:
