@@ -8,10 +8,11 @@ from pathlib import Path
 from unetlab.data import cache, filling
 from unetlab.data.cache import Facts, Store
 from unetlab.data.checks.audit import check_sizes
-from unetlab.data.checks.findings import listed
+from unetlab.data.checks.findings import MIN_PAIRS, listed, of_all
 from unetlab.data.filling import Wanted
 from unetlab.data.manifest import Choices, Finding, Fix, Pages, Pair
 from unetlab.data.names.file_names import natural_key
+from unetlab.data.readers.planes import EVERY_PAGE
 
 MAX_TOLD = 20  # unreadable files that get a finding of their own
 
@@ -26,17 +27,12 @@ def decode_pairs(
     Adds a finding for each file that cannot be read and each pair that does not go with the others.
     """
     filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding"))
+    stacks = _stacks(pairs, filled, cache.load(folder).facts())
+    if stacks:
+        pairs = _paged(folder, pairs, stacks, choices, findings)
+        filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding pages"))
     store = cache.load(folder)
     facts = store.facts()
-    stacks = _stacks(pairs, filled, facts)
-    if stacks:
-        choice = choices.pages or ("each" if all(image == mask for image, mask in stacks.values()) else "first")
-        findings.append(_about_pages(stacks, choice))
-        if choice == "each":
-            pairs = _each_page(pairs, stacks)
-            filled = filling.fill(folder, _wanted(pairs), progress=partial(progress, "decoding pages"))
-            store = cache.load(folder)
-            facts = store.facts()
     findings += _unreadable({raster.file: reason for raster, reason in filled.failures.items()})
     usable = []
     for pair in pairs:
@@ -69,7 +65,51 @@ def _stacks(pairs: Sequence[Pair], filled: filling.Filled, facts: Mapping[str, F
     return {name: count for name, count in counts.items() if max(count) > 1}
 
 
-def _each_page(pairs: Sequence[Pair], stacks: dict[str, tuple[int, int]]) -> list[Pair]:
+def _paged(
+    folder: Path,
+    pairs: Sequence[Pair],
+    stacks: Mapping[str, tuple[int, int]],
+    choices: Choices,
+    findings: list[Finding],
+) -> Sequence[Pair]:
+    """The pairs with their pages as a person said, or as the files themselves say; where neither does it is asked."""
+    if choices.pages != "first":
+        pairs = _one_a_class(folder, pairs, stacks, findings)
+        stacks = {pair.name: stacks[pair.name] for pair in pairs if pair.name in stacks and pair.mask_page == 0}
+    if not stacks:
+        return pairs
+    differing = {name: counts for name, counts in stacks.items() if counts[0] != counts[1]}
+    if differing and choices.pages is None:
+        findings.append(_about_differing_pages(differing, pairs))
+        return pairs
+    choice = choices.pages or "each"
+    findings.append(_about_pages(stacks, choice))
+    return _each_page(pairs, stacks) if choice == "each" else pairs
+
+
+def _one_a_class(
+    folder: Path, pairs: Sequence[Pair], stacks: Mapping[str, tuple[int, int]], findings: list[Finding]
+) -> list[Pair]:
+    """Pictures of one page whose mask has a page for each class get all of these as their mask."""
+    single = [pair for pair in pairs if pair.name in stacks and stacks[pair.name][0] == 1]
+    filled = filling.fill(folder, [Wanted(pair.mask, "mask", EVERY_PAGE) for pair in single])
+    found = {pair.name for pair in single if Wanted(pair.mask, "mask", EVERY_PAGE) in filled.keys}
+    if found:
+        masks = [pair.mask for pair in single if pair.name in found]
+        findings.append(
+            Finding(
+                code="pages-are-classes",
+                severity="info",
+                message=f"{of_all(len(masks), len(pairs), 'mask', 'has', 'have')} one page for each class, with one of "
+                f"them set at every pixel: {listed(masks, 3)}. The number of the page, from 0, is the class.",
+                files=[pair.image for pair in single if pair.name in found],
+                fixes=[Fix(label="Take the first page only", change={"pages": "first"})],
+            )
+        )
+    return [pair.model_copy(update={"mask_page": EVERY_PAGE}) if pair.name in found else pair for pair in pairs]
+
+
+def _each_page(pairs: Sequence[Pair], stacks: Mapping[str, tuple[int, int]]) -> list[Pair]:
     """Stacks taken apart: page i of the picture with page i of the mask, as far as both go."""
     found = []
     for pair in pairs:
@@ -83,7 +123,29 @@ def _each_page(pairs: Sequence[Pair], stacks: dict[str, tuple[int, int]]) -> lis
     return sorted(found, key=lambda pair: natural_key(pair.name))
 
 
-def _about_pages(stacks: dict[str, tuple[int, int]], choice: Pages) -> Finding:
+def _about_differing_pages(differing: Mapping[str, tuple[int, int]], pairs: Sequence[Pair]) -> Finding:
+    name, (of_image, of_mask) = next(iter(differing.items()))
+    files = list(dict.fromkeys(pair.image for pair in pairs if pair.name in differing))
+    which = f"{len(differing)} masks have" if len(differing) > 1 else "A mask has"
+    fixes = [
+        Fix(label="Take the first page of each", change={"pages": "first"}),
+        Fix(label="Each page is a picture, as far as both go", change={"pages": "each"}),
+    ]
+    if sum(pair.image not in files for pair in pairs) >= MIN_PAIRS:
+        fixes.append(Fix(label="Leave those pictures out", change={"excluded": files}))
+    return Finding(
+        code="pages",
+        severity="error",
+        message=f"{which} another number of pages than the picture ({name}: {of_image} in the picture, {of_mask} in "
+        "the mask), and the pages are not one for each class: what they mean cannot be told.",
+        advice="Say which pages belong together (--pages first or each on the command line), or save each mask as one "
+        "page of class numbers.",
+        files=files,
+        fixes=fixes,
+    )
+
+
+def _about_pages(stacks: Mapping[str, tuple[int, int]], choice: Pages) -> Finding:
     name, (of_image, of_mask) = next(iter(stacks.items()))
     which = f"{len(stacks)} pairs have" if len(stacks) > 1 else f"{name} has"
     example = f" ({name}: {of_image} in the picture, {of_mask} in the mask)" if len(stacks) > 1 else ""

@@ -29,7 +29,8 @@ class Pair(BaseModel):
     """One picture and its mask; paths are relative to `originals/`, sizes in px as pictures are shown (upright).
 
     A mask that was made from several files or from polygons lies in `../made/`. The keys name the decoded
-    pixels in the cache and come from the files' content. `page` counts from 0 in files of several pages.
+    pixels in the cache and come from the files' content. `page` counts from 0 in files of several pages; a
+    `mask_page` of -1 is a mask that has one page for each class.
     """
 
     name: str

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,6 +25,7 @@ from unetlab.data.readers.decoders import plain_samples
 from unetlab.data.readers.facts import Raster
 from unetlab.data.readers.measures import measure_image as measure_image
 from unetlab.data.readers.pixels import first_picture_values, mask_values, picture_values, too_large, upright
+from unetlab.data.readers.planes import EVERY_PAGE, class_numbers
 from unetlab.errors import UnetlabError, UnreadableFile
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -73,7 +74,8 @@ def read_mask(path: Path, *, content: bytes | None = None, page: int = 0, is_as_
 
     Black and white becomes 0 and 255, -1 as the only negative value 255, shares in 0..1 become 0 to 255. A mark that
     white is zero says how to show a mask, not which class a number is: values stay as stored.
-    content, page, is_as_first: as for `read_image`. Raises UnreadableFile naming the file.
+    content, page, is_as_first: as for `read_image`; page EVERY_PAGE takes all together, one a class. Raises
+    UnreadableFile naming the file.
     """
     return _read(path, content, page, "mask", is_as_first)
 
@@ -110,6 +112,8 @@ def _read(path: Path, content: bytes | None, page: int, use: Use, is_as_first: b
 
 def _read_tiff(source: BinaryIO, name: str, page: int, use: Use, is_as_first: bool) -> Raster:
     opened = tiff.open_tiff(source, name, max_pixels=MAX_PIXELS)
+    if page == EVERY_PAGE:
+        return _one_a_class(opened, (opened.read(number, as_stored=True) for number in range(opened.pages)))
     _check_page(name, page, opened.pages)
     if opened.colour_space:
         raster = _raster(opened.picture(page), source, name, use)
@@ -120,13 +124,23 @@ def _read_tiff(source: BinaryIO, name: str, page: int, use: Use, is_as_first: bo
         values = (first_picture_values if is_as_first else picture_values)(samples, nodata=opened.nodata)
         return Raster(mode=opened.mode, pages=opened.pages, is_lossy=opened.is_lossy, **values._asdict())
     if opened.channels not in (1, 3) and not opened.has_alpha:
-        raise UnreadableFile(
-            f"{name} has {opened.channels} channels; a mask has one channel of class values, or RGB colours. "
-            "Save it as one channel in which each class has its own number."
-        )
+        try:
+            return _one_a_class(opened, np.split(samples, opened.channels, axis=2))
+        except UnreadableFile as error:
+            raise UnreadableFile(
+                f"{name} has {opened.channels} channels; a mask has one channel of class values, RGB colours, or one "
+                "channel a class. Save it as one channel in which each class has its own number."
+            ) from error
     values, num_invalid = mask_values(samples, name, nodata=opened.nodata)
     is_negative = opened.is_negative and not is_as_first
     return Raster(values, opened.mode, opened.pages, opened.is_lossy, num_invalid=num_invalid, is_negative=is_negative)
+
+
+def _one_a_class(opened: tiff.OpenTiff, planes: Iterable[np.ndarray]) -> Raster:
+    numbers = class_numbers(planes, opened.name)
+    if numbers.shape[2] > 1:
+        raise UnreadableFile(f"The pages of {opened.name} have {numbers.shape[2]} channels each; planes have one.")
+    return Raster(numbers, opened.mode, opened.pages, opened.is_lossy)
 
 
 def _raster(picture: Image.Image, source: BinaryIO, name: str, use: Use) -> Raster:
