@@ -26,7 +26,7 @@ OPTIONS = {
     "model": "base_width depth dropout name skip",
     "train": "accumulate augment batch_size best_score class_weights clip_norm device div_factor ema epochs "
     "final_div_factor loss lr_slice max_lr momentum_max momentum_min patience pct_start precision schedule seed "
-    "weight_decay",
+    "threads weight_decay",
 }
 
 

@@ -194,10 +194,15 @@ def runs_resume(
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Pictures at a time from now on, if memory was too small.")
     ] = None,
+    one_thread: Annotated[
+        bool, typer.Option("--one-thread", help="One CPU thread from now on, if another program is busy.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Continue a paused, stopped, failed or lost training run from its checkpoint, and follow it."""
     run = open_run(own_workspace(), run_id)
+    if one_thread:
+        jobs.use_one_thread(run)
     jobs.resume(run, micro_batch=micro_batch)
     status = follow(run)
     show(train_result(run), train_lines(run), as_json=json)

@@ -121,7 +121,7 @@ def choices(key: str) -> tuple[Any, ...]:
 
 def takes_number(key: str) -> bool:
     """Whether an option with named values may be a number as well."""
-    return float in get_args(option_fields()[key].annotation)
+    return bool({int, float} & set(get_args(option_fields()[key].annotation)))
 
 
 def keys_on(page: Page, level: Level) -> list[str]:
@@ -129,7 +129,7 @@ def keys_on(page: Page, level: Level) -> list[str]:
     return [
         key
         for key in option_fields()
-        if len(choices(key)) != 1 and page in about(key).pages and about(key).level == level
+        if (len(choices(key)) != 1 or takes_number(key)) and page in about(key).pages and about(key).level == level
     ]
 
 

@@ -80,6 +80,8 @@ class Note:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+SLOW_STEPS = "slow-steps"  # code of the note that offers to go on with one thread
+
 Event = Batch | Epoch | Preview | Progress | Note
 
 

@@ -13,6 +13,7 @@ TRAIN: tuple[Page, ...] = ("train",)
 LEARNING_RATE: tuple[Page, ...] = ("learning_rate",)
 BOTH: tuple[Page, ...] = ("train", "learning_rate")
 RESULT: tuple[Effect, ...] = ("result",)
+SPEED: tuple[Effect, ...] = ("speed",)
 MEMORY_RESULT: tuple[Effect, ...] = ("memory", "result")
 ALL: tuple[Effect, ...] = ("speed", "memory", "result")
 

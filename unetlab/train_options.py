@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import PydanticCustomError
 
-from unetlab.option_field import ALL, BOTH, MEMORY_RESULT, RESULT, TRAIN, About, Options, option
+from unetlab.option_field import ALL, BOTH, MEMORY_RESULT, RESULT, SPEED, TRAIN, About, Options, option
 
 
 class TrainOptions(Options):
@@ -172,19 +172,37 @@ class TrainOptions(Options):
         pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
     )
 
+    threads: Literal["auto"] | int = option(
+        "auto",
+        "CPU threads",
+        "auto: all cores or a single one, whichever is faster at the start: that depends on what else is running. A "
+        "resumed run keeps its number, since losses differ in their last bits with it.",
+        About(pages=BOTH, level="advanced", effects=SPEED),
+    )
+
     @field_validator("lr_slice", mode="wrap")
     @classmethod
     def _name_or_divisor(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
-        try:
-            checked = check(value)
-        except ValueError:  # pydantic itself would report two errors, one for each kind of value
-            raise problem from None
-        if isinstance(checked, float) and not 1 <= checked <= 1e6:
-            raise problem
-        return checked
+        return _name_or_number(value, check, "'one', 'tenth' or a number from 1 to 1e6", 1e6)
+
+    @field_validator("threads", mode="wrap")
+    @classmethod
+    def _name_or_count(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        return _name_or_number(value, check, "'auto' or a whole number from 1 to 1024", 1024)
 
     @property
     def pictures_per_step(self) -> int:
         """Pictures that one optimizer step sees: `accumulate` batches."""
         return self.batch_size * self.accumulate
+
+
+def _name_or_number(value: Any, check: ValidatorFunctionWrapHandler, allowed: str, most: float) -> Any:
+    """The checked value, a name or a number from 1 to `most`. pydantic itself would report an error for each kind."""
+    problem = PydanticCustomError("name_or_number", "Input should be {allowed}", {"allowed": allowed})
+    try:
+        checked = check(value)
+    except ValueError:
+        raise problem from None
+    if isinstance(value, bool) or (not isinstance(checked, str) and not 1 <= checked <= most):
+        raise problem
+    return checked

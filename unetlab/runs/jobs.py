@@ -111,6 +111,16 @@ def pause(run: Run) -> None:
         _end_parked(run, status, "paused", "Paused before it started.")
 
 
+def use_one_thread(run: Run) -> None:
+    """Asks a run to compute with a single CPU thread from its next step or attempt on, for good."""
+    (run.folder / "one_thread").touch()
+
+
+def has_one_thread(run: Run) -> bool:
+    """Whether that was asked for."""
+    return (run.folder / "one_thread").exists()
+
+
 def resume(run: Run, *, micro_batch: int | None = None) -> None:
     """Continues a training run from its checkpoint, with the losses that it would have had, as its next attempt.
 

@@ -9,6 +9,7 @@
 | status.json                 | see status.py         | state, process, progress                                       |
 | stop                        | anyone, empty         | please stop; its time starts the deadlines of jobs.py          |
 | pause                       | anyone, empty         | please write a checkpoint and end; resume deletes it           |
+| one_thread                  | anyone, empty         | please compute with a single CPU thread from here on           |
 | environment.json            | worker                | versions, device, threads, seed, content hash of the data set  |
 | events.jsonl                | worker, append only   | events.py, one per line                                        |
 | lr_curve.json               | worker (lr_find)      | the sweeps, their picks and refusals                           |

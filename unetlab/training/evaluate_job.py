@@ -3,6 +3,8 @@
 import time
 from functools import partial
 
+import torch
+
 from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
@@ -11,7 +13,7 @@ from unetlab.inference.evaluation import evaluate
 from unetlab.inference.pictures import Pictures
 from unetlab.models.weights import load_weights
 from unetlab.runs.store import Run, open_run
-from unetlab.training import precision
+from unetlab.training import precision, threads
 from unetlab.training.artifacts import write_environment, write_evaluation
 from unetlab.training.learner import to_device
 from unetlab.training.setup import OnEvent, ShouldStop, loss_of
@@ -28,6 +30,7 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     torch_device = precision.open_device(device)
     precision_name = precision.resolve(config.train.precision, torch_device)
     to_device(model, torch_device)
+    torch.set_num_threads(threads.known(run, config) or threads.ALL)
     write_environment(run, config, data, torch_device, precision_name)
     evaluate_here = partial(
         evaluate,

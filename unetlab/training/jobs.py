@@ -9,6 +9,7 @@ from unetlab.training.evaluate_job import evaluate_run
 from unetlab.training.forecast import forecast
 from unetlab.training.setup import OnEvent, ShouldStop
 from unetlab.training.sweep_job import find_lr
+from unetlab.training.threads import with_own_threads
 from unetlab.training.train_job import train
 from unetlab.training.warming import warm_up
 
@@ -24,9 +25,9 @@ class Job(Protocol):
 
 
 JOBS: dict[str, Job] = {
-    "lr_find": find_lr,
-    "train": train,
-    "evaluate": evaluate_run,
+    "lr_find": with_own_threads(find_lr),
+    "train": with_own_threads(train),
+    "evaluate": with_own_threads(evaluate_run),
     "preview": preview,
     "forecast": forecast,
 }

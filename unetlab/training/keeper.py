@@ -2,11 +2,15 @@
 
 import time
 
+import torch
+
+from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.errors import RunError
 from unetlab.events import Epoch, Note
 from unetlab.models.weights import save_weights, write_card
+from unetlab.runs import jobs
 from unetlab.runs.status import Paused
 from unetlab.runs.store import Run
 from unetlab.training.artifacts import card_of, valid_scores
@@ -53,6 +57,11 @@ class Keeper:
                 Note(f"A checkpoint could not be written ({checkpointer.problem}). The one before it is kept.")
             )
             checkpointer.problem = ""
+        if jobs.has_one_thread(run) and torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+            files.write_json(run.folder / "environment.json", {**(run.read("environment.json") or {}), "threads": 1})
+            checkpointer.save(position)  # what follows repeats only from here
+            self._on_event(Note("Goes on with one CPU thread, as asked.", about={"threads": 1}))
         if run.has_pause:
             checkpointer.save(position)
             checkpointer.close()

@@ -13,7 +13,7 @@ from unetlab.inference.pictures import Pictures
 from unetlab.models.contract import SegmentationModel
 from unetlab.models.registry import build_model
 from unetlab.runs.store import Run
-from unetlab.training import precision
+from unetlab.training import precision, threads
 from unetlab.training.artifacts import write_environment
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team, smallest_part, with_sync_batchnorm
@@ -72,6 +72,9 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     if is_healed and team.size == 1 and micro_batch > 1:  # never fail a run that has healed for one picture's sake
         batches.leaves_out_single = (single_value_step(batches, model, micro_batch) or 1) > 1
     refuse_single_value(batches, model, micro_batch, num_devices=team.size)
+    if team.size == 1:  # torchrun gives each process its own number
+        settled = threads.known(run, config)
+        torch.set_num_threads(settled or threads.fastest(learner, *next(batches.epoch(0))))
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
     environment = write_environment(run, config, data, device, precision_name, lr_scales=learner.lr_scales)

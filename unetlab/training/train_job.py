@@ -3,6 +3,8 @@
 from contextlib import closing
 from functools import partial
 
+import torch
+
 from unetlab import files, schedules
 from unetlab.config import RunConfig
 from unetlab.errors import TrainingError
@@ -19,6 +21,7 @@ from unetlab.training.learner import Position, to_device
 from unetlab.training.precision import open_device
 from unetlab.training.previews import Previews
 from unetlab.training.setup import OnEvent, Setup, ShouldStop, set_up
+from unetlab.training.threads import Pace, slow_steps
 
 
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
@@ -77,7 +80,7 @@ class Training:
         self.on_event = on_event
         learner, self.indices = setup.learner, setup.data.indices("valid")
         self.previews = Previews(run, setup.data, self.indices)
-        self.watch = Watch(learner, setup.batches, config)
+        self.watch, self.pace = Watch(learner, setup.batches, config), Pace()
         self.evaluate = partial(
             evaluate,
             pictures=setup.pictures,
@@ -98,11 +101,16 @@ class Training:
             schedule=partial(schedules.planned, options=options),
             on_event=self.follow if team.is_leader else self.on_event,
             should_stop=team.led(should_stop),
-            keep=team.led(self.keeper.keep),
+            keep=team.led(self.keep),
             position=self.position,
             best_score=options.best_score,
             patience=options.patience,
         )
+
+    def keep(self, position: Position) -> None:
+        """Before a step: saves what is due."""
+        self.keeper.keep(position)
+        self.pace.begin()
 
     def validate(self, epoch: int, *, is_alone: bool) -> Evaluation:
         """The scores after an epoch, from weights already on the disk; draws previews and checks for the alarm."""
@@ -124,6 +132,9 @@ class Training:
             total = self.config.train.epochs * self.setup.batches.steps_per_epoch
             self.on_event(Progress("training", event.step + 1, total))
             self.watch.hear(event)
+            slow, device = self.pace.end(), self.setup.learner.device.type
+            if slow and device == "cpu" and torch.get_num_threads() > 1:
+                self.on_event(slow_steps(*slow))
         if isinstance(event, Epoch):
             self.keeper.save_scores(event)
         self.on_event(event)

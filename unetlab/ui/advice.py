@@ -1,4 +1,4 @@
-"""The notes of a run, and for advice the button that follows it."""
+"""The notes of a run, and for advice and offers the button that follows them."""
 
 import contextlib
 import time
@@ -8,6 +8,7 @@ import streamlit as st
 
 from unetlab.config import RunConfig, option_fields
 from unetlab.errors import RunError
+from unetlab.events import SLOW_STEPS
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.ui import choices, starts, state
@@ -65,6 +66,15 @@ def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if text:
                 _button(run, changes, key)
+            if _is_offer(note):
+                st.button(
+                    "Go on with one thread",
+                    icon=":material/speed:",
+                    key=key,
+                    on_click=state.attempt,
+                    args=(jobs.use_one_thread, run),
+                    disabled=jobs.has_one_thread(run) or not run.status.is_live,
+                )
             if page:
                 choices.link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
 
@@ -86,7 +96,11 @@ def _button(run: Run, changes: dict[str, Any], key: str) -> None:
 
 def _is_advice(note: dict[str, Any]) -> bool:
     about = note.get("about") or {}
-    return bool(about.get("changes") or about.get("page"))
+    return bool(about.get("changes") or about.get("page") or _is_offer(note))
+
+
+def _is_offer(note: dict[str, Any]) -> bool:
+    return (note.get("about") or {}).get("code") == SLOW_STEPS
 
 
 def _clock(note: dict[str, Any]) -> str:

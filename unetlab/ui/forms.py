@@ -71,7 +71,7 @@ def held(form: str, dataset: str, keys: list[str]) -> dict[str, Any]:
 def value_in(config: RunConfig, key: str) -> Any:
     """The option of a config by its dotted key, as its widget shows it: a number among names is text."""
     asked = config.value(key)
-    return f"{asked:g}" if choices(key) and isinstance(asked, float) else asked
+    return f"{asked:g}" if choices(key) and isinstance(asked, int | float) else asked
 
 
 def _folder(dataset: str) -> Path:
