@@ -147,6 +147,24 @@ def test_the_background_can_be_moved_and_taken_away(three_classes):
     assert open_dataset(own_workspace(), "cells").background is None
 
 
+@pytest.mark.parametrize("size", [(12, 9), (4, 3), (40, 30)])
+def test_pixels_are_counted_in_the_masks_in_use(make_set, size):
+    """Masks of 12x9 px are scaled to pictures of another size."""
+    mask = np.array([[0] * 5 + [1, 2, 2, 9]] * 12, np.uint8)
+    folder = make_set({f"{number}.png": np.roll(mask, number, 1) for number in range(5)})
+    for path in (folder / "images").iterdir():
+        Image.open(path).resize(size[::-1]).save(path)
+    import_dataset(own_workspace(), [folder], name="cells")
+    manifest = update_classes("cells", ignored=3)
+    data = open_dataset(own_workspace(), "cells")
+    counted = np.array([np.bincount(data.mask(index).ravel(), minlength=256) for index in range(5)])
+    assert counted.sum() == 5 * size[0] * size[1]
+    assert [pair.class_pixels for pair in manifest.pairs] == counted[:, :3].tolist()
+    assert [info.pixels for info in manifest.classes] == counted[:, :3].sum(axis=0).tolist()
+    assert manifest.ignored_pixels == counted[:, IGNORE].sum() > 0
+    assert data.class_pixels("train").tolist() == counted[data.indices("train"), :3].sum(axis=0).tolist()
+
+
 def test_an_ignored_class_leaves_and_comes_back(three_classes):
     update_classes("cells", names={1: "rim"})
     manifest = update_classes("cells", ignored=1)

@@ -1,4 +1,8 @@
-"""Class ids of the pixels of a picture, as loss and scores count them. Shape letters: H height, W width."""
+"""Class ids of a pair as loss and scores count them, and how many pixels each class has.
+
+All counts of a set come from here: those of a stored mask would be others where it is scaled to its picture.
+Shape letters: H height, W width, K classes.
+"""
 
 from collections.abc import Sequence
 
@@ -10,10 +14,11 @@ from unetlab.data.checks import polarity
 from unetlab.data.labels import masks
 from unetlab.data.labels.masks import IGNORE, Reading
 from unetlab.data.manifest import Pair
+from unetlab.data.readers.facts import MaskFacts
 from unetlab.data.readers.pixels import upright
 
 
-def class_ids(reading: Reading, pair: Pair, store: Store) -> np.ndarray:
+def class_ids(pair: Pair, reading: Reading, store: Store) -> np.ndarray:
     """Class ids uint8 (H,W) of a pair at its picture's size; IGNORE where the mask says so or nothing was measured."""
     ids = masks.apply(reading, store.pixels(pair.mask_key), store.entries[pair.mask_key].palette)
     ids = upright(ids[:, :, None], pair.mask_orientation)[:, :, 0]
@@ -24,6 +29,17 @@ def class_ids(reading: Reading, pair: Pair, store: Store) -> np.ndarray:
     return ids
 
 
+def class_pixels(pair: Pair, reading: Reading, store: Store, facts: MaskFacts) -> list[int]:
+    """Pixels of class 0 to K-1 in `class_ids`: from the facts of the mask, or counted where only the ids can tell."""
+    stored = store.entries[pair.mask_key]
+    size = (stored.width, stored.height) if pair.mask_orientation > 4 else (stored.height, stored.width)
+    if size == (pair.height, pair.width) and store.entries[pair.image_key].fill is None:
+        known = masks.class_pixels(reading, facts)
+        if known is not None:
+            return known
+    return np.bincount(class_ids(pair, reading, store).ravel(), minlength=256)[: len(reading.groups)].tolist()
+
+
 def swapped_masks(reading: Reading, pairs: Sequence[Pair], store: Store) -> list[int]:
     """Places of the pairs whose mask has its two classes the wrong way round; few pixels are read, mostly none."""
     if len(reading.groups) != 2 or reading.kind == "instances":
@@ -31,6 +47,6 @@ def swapped_masks(reading: Reading, pairs: Sequence[Pair], store: Store) -> list
 
     def look(place: int) -> polarity.Look:
         pair = pairs[place]
-        return polarity.look_at(class_ids(reading, pair, store), store.pixels(pair.image_key))
+        return polarity.look_at(class_ids(pair, reading, store), store.pixels(pair.image_key))
 
     return polarity.swapped_places(np.array([pair.class_pixels for pair in pairs]), look)

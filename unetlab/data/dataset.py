@@ -96,10 +96,10 @@ class DataSet:
 
     def mask(self, index: int) -> np.ndarray:
         """Class ids of mask `index` at its picture's size, uint8 (H,W); IGNORE where pixels are left out."""
-        return class_ids(self.reading, self.manifest.pairs[index], self._store)
+        return class_ids(self.manifest.pairs[index], self.reading, self._store)
 
     def class_pixels(self, split: str) -> np.ndarray:
-        """Pixels of each class in the masks of a split, int64 (K,)."""
+        """Pixels of each class in the masks of a split, as `mask` gives them, int64 (K,)."""
         counts = [self.manifest.pairs[index].class_pixels for index in self.indices(split)]
         return np.array(counts, np.int64).reshape(-1, self.num_classes).sum(axis=0)
 

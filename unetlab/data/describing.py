@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
+from unetlab.data import class_ids
 from unetlab.data.cache import Facts, Store, first_key
 from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
 from unetlab.data.checks.findings import num_counting
 from unetlab.data.checks.pairing_findings import swapped
-from unetlab.data.class_ids import class_ids, swapped_masks
 from unetlab.data.decoding import Progress
 from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
@@ -74,7 +74,7 @@ def describe(
     classes = class_infos(chosen, pixels, background=background)
     decisions = [f"Masks: {chosen.meaning} (reading '{chosen.key}').", *chosen.reasons, why]
     ignored = [*(chosen.ignored.values if chosen.ignored else []), *chosen.strays]
-    num_ignored = sum(map(num_counting, pairs, image_facts, mask_facts)) - sum(pixels)  # type: ignore[arg-type]
+    num_ignored = sum(map(num_counting, pairs, image_facts)) - sum(pixels)  # type: ignore[arg-type]
     if ignored and num_ignored:
         decisions.append(_about_ignored(chosen, ignored, num_ignored))
     splits, how = _splits(pairs, choices, before)
@@ -93,7 +93,7 @@ def describe(
         classes,
         choices,
         is_given_split=is_given,
-        swapped=swapped_masks(chosen, described, store),
+        swapped=class_ids.swapped_masks(chosen, described, store),
     )
     findings += [finding for finding in audited if finding.code not in known]  # too few: told with the reasons before
     return manifest.model_copy(
@@ -172,17 +172,10 @@ def _about_ignored(reading: Reading, values: Sequence[int], num_pixels: int) -> 
 def _class_pixels(
     reading: Reading, pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts], progress: Progress
 ) -> list[list[int]]:
-    """Pixels of each class in each mask: from what was measured, or counted where only the pixels can tell."""
+    """Pixels of each class in each mask that is in use."""
 
     def count(pair: Pair) -> list[int]:
-        if store.entries[pair.image_key].fill is not None:
-            ids = class_ids(reading, pair, store)
-            return np.bincount(ids.ravel(), minlength=256)[: len(reading.groups)].tolist()
-        known = masks.class_pixels(reading, facts[pair.mask_key])  # type: ignore[arg-type]
-        if known is not None:
-            return known
-        ids = masks.apply(reading, store.pixels(pair.mask_key), store.entries[pair.mask_key].palette)
-        return np.bincount(ids.ravel(), minlength=256)[: len(reading.groups)].tolist()
+        return class_ids.class_pixels(pair, reading, store, facts[pair.mask_key])  # type: ignore[arg-type]
 
     found = []
     for done, counts in enumerate(in_order(count, pairs, chunk=32), start=1):

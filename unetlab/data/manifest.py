@@ -46,7 +46,7 @@ class Pair(BaseModel):
     page: int = 0
     mask_page: int = 0
     mask_orientation: int = 1  # EXIF orientation of the picture that its mask needs too
-    class_pixels: list[int] = []  # pixels of class 0 to K-1 in the mask
+    class_pixels: list[int] = []  # pixels of class 0 to K-1 in the mask at its picture's size
 
     @property
     def file_keys(self) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -212,6 +212,7 @@ def test_a_side_below_32_px_is_tiny(height, width, is_tiny):
 def test_very_different_sizes_are_told_with_the_extremes():
     made = Made()
     made.pairs[1] |= {"height": 400, "width": 480}
+    made.class_pixels[1] = [112_000, 64_000, 16_000]
     finding = made.only("very-different-sizes")
     assert finding.message == "Pictures are 120×100 px (images/ash.png) to 480×400 px (images/birch.png)."
     assert finding.files == [made.file(1)]

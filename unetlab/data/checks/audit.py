@@ -37,10 +37,10 @@ def audit(
 ) -> list[Finding]:
     """What a person should know about a set; at most one finding per code, errors first, then by number of files.
 
-    All sequences but `classes` are parallel to pairs. class_pixels: pixels of class 0 to K-1 in each mask, of the
-    mask as `masks` measured it; what it lacks is ignored. is_given_split: folders or lists name the validation
-    or test pictures. swapped: places that `polarity.swapped_places` gave. Fixes are fields of Choices; one that leaves
-    pictures out never leaves fewer than two.
+    All sequences but `classes` are parallel to pairs. class_pixels: pixels of class 0 to K-1 in each mask, at its
+    picture's size; what it lacks is ignored. is_given_split: folders or lists name the validation or test pictures.
+    swapped: places that `polarity.swapped_places` gave. Fixes are fields of Choices; one that leaves pictures out never
+    leaves fewer than two.
     """
     counts = np.array(class_pixels, np.int64).reshape(len(pairs), len(classes))
     material = Material(pairs, images, masks, counts, classes, choices, is_given_split, swapped)

@@ -80,7 +80,7 @@ def _empty(material: Material) -> Finding | None:
 
 
 def _large_ignored_share(material: Material) -> Finding | None:
-    pixels = np.array(list(map(num_counting, material.pairs, material.images, material.masks)))
+    pixels = np.array(list(map(num_counting, material.pairs, material.images)))
     ignored = pixels - material.class_pixels.sum(axis=1)
     shares, share = ignored / np.maximum(pixels, 1), ignored.sum() / max(pixels.sum(), 1)
     if share <= LARGE_IGNORED:

@@ -20,7 +20,7 @@ MIN_PAIRS = 2  # one to train on, one to validate
 class Material:
     """A set as the audit sees it. Places count the pairs; images, masks and rows of class_pixels are parallel to them.
 
-    class_pixels: pixels of class 0 to K-1 in each mask, int64 (N,K), of the mask as `masks` measured it.
+    class_pixels: pixels of class 0 to K-1 in each mask, int64 (N,K), at its picture's size.
     """
 
     pairs: Sequence[Pair]
@@ -72,9 +72,9 @@ class Material:
         return [Fix(label=label, change={"excluded": files})]
 
 
-def num_counting(pair: Pair, image: ImageFacts, mask: MaskFacts) -> int:
-    """Pixels of a pair's mask where its picture was measured, whatever they are read as."""
-    return pair.height * pair.width - image.num_invalid if image.num_invalid else mask.num_pixels
+def num_counting(pair: Pair, image: ImageFacts) -> int:
+    """Pixels of a pair's mask in use where its picture was measured, whatever they are read as."""
+    return pair.height * pair.width - image.num_invalid
 
 
 def listed(names: Sequence[str], most: int) -> str:
