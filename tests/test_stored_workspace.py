@@ -12,7 +12,11 @@ import pytest
 
 from tests import tiny
 from tests.ui.test_pages import open_page, words
+from unetlab.data import changes
+from unetlab.data.content_hash import content_hash
+from unetlab.data.dataset import open_dataset
 from unetlab.runs.store import Run
+from unetlab.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("no_process")
 
@@ -81,6 +85,20 @@ def test_the_data_set_opens_in_the_version_of_today_and_in_that_of_a_run(stored:
     # a pixel on the border may fall to the other class where a processor rounds otherwise
     assert scored["valid"]["mean_dice"] == pytest.approx(before["mean_dice"], abs=0.02)
     assert scored["valid"]["loss"] == pytest.approx(before["loss"], rel=1e-3)
+
+
+def test_versions_keep_their_names_until_something_changes(stored: Path):
+    old = open_dataset(Workspace(stored), NAME)
+    before, names = old.manifest, {path.name for path in (old.folder / "versions").iterdir()}
+    seen = run_of(stored, "again").read("environment.json")["content_hash"]
+    assert content_hash(before) != before.content_hash  # it was made of less
+    kept = changes.revise(old.folder, {})
+    assert (kept.content_hash, kept.version) == (before.content_hash, before.version)
+    assert {path.name for path in (old.folder / "versions").iterdir()} == names
+    changed = changes.update_classes(old.folder, background=1)
+    assert (changed.content_hash, changed.version) == (content_hash(changed), before.version + 1)
+    for version in (seen, before.content_hash):
+        assert open_dataset(Workspace(stored), NAME, version=version).background == 0
 
 
 @pytest.mark.parametrize(("page", "word", "says"), PAGES)

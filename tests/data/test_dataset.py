@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from unetlab.data import changes
+from unetlab.data.content_hash import content_hash
 from unetlab.data.dataset import IGNORE, delete_dataset, list_datasets, open_dataset
 from unetlab.data.importing import import_dataset
+from unetlab.data.labels.masks import Group
 from unetlab.errors import DataError
 from unetlab.workspace import own_workspace
 
@@ -145,6 +147,68 @@ def test_the_background_can_be_moved_and_taken_away(three_classes):
     assert [info.is_background for info in update_classes("cells", background=2).classes] == [False, False, True]
     assert update_classes("cells", background=None)
     assert open_dataset(own_workspace(), "cells").background is None
+
+
+def test_each_background_has_a_version_of_its_own(three_classes):
+    manifest = update_classes("cells", background=2)
+    assert (manifest.version, manifest.content_hash != three_classes.content_hash) == (2, True)
+    assert open_dataset(own_workspace(), "cells", version=three_classes.content_hash).background == 0
+    assert open_dataset(own_workspace(), "cells", version=manifest.content_hash).background == 2
+    assert update_classes("cells", background=0).content_hash == three_classes.content_hash
+
+
+def in_reading(**changed):
+    return lambda manifest: {"reading": manifest.reading.model_copy(update=changed)}
+
+
+def in_pair(**changed):
+    return lambda manifest: {"pairs": [manifest.pairs[0].model_copy(update=changed), *manifest.pairs[1:]]}
+
+
+def in_classes(**changed):
+    return lambda manifest: {"classes": [info.model_copy(update=changed) for info in manifest.classes]}
+
+
+CHANGES_A_SCORE = {
+    "a picture's content": in_pair(image_key="0.image0"),
+    "a mask's content": in_pair(mask_key="0.mask0"),
+    "how a mask is turned": in_pair(mask_orientation=6),
+    "the split": in_pair(split="test"),
+    "the order of pairs": lambda manifest: {"pairs": manifest.pairs[::-1]},
+    "the order of classes": lambda m: in_reading(groups=m.reading.groups[::-1])(m),
+    "the values of a class": lambda m: in_reading(groups=[Group(name="a", values=[0, 1]), *m.reading.groups[2:]])(m),
+    "the kind of reading": in_reading(kind="nearest"),
+    "the part of a pixel": in_reading(part="grey"),
+    "a threshold": in_reading(threshold=3),
+    "its direction": in_reading(is_inverted=True),
+    "an ignored class": in_reading(ignored=Group(name="void", values=[9])),
+    "stray values": in_reading(strays=[9]),
+    "the background": in_classes(is_background=False),
+    "channels": lambda _: {"channels": 3},
+    "depth": lambda _: {"bits": 16},
+    "what is black": lambda _: {"low": [1.0]},
+    "what is white": lambda _: {"high": [254.0]},
+    "the mean": lambda _: {"mean": [0.25]},
+    "the deviation": lambda _: {"std": [0.25]},
+}
+CHANGES_NO_SCORE = {
+    "names and colours of classes": in_classes(name="x", color="#000000"),
+    "names of groups": lambda m: in_reading(
+        groups=[group.model_copy(update={"name": "x"}) for group in m.reading.groups]
+    )(m),
+    "words about a reading": in_reading(key="x", meaning="x", reasons=["x"], palette_name="x"),
+    "names of files": in_pair(name="x", image="x.png", mask="y.png", matched_by="x"),
+    "the last bits of a mean": lambda manifest: {"mean": [mean * (1 + 1e-12) for mean in manifest.mean]},
+    "words about the set": lambda _: {"name": "x", "note": "x", "created": "x", "version": 9, "findings": []},
+}
+
+
+@pytest.mark.parametrize("what", [*CHANGES_A_SCORE, *CHANGES_NO_SCORE])
+def test_the_content_hash_covers_all_that_changes_a_score_and_nothing_else(what, three_classes):
+    change = {**CHANGES_A_SCORE, **CHANGES_NO_SCORE}[what]
+    changed = three_classes.model_copy(update=change(three_classes))
+    assert changed != three_classes
+    assert (content_hash(changed) != three_classes.content_hash) == (what in CHANGES_A_SCORE)
 
 
 @pytest.mark.parametrize("size", [(12, 9), (4, 3), (40, 30)])

@@ -1,10 +1,12 @@
 """A data set travels as one zip: its files, and everything that was decided."""
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unetlab.data import changes, portable
 from unetlab.data.dataset import open_dataset
@@ -44,6 +46,43 @@ def test_what_was_decided_arrives_with_the_files(packed):
     assert manifest.model_dump(include=same) == before.manifest.model_dump(include=same)
     assert manifest.name == "again"
     assert all(np.array_equal(after.mask(index), before.mask(index)) for index in range(9))
+
+
+@pytest.fixture
+def deep(binary_set, tmp_path):
+    """The zip of a 16-bit set to which brighter pictures were added: its range is still that of the first ones."""
+    for number, path in enumerate(sorted((binary_set / "images").iterdir())):
+        deep = np.random.default_rng(number).integers(100, 900, (12, 10)).astype(np.uint16)
+        Image.fromarray(deep).save(path)
+        Image.fromarray(deep * np.uint16(3)).save(save_beside(tmp_path / "new" / "images", f"1{path.name}"))
+        shutil.copy(binary_set / "masks" / path.name, save_beside(tmp_path / "new" / "masks", f"1{path.name}"))
+    import_dataset(own_workspace(), [binary_set], name="cells")
+    changes.add_files(open_dataset(own_workspace(), "cells").folder, [tmp_path / "new"])
+    portable.export_zip(open_dataset(own_workspace(), "cells"), tmp_path / "cells.zip")
+    return tmp_path / "cells.zip"
+
+
+def save_beside(folder, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
+
+
+def test_the_intensities_that_models_were_trained_with_arrive_too(deep):
+    before = open_dataset(own_workspace(), "cells").manifest
+    assert before.high[0] < 1000
+    manifest = import_dataset(own_workspace(), [deep], name="again")
+    same = {"channels", "bits", "low", "high", "mean", "std", "content_hash"}
+    assert manifest.model_dump(include=same) == before.model_dump(include=same)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"low": []}, {"high": [1.0, 2.0]}, {"high": [-9.0]}, {"std": [0.0]}, {"mean": [float("nan")]}, {"low": [-1e300]}],
+)
+def test_intensities_of_a_stranger_that_make_no_picture_are_not_taken(deep, numbers):
+    manifest = import_dataset(own_workspace(), [rewritten(deep, lambda manifest: manifest | numbers)], name="again")
+    assert 2000 < manifest.high[0] < 2700
+    assert manifest.high[0] > manifest.low[0] > 0
 
 
 def test_masks_dropped_in_a_box_of_their_own_travel_too(binary_set, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unetlab.data import cache, filling
+from unetlab.data.content_hash import content_hash
 from unetlab.data.dataset import DataSet, open_folder, store_version
 from unetlab.data.importing import (
     Progress,
@@ -129,7 +130,10 @@ def _revised(folder: Path, change: dict[str, Any], reading: str | None, progress
         return examine(folder, choices=choices, reading=reading, progress=progress)
     manifest = make_report(folder, choices=choices, reading=reading, progress=progress)
     refuse_errors(manifest)
-    if manifest.content_hash != before.content_hash:
+    # compared as hashes are made today: an unchanged version keeps the name that an earlier unetlab gave it
+    if manifest.content_hash == content_hash(before):
+        manifest = manifest.model_copy(update={"content_hash": before.content_hash})
+    else:
         manifest = manifest.model_copy(update={"version": before.version + 1})
     store_version(folder, manifest)
     return manifest

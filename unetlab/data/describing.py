@@ -1,9 +1,8 @@
 """From decoded pairs to the rest of the manifest: classes, split, intensities, what was decided and found."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
 from unetlab.data.checks.findings import num_counting
 from unetlab.data.checks.pairing_findings import swapped
+from unetlab.data.content_hash import content_hash
 from unetlab.data.decoding import Progress
 from unetlab.data.in_threads import in_order
 from unetlab.data.labels import masks, readings
@@ -21,7 +21,7 @@ from unetlab.data.labels.classes import choose_background, class_infos, shown_va
 from unetlab.data.labels.masks import Reading
 from unetlab.data.labels.strays import known_names
 from unetlab.data.labels.surveys import Survey
-from unetlab.data.manifest import Choices, Finding, Fix, Manifest, Pair
+from unetlab.data.manifest import Choices, Finding, Fix, Intensities, Manifest, Pair
 from unetlab.data.names.name_words import Split
 from unetlab.data.readers.facts import ImageFacts
 from unetlab.errors import DataError
@@ -40,11 +40,13 @@ def describe(
     class_file: ClassFile | None,
     reading: str | None,
     before: Manifest | None,
+    intensities: Intensities | None,
     progress: Progress,
 ) -> Manifest:
     """The manifest with everything that follows from its pairs and choices; findings are added to those it has.
 
-    reading: a key that was just chosen. before: the report before this one, whose splits and intensities stay.
+    reading: a key that was just chosen. before: the report before this one, whose splits stay. intensities: those that
+    models may have been trained with, which stay too.
     Raises DataError for an unknown reading.
     """
     choices, findings = manifest.choices, list(manifest.findings)
@@ -96,9 +98,9 @@ def describe(
         swapped=class_ids.swapped_masks(chosen, described, store),
     )
     findings += [finding for finding in audited if finding.code not in known]  # too few: told with the reasons before
-    return manifest.model_copy(
+    manifest = manifest.model_copy(
         update={
-            **_intensities(described, store, facts, before),
+            **_intensities(described, store, facts, None if _is_reread(described, before) else intensities),
             "choices": choices,
             "classes": classes,
             "reading": chosen,
@@ -107,19 +109,11 @@ def describe(
             "ignored_values": shown_values(chosen, ignored),
             "pairs": described,
             "is_given_split": is_given,
-            "content_hash": content_hash(described, chosen),
             "findings": findings,
             "decisions": decisions,
         }
     )
-
-
-def content_hash(pairs: Sequence[Pair], reading: Reading) -> str:
-    """One hash over all pixels, their classes and the split: equal hashes mean scores that can be compared."""
-    words = {"key": True, "meaning": True, "reasons": True, "palette_name": True}  # they change no score, nor do names
-    classes = reading.model_dump(exclude={**words, "groups": {"__all__": {"name"}}, "ignored": {"name"}})
-    rows = [(pair.image_key, pair.mask_key, pair.mask_orientation, pair.split) for pair in pairs]
-    return hashlib.sha256(json.dumps([rows, classes], sort_keys=True).encode()).hexdigest()[:32]
+    return manifest.model_copy(update={"content_hash": content_hash(manifest)})
 
 
 def to_channels(image: np.ndarray, channels: int, bits: int) -> np.ndarray:
@@ -213,14 +207,15 @@ def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) ->
     return found, f"Split: {choices.valid_fraction:.0%} for validation, by name{together}; it never moves by itself."
 
 
-def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts], before: Manifest | None) -> dict:
-    """channels, bits, low, high, mean and std of the set. What models may have been trained with stays."""
+def _intensities(
+    pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts], known: Intensities | None
+) -> dict[str, Any]:
+    """channels, bits, low, high, mean and std of the set: those that are known, if they are of such pictures."""
     entries = [store.entries[pair.image_key] for pair in pairs]
     channels = max(entry.channels for entry in entries)
     bits = 8 * max(np.dtype(entry.dtype).itemsize for entry in entries)
-    is_same = before is not None and before.created and (before.channels, before.bits) == (channels, bits)
-    if before is not None and is_same and not _is_reread(pairs, before):
-        return before.model_dump(include={"channels", "bits", "low", "high", "mean", "std"})
+    if known is not None and (known.channels, known.bits) == (channels, bits):
+        return known.model_dump()
     training = [pair for pair in pairs if pair.split == "train"] or list(pairs)
     if bits == 8:
         low, high = np.zeros(channels), np.full(channels, 255.0)
@@ -240,9 +235,9 @@ def _intensities(pairs: Sequence[Pair], store: Store, facts: Mapping[str, Facts]
     return {"channels": channels, "bits": bits, **{name: value.tolist() for name, value in numbers.items()}}
 
 
-def _is_reread(pairs: Sequence[Pair], before: Manifest) -> bool:
+def _is_reread(pairs: Sequence[Pair], before: Manifest | None) -> bool:
     """True where a picture gives other pixels than when the set was imported, though its file is the same."""
-    known = {pair.image_key for pair in before.pairs}
+    known = {pair.image_key for pair in before.pairs} if before else set()
     return any(pair.image_key not in known and first_key(pair.image_key) in known for pair in pairs)
 
 

@@ -17,7 +17,7 @@ from unetlab.data.decoding import Progress, decode_pairs
 from unetlab.data.describing import describe
 from unetlab.data.gathering import Gathered, gather
 from unetlab.data.intake.archives import is_archive, is_unknown_archive
-from unetlab.data.manifest import Choices, Finding, Manifest
+from unetlab.data.manifest import Choices, Finding, Intensities, Manifest
 from unetlab.data.names.file_names import is_junk
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError
@@ -35,6 +35,7 @@ class Arrival(BaseModel):
     is_boxed: bool = False
     ignored_files: list[str] = []
     notes: list[str] = []  # what was not even copied, and why
+    intensities: Intensities | None = None  # of a set that was handed on, which its models were trained with
 
 
 def examine(
@@ -86,6 +87,7 @@ def make_report(
             class_file=gathered.class_file,
             reading=reading or (None if choices.reading else gathered.reading),
             before=before,
+            intensities=before.intensities if before and before.created else arrival.intensities,
             progress=progress,
         )
     manifest.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))

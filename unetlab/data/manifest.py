@@ -94,12 +94,23 @@ class Choices(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class Intensities(BaseModel):
+    """How stored pixels become 0..1, and the mean and deviation that networks normalise with; see Manifest."""
+
+    channels: int
+    bits: Literal[8, 16, 32]
+    low: list[float]
+    high: list[float]
+    mean: list[float]
+    std: list[float]
+
+
 class Manifest(BaseModel):
     """Everything that was found, proposed and decided about a data set.
 
     low, high: per channel the intensities that map to 0 and 1. mean, std: per channel of the training images in
-    0..1, from at most 256 of them; std is never 0; pixels without a measurement do not count.
-    content_hash covers pixels, reading and split: equal hashes mean scores that can be compared.
+    0..1, from at most 256 of them; std is never 0; pixels without a measurement do not count. content_hash covers all
+    that changes a score (`content_hash.py`): equal hashes mean scores that can be compared.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -129,3 +140,7 @@ class Manifest(BaseModel):
     unmatched_images: list[str] = []
     unmatched_masks: list[str] = []
     ignored_files: list[str] = []
+
+    @property
+    def intensities(self) -> Intensities:
+        return Intensities.model_construct(**self.model_dump(include=set(Intensities.model_fields)))

@@ -5,13 +5,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from unetlab import files
 from unetlab.data.dataset import DataSet
 from unetlab.data.inspection import Arrival, write_arrival
 from unetlab.data.intake.sources import extract
-from unetlab.data.manifest import Manifest
+from unetlab.data.manifest import Intensities, Manifest
 from unetlab.errors import UnreadableFile
 
 MANIFEST, ARRIVAL, ORIGINALS = "manifest.json", "arrival.json", "originals/"
@@ -64,10 +65,23 @@ def unpack(path: Path, folder: Path) -> list[str]:
     except (zipfile.BadZipFile, ValidationError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise UnreadableFile(f"{path.name} is not a data set exported by this version of unetlab ({error}).") from error
     _, ignored = extract(path, folder)
+    arrival.intensities = manifest.intensities if _are_sound(manifest.intensities) else None
     write_arrival(folder, arrival)
     # without a date it counts as not committed: everything that can be computed is recomputed from the files
     files.write_atomic(folder / MANIFEST, manifest.model_copy(update={"created": ""}).model_dump_json(indent=1))
     return [name for name in ignored if name not in (MANIFEST, ARRIVAL)]
+
+
+def _are_sound(numbers: Intensities) -> bool:
+    """Whether pictures can be mapped to 0..1 and normalised with these numbers of a stranger, in float32."""
+    lists = (numbers.low, numbers.high, numbers.mean, numbers.std)
+    if any(len(each) != numbers.channels for each in lists):
+        return False
+    with np.errstate(all="ignore"):
+        low, high, mean, std = np.array(lists, np.float32)
+        return bool(
+            np.isfinite([low, high, mean, 1 / (high - low), 1 / std]).all() and (high > low).all() and (std > 0).all()
+        )
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
