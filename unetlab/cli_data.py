@@ -23,6 +23,9 @@ data_app = typer.Typer(no_args_is_help=True, help="Pictures and masks: import, l
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Sources = Annotated[list[Path], typer.Argument(help="Files, folders or archives with pictures (and masks).")]
 Masks = Annotated[Path | None, typer.Option(help="Folder, archive or file with the masks, if they are separate.")]
+ClassFileName = Annotated[
+    str | None, typer.Option("--class-file", help="Which class file holds for all masks, where several disagree.")
+]
 ReadingKey = Annotated[
     str | None, typer.Option("--reading", help="How to read the mask values; `data check` lists the readings that fit.")
 ]
@@ -43,6 +46,7 @@ def data_import(
     valid_fraction: Annotated[float | None, typer.Option(help="Share kept for validation (default: 0.2).")] = None,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    class_file: ClassFileName = None,
     swap: Annotated[bool, typer.Option("--swap", help="Pictures and masks are swapped.")] = False,
     json: Json = False,
 ) -> None:
@@ -51,7 +55,11 @@ def data_import(
     importing.free_folder(workspace, name)  # before a worker is started
     importing.sweep_staging(workspace)
     choices = given_of(
-        valid_fraction=valid_fraction, pages=pages, mask_kind=mask_kind, is_swapped=True if swap else None
+        valid_fraction=valid_fraction,
+        pages=pages,
+        mask_kind=mask_kind,
+        class_file=class_file,
+        is_swapped=True if swap else None,
     )
     folder = importing.staging_folder(workspace)
     options = ImportOptions(
@@ -92,6 +100,7 @@ def data_change(
     include_all: Annotated[bool, typer.Option("--include-all", help="Include every pair that was left out.")] = False,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    class_file: ClassFileName = None,
     grouping: Annotated[str | None, typer.Option(help="sequence (neighbouring frames stay together) or none.")] = None,
     valid_fraction: Annotated[float | None, typer.Option(help="Split again with this share for validation.")] = None,
     seed: Annotated[int | None, typer.Option(help="Split again with this seed.")] = None,
@@ -103,7 +112,14 @@ def data_change(
     unknown = [pair for pair in exclude if pair not in by_name]
     if unknown:
         raise DataError(f"'{name}' has no pair {unknown[0]!r}. Pairs are such as {next(iter(by_name))!r}.")
-    change = given_of(pages=pages, mask_kind=mask_kind, grouping=grouping, seed=seed, valid_fraction=valid_fraction)
+    change = given_of(
+        pages=pages,
+        mask_kind=mask_kind,
+        class_file=class_file,
+        grouping=grouping,
+        seed=seed,
+        valid_fraction=valid_fraction,
+    )
     if include_all:
         change["excluded"] = None
     elif exclude:

@@ -173,6 +173,7 @@ CHANGES_A_SCORE = {
     "a picture's content": in_pair(image_key="0.image0"),
     "a mask's content": in_pair(mask_key="0.mask0"),
     "how a mask is turned": in_pair(mask_orientation=6),
+    "how a mask is renumbered": in_pair(renumbered={1: 2, 2: 1}),
     "the split": in_pair(split="test"),
     "the order of pairs": lambda manifest: {"pairs": manifest.pairs[::-1]},
     "the order of classes": lambda m: in_reading(groups=m.reading.groups[::-1])(m),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from unetlab.data import cache, filling
+from unetlab.data import cache, class_ids, filling
 from unetlab.data.content_hash import content_hash
 from unetlab.data.dataset import DataSet, open_folder, store_version
 from unetlab.data.importing import (
@@ -23,7 +23,6 @@ from unetlab.data.importing import (
     workspace_of,
 )
 from unetlab.data.inspection import decide, examine, make_report, read_arrival, write_arrival
-from unetlab.data.labels import masks
 from unetlab.data.labels.masks import Group, Survey
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError
@@ -109,8 +108,7 @@ def update_classes(
 
 def survey_of(data: DataSet) -> Survey:
     """Every mask value of a data set, with its pixels."""
-    facts = data.facts()
-    return masks.survey(facts[pair.mask_key] for pair in data.manifest.pairs)  # type: ignore[misc]
+    return class_ids.survey_of(data.manifest.pairs, data.facts())
 
 
 def changed_files(data: DataSet) -> list[str]:

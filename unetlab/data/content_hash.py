@@ -14,15 +14,18 @@ def content_hash(manifest: Manifest) -> str:
     """One hash over all that changes a score: equal hashes mean scores that can be compared.
 
     It covers, of each pair in order: the content of both files with their pages (`image_key`, `mask_key`), how the
-    mask is turned, and the split; how mask values become classes, in the order of the classes, and which are ignored;
-    which class is the background, which mean scores leave out; the channels, the depth and the intensities that map to
-    0 and 1, and mean and deviation, with which networks normalise. What follows from these needs no place of its own:
-    sizes, scaled masks, counts. Not covered, since no score depends on them: names of files, of classes and of the
-    set, colours, notes and findings.
+    mask is turned and renumbered, and the split; how mask values become classes, in the order of the classes, and which
+    are ignored; which class is the background, which mean scores leave out; the channels, the depth and the intensities
+    that map to 0 and 1, and mean and deviation, with which networks normalise. What follows from these needs no place
+    of its own: sizes, scaled masks, counts. Not covered, since no score depends on them: names of files, of classes and
+    of the set, colours, notes and findings.
 
     Versions of an earlier unetlab, whose hashes covered less, keep the name that they have (`changes.revise`).
     """
-    rows = [(pair.image_key, pair.mask_key, pair.mask_orientation, pair.split) for pair in manifest.pairs]
+    rows = [
+        (pair.image_key, pair.mask_key, pair.mask_orientation, sorted(pair.renumbered.items()), pair.split)
+        for pair in manifest.pairs
+    ]
     without: dict = dict.fromkeys(WORDS, True) | {"groups": {"__all__": {"name"}}, "ignored": {"name"}}
     reading = manifest.reading.model_dump(exclude=without) if manifest.reading else None
     background = [info.id for info in manifest.classes if info.is_background]

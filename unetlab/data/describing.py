@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unetlab.data import class_ids
+from unetlab.data import class_ids, numbering
 from unetlab.data.cache import Facts, Store, first_key
 from unetlab.data.checks import sequences, split
 from unetlab.data.checks.audit import audit, looks_swapped
@@ -50,7 +50,7 @@ def describe(
     Raises DataError for an unknown reading.
     """
     choices, findings = manifest.choices, list(manifest.findings)
-    survey = masks.survey(facts[pair.mask_key] for pair in pairs)  # type: ignore[arg-type]
+    survey = class_ids.survey_of(pairs, facts)
     image_facts, mask_facts = [facts[pair.image_key] for pair in pairs], [facts[pair.mask_key] for pair in pairs]
     is_told = any(finding.code == "swapped" for finding in findings)
     if not is_told and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def describe(
     except DataError as error:  # one value in all masks
         findings.append(Finding(code="one-value", severity="error", message=str(error)))
         return manifest.model_copy(update={"pairs": list(pairs), "findings": findings})
-    findings += told
+    findings += [*told, *numbering.not_mapped(pairs, chosen, survey.part, findings)]
     if class_file and not known_names(survey, class_file):
         message = f"The {len(class_file.names)} classes of {class_file.file} do not fit the mask values; not used."
         findings.append(Finding(code="class-file", message=message, files=[class_file.file]))

@@ -8,6 +8,7 @@ from unetlab.data.checks.pairing_findings import about_pairing
 from unetlab.data.intake import lists, made
 from unetlab.data.intake.given_splits import read_splits
 from unetlab.data.labels.class_files import ClassFile, is_class_file, read_class_file
+from unetlab.data.labels.class_folders import ClassFolders
 from unetlab.data.manifest import Choices, Finding, Pair
 from unetlab.data.names.file_names import Split, is_junk, natural_key
 from unetlab.data.names.pairing import Match, Pairing, pair_files
@@ -24,7 +25,8 @@ class Gathered:
 
     pairs: list[Pair]
     pairing: Pairing
-    class_file: ClassFile | None = None
+    class_files: list[ClassFile] = field(default_factory=list)
+    speaking: dict[str, list[ClassFile]] = field(default_factory=dict)  # the class files that may speak of a mask
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -37,7 +39,8 @@ class Gathered:
 class _Lists:
     """What the text files of a drop say about its pictures."""
 
-    class_file: ClassFile | None = None
+    class_files: list[ClassFile] = field(default_factory=list)
+    drawn: ClassFile | None = None  # the classes of masks that were drawn from annotations
     table: dict[str, str] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     outlined_in: dict[str, str] = field(default_factory=dict)  # picture -> annotation file
@@ -65,7 +68,7 @@ def gather(folder: Path, names: Sequence[str], choices: Choices, *, is_boxed: bo
     pairing.ignored_files = sorted({*pairing.ignored_files, *rest, *ignored}, key=natural_key)
     findings += about_pairing(pairing, choices, [match for match in pairing.pairs if match.image in excluded])
     pairs = _as_pairs(folder, matches, findings)
-    return Gathered(pairs, pairing, said.class_file, findings)
+    return Gathered(pairs, pairing, said.class_files, _speaking(pairs, said, drawn), findings)
 
 
 def _read_lists(originals: Path, names: Sequence[str], findings: list[Finding]) -> _Lists:
@@ -78,12 +81,7 @@ def _read_lists(originals: Path, names: Sequence[str], findings: list[Finding]) 
             found = read_class_file(path)
             if found is None:  # a config.json of something else: among the files that are not used
                 continue
-            first = said.class_file
-            if first and (found.names, found.colours) != (first.names, first.colours):
-                message = f"{name} names other classes than {first.file}; not used."
-                findings.append(Finding(code="class-file", message=message, files=[name]))
-                continue
-            said.class_file = first or found
+            said.class_files.append(replace(found, file=name))
         elif not lists.is_list(name) or name.lower().endswith(".json"):
             continue
         elif table := lists.read_pair_table(path):
@@ -112,7 +110,7 @@ def _draw_annotations(
     said.outlined_in = drawn.outlined_in
     findings += [Finding(code="annotations", message=note, files=jsons[:1]) for note in drawn.notes]
     if drawn.masks:
-        said.class_file = said.class_file or ClassFile(drawn.used[0], drawn.class_names)
+        said.drawn = ClassFile(drawn.used[0], drawn.class_names)
     return {image: MADE + mask for image, mask in drawn.masks.items()}
 
 
@@ -151,6 +149,17 @@ def _swapped(pairing: Pairing) -> Pairing:
     pairing.unmatched_images, pairing.unmatched_masks = pairing.unmatched_masks, pairing.unmatched_images
     pairing.near_misses = []
     return pairing
+
+
+def _speaking(pairs: Sequence[Pair], said: _Lists, drawn: Mapping[str, str]) -> dict[str, list[ClassFile]]:
+    """By mask: the classes of a drawn one are those of its annotations, of others those of the nearest class file."""
+    folders = ClassFolders(said.class_files)
+    return {
+        pair.mask: [said.drawn]
+        if said.drawn and drawn.get(pair.image) == pair.mask
+        else folders.nearest(pair.mask.removeprefix(MADE), pair.image)
+        for pair in pairs
+    }
 
 
 def _as_pairs(folder: Path, matches: Sequence[Match], findings: list[Finding]) -> list[Pair]:

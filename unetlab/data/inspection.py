@@ -17,8 +17,9 @@ from unetlab.data.decoding import Progress, decode_pairs
 from unetlab.data.describing import describe
 from unetlab.data.gathering import Gathered, gather
 from unetlab.data.intake.archives import is_archive, is_unknown_archive
-from unetlab.data.manifest import Choices, Finding, Intensities, Manifest
-from unetlab.data.names.file_names import is_junk
+from unetlab.data.manifest import Choices, Finding, Intensities, Manifest, Pair
+from unetlab.data.names.file_names import is_junk, natural_key
+from unetlab.data.numbering import settle
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError
 
@@ -79,12 +80,16 @@ def make_report(
         ignored_files=gathered.pairing.ignored_files,
     )
     if pairs:
+        is_kept = before is not None and bool(before.created) and _has_all(before, pairs)
+        numbered = settle(pairs, gathered, facts, chosen=choices.class_file, is_kept=is_kept)
+        manifest.findings += numbered.findings
+        manifest.ignored_files = sorted({*manifest.ignored_files, *numbered.unused}, key=natural_key)
         manifest = describe(
             manifest,
-            pairs,
+            numbered.pairs,
             store,
             facts,
-            class_file=gathered.class_file,
+            class_file=numbered.class_file,
             reading=reading or (None if choices.reading else gathered.reading),
             before=before,
             intensities=before.intensities if before and before.created else arrival.intensities,
@@ -156,6 +161,10 @@ def _listed(folder: Path) -> list[str]:
         base = Path(parent).relative_to(originals)
         found += [(base / name).as_posix() for name in sorted(names)]
     return found
+
+
+def _has_all(before: Manifest, pairs: Sequence[Pair]) -> bool:
+    return {(pair.image, pair.mask) for pair in pairs} <= {(pair.image, pair.mask) for pair in before.pairs}
 
 
 def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Finding:

@@ -45,6 +45,7 @@ class Pair(BaseModel):
     mask_key: str = ""
     page: int = 0
     mask_page: int = 0
+    renumbered: dict[int, int] = {}  # mask values that stand for others, as class files say (`numbering.py`)
     mask_orientation: int = 1  # EXIF orientation of the picture that its mask needs too
     class_pixels: list[int] = []  # pixels of class 0 to K-1 in the mask at its picture's size
 
@@ -88,6 +89,7 @@ class Choices(BaseModel):
     is_swapped: bool = False  # pictures were dropped as masks, masks as pictures
     turns_masks: bool = False  # masks were drawn on pictures as stored, before their EXIF rotation
     mask_kind: str | None = None  # which file is the mask, where several belong to a picture
+    class_file: str | None = None  # the one that holds for all masks, where several disagree
     pages: Pages | None = None  # what to do with files of several pages
     grouping: Literal["none", "sequence"] = "none"  # keep neighbouring frames on one side of the split
     valid_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
