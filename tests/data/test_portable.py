@@ -121,6 +121,93 @@ def test_a_strangers_manifest_opens_no_file_outside(packed, tmp_path):
     assert len(manifest.pairs) == 9
 
 
+def planted(path, files, change=lambda manifest: manifest):
+    """The zip with a changed manifest and with more files in it."""
+    target = rewritten(path, change)
+    with zipfile.ZipFile(target, "a") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return target
+
+
+def test_only_originals_and_decisions_are_taken_from_a_zip(packed, tmp_path):
+    data = open_dataset(own_workspace(), "cells")
+    clean = import_dataset(own_workspace(), [packed], name="clean")
+    shard = next((data.folder / "cache").glob("*/index.json")).parent
+    files = {f"cache/{shard.name}/{name}": (shard / name).read_bytes() for name in ("index.json", "facts.json")}
+    files |= {"cache/files.json": b"{}", f"versions/{clean.content_hash}.json": b"{}", "replaced/0.png": b""}
+    files |= {"drafts/x.json": b"{}", "made/x/made.json": b"{}", "made/x/0.png": b"", "originals.png": b""}
+
+    def with_lies(manifest):
+        for pair in manifest["pairs"]:
+            pair |= {"image_key": "../../x", "mask_key": "0.mask0", "class_pixels": [9, 9], "renumbered": {"0": 255}}
+        manifest["classes"][0]["name"] = "a lie"
+        lies = {"version": 99, "note": "a lie", "layout": "a lie", "decisions": ["a lie"], "content_hash": "../../x"}
+        findings = [{"code": "x", "message": "a lie", "fixes": [{"label": "a lie", "change": {"seed": 9}}]}]
+        return manifest | lies | {"findings": findings, "ignored_files": ["../../../a lie"], "created": "2020"}
+
+    manifest = import_dataset(own_workspace(), [planted(packed, files, with_lies)], name="again")
+    again = open_dataset(own_workspace(), "again")
+    assert "a lie" not in manifest.model_dump_json()
+    same = {"pairs", "classes", "choices", "content_hash", "version", "decisions"}
+    assert manifest.model_dump(include=same) == clean.model_dump(include=same)
+    found = {path.name for path in again.folder.iterdir()}
+    assert found == {"originals", "cache", "versions", "manifest.json", "arrival.json"}
+    assert [path.stem for path in (again.folder / "versions").iterdir()] == [clean.content_hash]
+    assert shard.name not in {path.name for path in (again.folder / "cache").iterdir()}
+    assert manifest.ignored_files == sorted(files)
+
+
+def test_masks_that_a_stranger_drew_do_not_pass_for_those_of_the_outlines(tmp_path):
+    for number in range(4):
+        Image.fromarray(np.full((10, 12), 50 * number, np.uint8)).save(save_beside(tmp_path / "drop", f"{number}.png"))
+        shape = {"label": "cell", "points": [[1, 1], [3 + number, 6]], "shape_type": "rectangle"}
+        content = {"shapes": [shape], "imagePath": f"{number}.png", "imageHeight": 10, "imageWidth": 12}
+        (tmp_path / "drop" / f"{number}.json").write_text(json.dumps(content))
+    before = import_dataset(own_workspace(), [tmp_path / "drop"], name="cells")
+    data = open_dataset(own_workspace(), "cells")
+    portable.export_zip(data, tmp_path / "cells.zip")
+    (record,) = (data.folder / "made").glob("*/made.json")
+    drawn = json.loads(record.read_text())
+    drawn["masks"] = dict.fromkeys(drawn["masks"], "../../../../secret.png")
+    name = f"made/{record.parent.name}/made.json"
+    manifest = import_dataset(
+        own_workspace(), [planted(tmp_path / "cells.zip", {name: json.dumps(drawn)})], name="again"
+    )
+    assert (manifest.pairs, manifest.content_hash) == (before.pairs, before.content_hash)
+
+
+@pytest.mark.parametrize(
+    "path", ["../planted.png", "/tmp/planted.png", "originals/../../planted.png", "C:\\planted.png"]
+)
+def test_a_path_that_leads_out_of_a_handed_on_set_refuses_all_of_it(packed, path, tmp_path):
+    with pytest.raises(UnreadableFile, match="leads out of the folder"):
+        import_dataset(own_workspace(), [planted(packed, {path: b""})], name="again")
+    assert {path.name for path in own_workspace().datasets.iterdir()} == {"cells"}
+    assert not list(tmp_path.rglob("planted.png"))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"part": "colour", "groups": [{"name": "a", "values": [-5]}, {"name": "b", "values": [1 << 40]}]},
+        {"kind": "threshold", "threshold": None},
+        {"kind": "nearest", "groups": [{"name": "a"}, {"name": "b"}]},
+        {"groups": [{"name": "a", "values": [0]}]},
+        {"groups": [{"name": str(number), "values": [number]} for number in range(300)]},
+    ],
+)
+def test_a_reading_that_no_mask_can_have_is_proposed_anew(packed, lie):
+    def with_lie(manifest):
+        manifest["choices"]["reading"] |= lie
+        return manifest
+
+    manifest = import_dataset(own_workspace(), [rewritten(packed, with_lie)], name="again")
+    assert manifest.reading
+    assert manifest.reading.key == "values"
+    assert [info.name for info in manifest.classes] == ["background", "foreground"]
+
+
 @pytest.mark.parametrize("damage", [lambda m: {"schema_version": 2}, lambda m: {**m, "pairs": "none"}, lambda m: []])
 def test_a_damaged_manifest_is_refused_in_words(packed, damage):
     with pytest.raises((UnreadableFile, DataError), match="not a data set exported"):

@@ -22,7 +22,7 @@ from unetlab.data.importing import (
     working_on,
     workspace_of,
 )
-from unetlab.data.inspection import decide, examine, make_report, read_arrival, write_arrival
+from unetlab.data.inspection import decide, examine, keep_used_only, make_report, read_arrival, write_arrival
 from unetlab.data.labels.masks import Group, Survey
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError
@@ -54,11 +54,15 @@ def add_files(
         with working_on(folder):
             arrival, merged = read_arrival(folder), _merge(arriving, folder)
             try:
-                return _revised(folder, {}, None, progress)
+                manifest = _revised(folder, {}, None, progress)
             except BaseException:
                 _undo(folder, merged)
                 write_arrival(folder, arrival)
                 raise
+            if manifest.created:  # before that, files that are still to come may speak of pictures
+                added = {target.relative_to(folder / "originals").as_posix() for target, _ in merged}
+                keep_used_only(folder, manifest, among=added)
+            return manifest
     finally:
         discard(arriving)
 

@@ -12,6 +12,7 @@ from unetlab.data.labels.class_folders import ClassFolders
 from unetlab.data.manifest import Choices, Finding, Pair
 from unetlab.data.names.file_names import Split, is_junk, natural_key
 from unetlab.data.names.pairing import Match, Pairing, pair_files
+from unetlab.data.names.picture_names import PictureNames
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import UnetlabError
 
@@ -51,12 +52,12 @@ def gather(folder: Path, names: Sequence[str], choices: Choices, *, is_boxed: bo
     """The pairs among the files `names` below `folder/originals/`, masks of several files or polygons made.
 
     is_boxed: pictures lie in `images/` and masks in `masks/`, because they were dropped so.
-    ignored: files that were not even copied.
+    ignored: files that were not copied, or not kept; one of them may have come since.
     """
     findings: list[Finding] = []
     originals = folder / "originals"
-    said = _read_lists(originals, names, findings)
     pictures = [name for name in names if is_picture(name)]
+    said = _read_lists(originals, names, pictures, findings)
     drawn = _draw_annotations(folder, names, pictures, said, findings)
     pairing = _paired(pictures, said, choices, drawn, is_boxed=is_boxed)
     _tell_outlines(pairing, said.outlined_in, drawn)
@@ -65,14 +66,14 @@ def gather(folder: Path, names: Sequence[str], choices: Choices, *, is_boxed: bo
     excluded = set(choices.excluded)
     matches = [match for match in pairing.pairs if match.image not in excluded]
     rest = [name for name in names if not is_picture(name) and name not in said.used]
-    pairing.ignored_files = sorted({*pairing.ignored_files, *rest, *ignored}, key=natural_key)
+    pairing.ignored_files = sorted({*pairing.ignored_files, *rest, *({*ignored} - {*names})}, key=natural_key)
     findings += about_pairing(pairing, choices, [match for match in pairing.pairs if match.image in excluded])
     pairs = _as_pairs(folder, matches, findings)
     return Gathered(pairs, pairing, said.class_files, _speaking(pairs, said, drawn), findings)
 
 
-def _read_lists(originals: Path, names: Sequence[str], findings: list[Finding]) -> _Lists:
-    said = _Lists()
+def _read_lists(originals: Path, names: Sequence[str], pictures: Sequence[str], findings: list[Finding]) -> _Lists:
+    said, known = _Lists(), PictureNames(pictures)
     for name in names:
         path = originals / name
         if is_junk(name):
@@ -86,6 +87,8 @@ def _read_lists(originals: Path, names: Sequence[str], findings: list[Finding]) 
             continue
         elif table := lists.read_pair_table(path):
             said.table |= table
+            if not any(known.find(name) for row in table.items() for name in row):
+                continue
         else:
             continue
         said.used.append(name)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from unetlab import files
 from unetlab.data import portable
 from unetlab.data.dataset import store_version
-from unetlab.data.inspection import decide, examine, read_arrival, stored_report, write_arrival
+from unetlab.data.inspection import decide, examine, keep_used_only, read_arrival, stored_report, write_arrival
 from unetlab.data.intake.sources import stage
 from unetlab.data.manifest import Choices, Manifest
 from unetlab.errors import DataError, NoPairs
@@ -91,6 +91,7 @@ def commit(folder: Path, *, name: str, note: str = "") -> Manifest:
     manifest = manifest.model_copy(
         update={"name": name, "note": note, "created": datetime.now(UTC).isoformat(timespec="milliseconds")}
     )
+    keep_used_only(folder, manifest)
     store_version(folder, manifest)
     os.chmod(folder, 0o755)  # mkdtemp makes it private
     try:

@@ -4,9 +4,8 @@
 again after every decision; nothing is decoded twice.
 """
 
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from unetlab.data.intake.archives import is_archive, is_unknown_archive
 from unetlab.data.manifest import Choices, Finding, Intensities, Manifest, Pair
 from unetlab.data.names.file_names import is_junk, natural_key
 from unetlab.data.numbering import settle
+from unetlab.data.originals import file_names, remove_unused
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError
 
@@ -62,7 +62,7 @@ def make_report(
     before = stored_report(folder)
     choices = choices or (before.choices if before else Choices())
     arrival = read_arrival(folder)
-    gathered = gather(folder, _listed(folder), choices, is_boxed=arrival.is_boxed, ignored=arrival.ignored_files)
+    gathered = gather(folder, file_names(folder), choices, is_boxed=arrival.is_boxed, ignored=arrival.ignored_files)
     findings = [Finding(code="left-behind", message=note) for note in arrival.notes] + gathered.findings
     pairs, store, facts = decode_pairs(folder, gathered.pairs, choices, findings, progress)
     if len(pairs) < 2:
@@ -149,18 +149,17 @@ def write_arrival(folder: Path, arrival: Arrival) -> None:
     files.write_json(folder / "arrival.json", arrival.model_dump())
 
 
+def keep_used_only(folder: Path, manifest: Manifest, *, among: Collection[str] | None = None) -> None:
+    """Deletes files (of the names `among`) that nothing was read from; they count as not copied from then on."""
+    removed = remove_unused(folder, manifest, among=among)
+    if removed:
+        arrival = read_arrival(folder)
+        arrival.ignored_files = sorted({*arrival.ignored_files, *removed})
+        write_arrival(folder, arrival)
+
+
 def silent(phase: str, done: int, total: int) -> None:
     """A progress callback that tells nobody."""
-
-
-def _listed(folder: Path) -> list[str]:
-    """All files below `originals/`, as names relative to it."""
-    originals, found = folder / "originals", []
-    for parent, folders, names in os.walk(originals):
-        folders.sort()
-        base = Path(parent).relative_to(originals)
-        found += [(base / name).as_posix() for name in sorted(names)]
-    return found
 
 
 def _has_all(before: Manifest, pairs: Sequence[Pair]) -> bool:

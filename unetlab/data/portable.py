@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from pydantic import ValidationError
 from unetlab import files
 from unetlab.data.dataset import DataSet
 from unetlab.data.inspection import Arrival, write_arrival
-from unetlab.data.intake.sources import extract
-from unetlab.data.manifest import Intensities, Manifest
+from unetlab.data.intake.archives import look_into
+from unetlab.data.intake.archives import unpack as unpack_archive
+from unetlab.data.intake.sources import measure, need_space
+from unetlab.data.labels.masks import IGNORE
+from unetlab.data.manifest import Choices, Intensities, Manifest, Pair
+from unetlab.data.originals import file_names, unused
 from unetlab.errors import UnreadableFile
 
 MANIFEST, ARRIVAL, ORIGINALS = "manifest.json", "arrival.json", "originals/"
@@ -20,12 +25,13 @@ MAX_TEXT = 64 * 2**20  # of a manifest: a set of 10,000 pairs has 6 MB
 
 
 def export_zip(data: DataSet, target: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Writes `data` to `target`: originals, manifest and how they arrived, without the cache, which can be rebuilt.
+    """Writes `data` to `target`: originals that are used, manifest and how they arrived; the rest can be rebuilt.
 
     progress: (files written, files). Pictures are stored as they are: they are compressed already.
     """
     originals = data.folder / "originals"
-    found = sorted(path for path in originals.rglob("*") if path.is_file())
+    left_out = {*unused(data.folder, data.manifest)}
+    found = [originals / name for name in sorted(file_names(data.folder)) if name not in left_out]
     partial = target.with_name(f".{target.name}.part")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
@@ -50,11 +56,12 @@ def is_exported(path: Path) -> bool:
     return MANIFEST in names and any(name.startswith(ORIGINALS) for name in names)
 
 
-def unpack(path: Path, folder: Path) -> list[str]:
+def unpack(path: Path, folder: Path) -> None:
     """Fills the staging folder `folder` from an exported zip; the next examination finds its decisions and splits.
 
-    Returns the files that were not unpacked. The zip may come from a stranger: it is unpacked under the same caps
-    as any other, and only the decisions in its manifest are trusted. Raises UnreadableFile.
+    The zip may come from a stranger. Originals are unpacked under the same caps as from any other archive; of its
+    manifest only what somebody decided is taken over, and whatever can be computed from the originals is computed
+    again. Raises UnreadableFile, and DataError for a disk that is too small.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,12 +71,47 @@ def unpack(path: Path, folder: Path) -> list[str]:
                 arrival = Arrival.model_validate(json.loads(_text(archive, ARRIVAL)))
     except (zipfile.BadZipFile, ValidationError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise UnreadableFile(f"{path.name} is not a data set exported by this version of unetlab ({error}).") from error
-    _, ignored = extract(path, folder)
-    arrival.intensities = manifest.intensities if _are_sound(manifest.intensities) else None
-    write_arrival(folder, arrival)
-    # without a date it counts as not committed: everything that can be computed is recomputed from the files
-    files.write_atomic(folder / MANIFEST, manifest.model_copy(update={"created": ""}).model_dump_json(indent=1))
-    return [name for name in ignored if name not in (MANIFEST, ARRIVAL)]
+    contents = look_into(path)
+    originals = [member for member in contents.kept if member.name.startswith(ORIGINALS)]
+    needed = measure([path])
+    need_space(folder, needed.copy_bytes + needed.decoded_bytes)
+    for _ in unpack_archive(replace(contents, kept=originals), folder):
+        pass
+    others = {*contents.ignored, *(member.name for member in contents.kept)} - {member.name for member in originals}
+    write_arrival(
+        folder,
+        Arrival(
+            is_boxed=arrival.is_boxed,
+            ignored_files=sorted(others - {MANIFEST, ARRIVAL}),
+            intensities=manifest.intensities if _are_sound(manifest.intensities) else None,
+        ),
+    )
+    # without a date it counts as not committed, and nothing in it but decisions and splits is looked at
+    decided = Manifest(name=folder.name, created="", choices=_sound(manifest.choices), pairs=_splits_only(manifest))
+    files.write_atomic(folder / MANIFEST, decided.model_dump_json(indent=1))
+
+
+def _splits_only(manifest: Manifest) -> list[Pair]:
+    return [
+        Pair(name=pair.name, image=pair.image, mask=pair.mask, matched_by="", page=pair.page, split=pair.split)
+        for pair in manifest.pairs
+    ]
+
+
+def _sound(choices: Choices) -> Choices:
+    """The choices; without their reading, where no mask can be read so."""
+    reading = choices.reading
+    if reading is None:
+        return choices
+    values = [value for group in [*reading.groups, reading.ignored] if group for value in group.values]
+    values += [*reading.strays, *([reading.threshold] if reading.threshold is not None else [])]
+    is_sound = (
+        2 <= len(reading.groups) < IGNORE
+        and all(0 <= value < 2**24 for value in values)
+        and (reading.kind != "threshold" or reading.threshold is not None)
+        and (reading.kind != "nearest" or any(group.values for group in reading.groups))
+    )
+    return choices if is_sound else choices.model_copy(update={"reading": None})
 
 
 def _are_sound(numbers: Intensities) -> bool:

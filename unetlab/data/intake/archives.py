@@ -85,12 +85,6 @@ def is_wanted(name: str, num_bytes: int) -> bool:
     return is_picture(name) or (num_bytes <= MAX_LIST_BYTES and (is_class_file(name) or is_list(name)))
 
 
-def extract(archive: Path, into: Path) -> tuple[list[str], list[str]]:
-    """Unpacks what `is_wanted`; (names written, names ignored), relative to `into`. Errors as `look_into`."""
-    contents = look_into(archive)
-    return list(unpack(contents, into)), contents.ignored
-
-
 def look_into(archive: Path) -> Contents:
     """The checked members of a zip, tar or tar.gz; nothing is written. A tar.gz has to be read through for it.
 

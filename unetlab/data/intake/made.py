@@ -129,30 +129,32 @@ def make_masks(
     numbered from 1, of COCO in the order of ids, of labelme by name. A file that is no JSON, has no outlines or no
     sizes becomes a note. progress: (masks drawn, masks to draw). Raises DataError for more than 254 classes.
     """
-    contents = ((originals / name).read_bytes() for name in jsons)
-    folder = _digest(chain(contents, (name.encode() for name in (*jsons, *sorted(images)))))
+    folder = _digest_of(originals, jsons, images)
     if (made / folder / RECORD).exists():
         return Made.model_validate(files.read_json(made / folder / RECORD))
     found = Made()
     cocos, outlined = _loaded(originals, jsons, found.notes)
     if not cocos and not outlined:
         return found
-    labels = list(dict.fromkeys(name for coco in cocos.values() for name in coco.categories.values()))
-    own = {shape.label for picture in outlined.values() for shape in picture.shapes if shape.label} - {*labels}
+    pictures = _placed(cocos, outlined, PictureNames(images), found.notes)
+    # Files that outline nothing here decide nothing: without them the same masks come out, under the same names.
+    used = {file for file, _ in pictures.values()}
+    labels = list(dict.fromkeys(name for file in cocos if file in used for name in cocos[file].categories.values()))
+    own = {shape.label for file in used & {*outlined} for shape in outlined[file].shapes if shape.label} - {*labels}
     values = values_of([*labels, *sorted(own, key=lambda label: (is_special(label), natural_key(label)))])
     found.class_names.update({0: "background"} | {value: name for name, value in values.items() if 0 < value < 255})
-    pictures = _placed(cocos, outlined, PictureNames(images), found.notes)
     names = _file_names(pictures)
+    drawn_in = _digest_of(originals, [name for name in jsons if name in used], images)
     left_out: Counter[tuple[str, str]] = Counter()
     failed: list[str] = []
-    work = partial(_draw_one, originals, made / folder, values)
+    work = partial(_draw_one, originals, made / drawn_in, values)
     jobs = [(image, names[image], outlined) for image, (_, outlined) in pictures.items()]
     with closing(in_order(work, jobs)) as drawings:  # when progress raises, no thread writes any more
         for done, ((image, name, _), drawn) in enumerate(zip(jobs, drawings, strict=True), start=1):
             if isinstance(drawn, str):
                 failed.append(drawn)
             else:
-                found.masks[image] = f"{folder}/{name}"
+                found.masks[image] = f"{drawn_in}/{name}"
                 found.outlined_in[image] = pictures[image][0]
                 left_out.update({(pictures[image][0], reason): count for reason, count in drawn.items()})
             if progress:
@@ -164,8 +166,9 @@ def make_masks(
     found.notes.extend(failed[:MAX_TOLD])
     if failed[MAX_TOLD:]:
         found.notes.append(f"{len(failed) - MAX_TOLD} more pictures have no mask for like reasons.")
-    (made / folder).mkdir(parents=True, exist_ok=True)
-    files.write_json(made / folder / RECORD, found.model_dump(mode="json"))
+    for each in {folder, drawn_in if pictures else folder}:
+        (made / each).mkdir(parents=True, exist_ok=True)
+        files.write_json(made / each / RECORD, found.model_dump(mode="json"))
     return found
 
 
@@ -273,6 +276,11 @@ def _write_png(path: Path, labels: np.ndarray) -> None:
     Image.fromarray(labels).save(buffer, "PNG", compress_level=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_atomic(path, buffer.getvalue(), is_durable=False)
+
+
+def _digest_of(originals: Path, jsons: Sequence[str], images: Sequence[str]) -> str:
+    contents = ((originals / name).read_bytes() for name in jsons)
+    return _digest(chain(contents, (name.encode() for name in (*jsons, *sorted(images)))))
 
 
 def _digest(parts: Iterable[bytes]) -> str:

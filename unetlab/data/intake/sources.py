@@ -19,7 +19,7 @@ from typing import IO, Literal
 from PIL import Image
 
 from unetlab.data.in_threads import in_order
-from unetlab.data.intake.archives import CHUNK, disk_is_full, extract, safe_part, unpack
+from unetlab.data.intake.archives import CHUNK, disk_is_full, safe_part, unpack
 from unetlab.data.intake.copy_plan import UNREADABLE, Copy, Plan, plan_copies
 from unetlab.data.intake.lists import is_list
 from unetlab.data.labels.class_files import is_class_file
@@ -27,7 +27,7 @@ from unetlab.data.readers.images import FORMATS, is_picture
 from unetlab.errors import DataError
 from unetlab.files import size_text
 
-__all__ = ["Needed", "Staged", "extract", "measure", "need_space", "safe_name", "save_upload", "stage"]
+__all__ = ["Needed", "Staged", "measure", "need_space", "safe_name", "save_upload", "stage"]
 
 SPACE_MARGIN = 1.05  # file systems round up each file
 SAMPLED_HEADERS = 64

@@ -81,10 +81,13 @@ def read_class_file(path: Path) -> ClassFile | None:
     """The classes in `path`: a table, a list with one class a line, a CVAT label map, pbtxt, JSON or data.yaml.
 
     A line is a name, with its value (`3 road`, `3: road`) or colour (`128 64 128 road`, `road:128,64,128::`) if
-    need be; without values the classes count from 0. Returns None when the file holds no names, and for COCO.
+    need be; without values the classes count from 0. Returns None when the file holds no names, is too long for a list
+    of classes, and for COCO.
     """
+    if path.stat().st_size > MAX_BYTES:
+        return None
     with open(path, "rb") as file:
-        text = file.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
+        text = file.read().decode("utf-8-sig", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if "\0" in text:
         return None
