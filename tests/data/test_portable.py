@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from unetlab.data import changes, portable
 from unetlab.data.dataset import open_dataset
 from unetlab.data.importing import import_dataset
+from unetlab.data.intake import sources
 from unetlab.errors import DataError, UnreadableFile
 from unetlab.workspace import own_workspace
 
@@ -212,6 +214,13 @@ def test_a_reading_that_no_mask_can_have_is_proposed_anew(packed, lie):
 def test_a_damaged_manifest_is_refused_in_words(packed, damage):
     with pytest.raises((UnreadableFile, DataError), match="not a data set exported"):
         import_dataset(own_workspace(), [rewritten(packed, damage)], name="again")
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_a_zip_is_unpacked(packed, monkeypatch):
+    monkeypatch.setattr(sources.shutil, "disk_usage", lambda path: SimpleNamespace(free=3000))
+    monkeypatch.setattr(portable, "unpack_archive", lambda *_: pytest.fail("something was written"))
+    with pytest.raises(DataError, match=r"This needs about .* are free"):
+        import_dataset(own_workspace(), [packed], name="again")
 
 
 def test_an_ordinary_zip_is_no_exported_set(binary_set, tmp_path):

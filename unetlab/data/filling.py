@@ -1,5 +1,6 @@
 """Filling the cache: files are read once, named by their content, decoded on all cores and written as they come."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from unetlab import files
 from unetlab.data import cache
 from unetlab.data.cache import Entry, Facts
 from unetlab.data.in_threads import in_order
+from unetlab.data.intake.archives import disk_is_full
 from unetlab.data.labels.masks import measure_mask
 from unetlab.data.raster_file import RasterFile
 from unetlab.data.readers.facts import ImageFacts, MaskFacts, Raster
@@ -85,6 +87,10 @@ def fill(
                         progress(done, len(pages))
         if shard.index:
             os.rename(building, parent / secrets.token_hex(8))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_is_full(folder) from error
+        raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
     seen.save()

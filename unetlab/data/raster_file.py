@@ -2,9 +2,11 @@
 
 Two things cost a large import more than decoding does, measured on ext4 with 10,000 pairs: a file that grows write by
 write (six times the time of one whose space is reserved), and the kernel's page cache, which copies ten gigabytes
-twice. So space is reserved in steps, and past DIRECT_FROM the bytes go straight to the disk (docs/decisions/0008).
+twice. So space is reserved in steps, where the disk has plenty of it, and past DIRECT_FROM the bytes go straight to the
+disk (docs/decisions/0008).
 """
 
+import errno
 import mmap
 import os
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 ALIGNMENT = 4096  # bytes, where each raster begins: what direct writing asks for, and whole pages to be mapped
 GROWTH = 256 * 2**20  # bytes reserved at once
 DIRECT_FROM = 2**30  # smaller sets stay in the page cache, where the page and the first epoch find them
+TOO_MUCH = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota or a limit that a step does not fit in
 SLICE = 8 * 2**20  # bytes that a thread hands over at once
 
 
@@ -26,6 +29,7 @@ class RasterFile:
         self._lock = threading.Lock()
         self._buffers = threading.local()
         self._end = self._reserved = 0
+        self._grows = True
 
     def append(self, data: memoryview) -> int:
         """Writes bytes and returns where they begin. Raises OSError when the disk is full."""
@@ -51,12 +55,28 @@ class RasterFile:
             os.close(self._direct)
 
     def _reserve(self) -> None:
-        if self._end > self._reserved:
-            # the first raster as it is, so that small sets stay small on the disk
-            size = max(GROWTH if self._reserved else 0, self._end - self._reserved)
-            if hasattr(os, "posix_fallocate"):
+        needed = self._end - self._reserved
+        if needed <= 0:
+            return
+        # the first raster as it is, so that small sets stay small on the disk
+        size = max(GROWTH, needed) if self._reserved and self._has_room() else needed
+        if hasattr(os, "posix_fallocate"):
+            try:
                 os.posix_fallocate(self._file, self._reserved, size)
-            self._reserved += size
+            except OSError as error:
+                if error.errno not in TOO_MUCH or size == needed:
+                    raise
+                self._grows, size = False, needed
+                os.ftruncate(self._file, self._reserved)  # ext4 keeps what it could get of it
+                os.posix_fallocate(self._file, self._reserved, needed)
+        self._reserved += size
+
+    def _has_room(self) -> bool:
+        """Whether space may be reserved in steps: half of what is free stays for others."""
+        if not self._grows or not hasattr(os, "fstatvfs"):
+            return self._grows
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize >= 2 * GROWTH
 
     def _write_direct(self, data: memoryview, offset: int) -> None:
         """Through a buffer of whole pages; what is written behind the raster lies before the next one."""
