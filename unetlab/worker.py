@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import UnetlabError
 from unetlab.events import Event, Progress
-from unetlab.runs import devices, failures, launching, queue, ranks, sweep_rate
+from unetlab.runs import cuda_devices, devices, failures, launching, queue, ranks, sweep_rate
 from unetlab.runs.status import Paused, State, StatusKeeper
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 from unetlab.runs.warm import Seat, give_back_memory, logging_to
@@ -284,6 +284,7 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()  # reports a crash in native code in worker.log
+    os.environ.update(cuda_devices.ORDER)  # here, so that it also holds for workers that somebody starts with torchrun
     place = Path(sys.argv[-1]).resolve()
     if sys.argv[1] == "--warm":
         sys.exit(stay_warm(place))

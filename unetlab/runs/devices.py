@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pynvml
 
+from unetlab.runs import cuda_devices
+
 LANE = "cpu lane"  # where jobs run that need no device
 
 
@@ -23,18 +25,9 @@ class Memory:
     ours: int | None
 
 
-@functools.cache
-def _gpu_handles() -> list[object]:
-    try:
-        pynvml.nvmlInit()
-        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
-        return []
-
-
 def has_gpu() -> bool:
-    """Whether NVML sees an NVIDIA GPU."""
-    return bool(_gpu_handles())
+    """Whether torch will find an NVIDIA GPU."""
+    return bool(cuda_devices.visible())
 
 
 def resolve(device: str) -> str:
@@ -50,20 +43,25 @@ def resolve(device: str) -> str:
 
 def lock_key(device: str) -> str:
     """The name of a device's lock, the same in every workspace and container: a GPU's UUID, else its name."""
-    handles = _gpu_handles()
-    index = int(device.partition(":")[2] or 0)
-    if device.startswith("cuda") and index < len(handles):
-        return str(pynvml.nvmlDeviceGetUUID(handles[index]))
-    return device.replace(":", "-")
+    gpu = _gpu(device)
+    return gpu.uuid if gpu else device.replace(":", "-")
 
 
 def label(device: str) -> str:
     """What a person calls the device: "NVIDIA H200", "this CPU (2 cores)"."""
-    handles = _gpu_handles()
-    index = int(device.partition(":")[2] or 0)
-    if device.startswith("cuda") and index < len(handles):
-        return str(pynvml.nvmlDeviceGetName(handles[index]))
+    if gpu := _gpu(device):
+        return str(pynvml.nvmlDeviceGetName(gpu.handle))
+    if device.startswith("cuda"):
+        return f"{device} (not found)"
     return "Apple GPU" if device == "mps" else f"this CPU ({psutil.cpu_count(logical=False) or 1} cores)"
+
+
+def _gpu(device: str) -> cuda_devices.CudaDevice | None:
+    """The GPU that torch calls so; None for other devices, and for a number that torch will not find."""
+    if not device.startswith("cuda"):
+        return None
+    index, gpus = int(device.partition(":")[2] or 0), cuda_devices.visible()
+    return gpus[index] if index < len(gpus) else None
 
 
 @functools.cache
@@ -92,17 +90,18 @@ def resident_bytes(pid: int) -> int:
 
 
 def read_memory(pids: list[int]) -> list[Memory]:
-    """Each GPU's memory, or the machine's RAM where there is no GPU; `pids`: our workers."""
-    if not has_gpu():
+    """Memory of each GPU that torch finds, or the machine's RAM where it finds none; `pids`: our workers."""
+    gpus = cuda_devices.visible()
+    if not gpus:
         ram = psutil.virtual_memory()
         ours = sum(resident_bytes(pid) for pid in pids)
         return [Memory("cpu", "RAM", ram.total, ram.total - ram.available, ours)]
-    return [_read_gpu(index, handle, pids) for index, handle in enumerate(_gpu_handles())]
+    return [_read_gpu(index, gpu.handle, pids) for index, gpu in enumerate(gpus)]
 
 
 def gpu_bytes(pid: int) -> int | None:
-    """GPU memory of a process over all GPUs; None where a container hides processes or there is no GPU."""
-    found = [used for handle in _gpu_handles() for owner, used in _processes(handle) if owner == pid]
+    """Memory of a process on all GPUs that torch finds; None where a container hides processes or there is none."""
+    found = [used for gpu in cuda_devices.visible() for owner, used in _processes(gpu.handle) if owner == pid]
     return sum(found) if found else None
 
 

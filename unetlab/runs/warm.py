@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from unetlab import files
+from unetlab.runs import cuda_devices
 from unetlab.runs.status import is_same_process, process_started
 from unetlab.workspace import Workspace
 
@@ -66,7 +67,8 @@ def register(workspace: Workspace, pid: int) -> None:
 
 def inherited() -> dict[str, Any]:
     """What workers inherit from this process and their results depend on: settings of libraries, the cores."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
+    environment = os.environ | cuda_devices.ORDER
+    settings = {name: value for name, value in environment.items() if name.startswith(INHERITED)}
     return {"settings": settings, "cores": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []}
 
 
