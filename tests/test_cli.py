@@ -18,6 +18,7 @@ from unetlab.workspace import own_workspace
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
+TRAIN_KEYS |= {"best_epoch", "epochs_trained"}
 VALID_KEYS = {"loss", "mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou"}
 PICKS = {"min_gradient", "min_loss_tenth", "valley"}
 
@@ -95,7 +96,8 @@ def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path
     assert trained["valid"]["dice"].keys() == trained["valid"]["iou"].keys() == {"background", "foreground"}
     assert trained["status"] == "finished"
     assert trained["max_lr"] == swept["picks"][pick]
-    assert (trained["steps"], 1 <= trained["epochs"] <= 2) == (4, True)
+    assert (trained["steps"], trained["epochs_trained"]) == (4, 2)
+    assert 1 <= trained["best_epoch"] == trained["epochs"] <= 2, "the best epoch keeps its old name beside the new one"
     assert trained["images_per_s"] > 0
     run = store.open_run(own_workspace(), trained["run"])
     assert run.config.lr_source == f"{pick} of {swept['run']}", "the latest sweep of the same job was taken"
@@ -105,6 +107,7 @@ def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path
     assert scored.keys() == TRAIN_KEYS
     assert scored["run"] != trained["run"]
     assert scored["valid"] == trained["valid"]
+    assert (scored["best_epoch"], scored["epochs_trained"]) == (trained["best_epoch"], 0)
 
 
 def test_runs_are_listed_shown_and_deleted(tiny_set: Path, trained: Run):

@@ -171,7 +171,11 @@ def lr_lines(run: Run) -> list[str]:
 
 
 def train_result(run: Run) -> dict[str, Any]:
-    """The JSON of `train` and `evaluate`; only run and status when there is no result."""
+    """The JSON of `train` and `evaluate`; only run and status when there is no result.
+
+    best_epoch: whose weights are scored, from 1; `epochs`, its first name, stays. epochs_trained: steps over steps per
+    epoch, not whole where a stop ended an epoch early; `evaluate` trains none.
+    """
     return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
 
 
@@ -181,8 +185,9 @@ def train_lines(run: Run) -> list[str]:
     if not result or not evaluation:
         return lines
     valid = result["valid"]
+    epochs = f" of {result['epochs_trained']:g} trained" if result.get("epochs_trained") else ""
     lines.append(
-        f"  best epoch {result['epochs']}, {result['steps']} steps in {result['seconds']:.0f} s, "
+        f"  best epoch {result['epochs']}{epochs}, {result['steps']} steps in {result['seconds']:.0f} s, "
         f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}"
     )
     lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")

@@ -375,3 +375,14 @@ def test_the_process_that_opened_all_pages_has_no_torch_and_stays_small(home_wit
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) < 250
+
+
+def rewrite(run: Run, file: str, **changes: object) -> None:
+    """Changes keys of a JSON file in the run folder."""
+    write_json(run.folder / file, run.read(file) | changes)
+
+
+def test_the_best_epoch_is_one_of_those_that_were_trained(home_with_run):
+    rewrite(home_with_run, "result.json", epochs=3, best_epoch=3, epochs_trained=6.5)
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    assert {metric.label: metric.value for metric in app.metric}["Best epoch"] == "3 of 6.5"

@@ -45,6 +45,15 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     valid = write_evaluation(run, data, evaluate_here, model, on_event)
     seconds = time.monotonic() - began
     count = len(data.indices("valid"))
-    trained = {"max_lr": config.train.max_lr, "epochs": card.epoch + 1, "steps": 0, "seconds": round(seconds, 2)}
-    files.write_json(run.folder / "result.json", {**trained, "images_per_s": round(count / seconds, 2), "valid": valid})
+    result = {
+        "max_lr": config.train.max_lr,
+        "epochs": card.epoch + 1,  # as best_epoch was called first
+        "best_epoch": card.epoch + 1,
+        "epochs_trained": 0,
+        "steps": 0,
+        "seconds": round(seconds, 2),
+        "images_per_s": round(count / seconds, 2),
+        "valid": valid,
+    }
+    files.write_json(run.folder / "result.json", result)
     return should_stop()

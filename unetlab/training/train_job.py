@@ -153,7 +153,9 @@ class Training:
         step, seconds = self.position.step, self.position.seconds
         result = {
             "max_lr": self.config.train.max_lr,
-            "epochs": card.epoch + 1,
+            "epochs": card.epoch + 1,  # as best_epoch was called first
+            "best_epoch": card.epoch + 1,
+            "epochs_trained": round(step / self.setup.batches.steps_per_epoch, 2),
             "steps": step,
             "seconds": round(seconds, 2),
             "images_per_s": round(self.setup.batches.num_images(step) / max(seconds, 1e-6), 2),

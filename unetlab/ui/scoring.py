@@ -34,7 +34,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         )
         st.metric(
             "Best epoch",
-            f"{result.get('epochs', '?')} of {run.config.train.epochs}",
+            f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
             help="The epoch with the best score; its weights are the ones scored here.",
         )
     st.caption(

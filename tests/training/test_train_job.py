@@ -1,0 +1,40 @@
+"""The job `train` in this process: what result.json and the notes say of a training. Oracle: its own events."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from unetlab.events import Batch, Epoch, Event
+from unetlab.runs import store
+from unetlab.runs.store import Run
+from unetlab.training import learner
+from unetlab.training.train_job import train
+from unetlab.workspace import own_workspace
+
+
+def trained_here(changes: dict, *, stop_after: int | None = None) -> tuple[Run, list[Event]]:
+    """A training of the tiny set and what it reported; `stop_after`: the number of steps before it is stopped."""
+    config = tiny.config(changes=changes)
+    run, told = store.create_run(own_workspace(), config, device="cpu"), []
+
+    def should_stop() -> bool:
+        return stop_after is not None and sum(isinstance(event, Batch) for event in told) >= stop_after
+
+    train(run, config, "cpu", on_event=told.append, should_stop=should_stop)
+    return run, told
+
+
+def test_the_best_epoch_and_the_epochs_trained_are_two_numbers(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
+    ranks = iter([(0.5, 0.0), (0.7, 0.0), (0.6, 0.0), (0.1, 0.0)])
+    monkeypatch.setattr(learner, "rank_of", lambda evaluation, best_score: next(ranks))
+    run, told = trained_here({"train.epochs": 9, "train.patience": 2})
+    assert [event.is_best for event in told if isinstance(event, Epoch)] == [True, True, False, False]
+    result = run.read("result.json")
+    assert (result["best_epoch"], result["epochs"], result["epochs_trained"]) == (2, 2, 4)
+
+
+def test_an_epoch_that_a_stop_ended_early_counts_by_its_steps(tiny_set: Path):
+    run, told = trained_here({"train.epochs": 3}, stop_after=3)
+    assert sum(isinstance(event, Batch) for event in told) == 3
+    assert run.read("result.json")["epochs_trained"] == pytest.approx(1.5)
