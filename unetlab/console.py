@@ -20,6 +20,7 @@ from unetlab.files import size_text
 from unetlab.runs import devices, jobs, launching, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, read_events, score_text
+from unetlab.train_options import BEST_BY
 
 POLL_S = 0.2
 KEYS_OF_THEIR_OWN = ("image-without-mask", "mask-without-image", "ignored-files")  # in the JSON beside `problems`
@@ -39,7 +40,7 @@ def follow(run: Run) -> Status:
                 events, offset = read_events(run, offset)
                 for event in events:
                     if event["type"] == "epoch" and sys.stderr.isatty():
-                        bar.console.print(_epoch_line(event))
+                        bar.console.print(_epoch_line(run, event))
                 if len(presses) > num_answered:
                     num_answered += 1
                     _answer(run, num_answered, bar.console)
@@ -71,9 +72,9 @@ def _describe(run: Run, status: Status) -> str:
     return f"waiting for {status.device} ({queue.position(run)} before it)"
 
 
-def _epoch_line(event: dict) -> str:
+def _epoch_line(run: Run, event: dict) -> str:
     dice = score_text(event["mean_dice"])
-    best = "  best so far" if event["is_best"] else ""
+    best = f"  {BEST_BY[run.config.train.best_score]} so far" if event["is_best"] else ""
     loss = "none" if event["valid_loss"] is None else f"{event['valid_loss']:.3f}"
     return f"epoch {event['epoch'] + 1}: validation loss {loss}, mean Dice {dice}{best}"
 
@@ -186,10 +187,11 @@ def train_lines(run: Run) -> list[str]:
         return lines
     valid = result["valid"]
     epochs = f" of {result['epochs_trained']:g} trained" if result.get("epochs_trained") else ""
-    lines.append(
-        f"  best epoch {result['epochs']}{epochs}, {result['steps']} steps in {result['seconds']:.0f} s, "
-        f"{result['images_per_s']:.1f} pictures/s, peak learning rate {result['max_lr']:.2e}"
-    )
+    lines += [
+        f"  best epoch {result['epochs']}{epochs} ({BEST_BY[run.config.train.best_score]})",
+        f"  {result['steps']} steps in {result['seconds']:.0f} s, {result['images_per_s']:.1f} pictures/s, "
+        f"peak learning rate {result['max_lr']:.2e}",
+    ]
     lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")
     for name, dice, iou in (
         *((f"{name:20}", valid["dice"][name], valid["iou"][name]) for name in valid["dice"]),

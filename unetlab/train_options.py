@@ -7,6 +7,13 @@ from pydantic_core import PydanticCustomError
 
 from unetlab.option_field import ALL, BOTH, MEMORY_RESULT, RESULT, SPEED, TRAIN, About, Options, option
 
+BEST_BY = {  # what the best epoch has, by best_score
+    "mean_dice": "highest mean Dice",
+    "mean_iou": "highest mean IoU",
+    "pixel_accuracy": "highest pixel accuracy",
+    "valid_loss": "lowest validation loss",
+}
+
 
 class TrainOptions(Options):
     """How the network is trained."""

@@ -1,5 +1,6 @@
 """Every page in every state: no exception, and the next step is named."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
 from tests import tiny
-from unetlab.config import RunConfig
+from unetlab.config import RunConfig, choices
 from unetlab.data import changes
 from unetlab.data.dataset import open_dataset
 from unetlab.files import write_json
@@ -21,6 +22,7 @@ from unetlab.options import ImportOptions, PreviewOptions
 from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.status import boot_id, write_status
 from unetlab.runs.store import Run
+from unetlab.train_options import BEST_BY
 from unetlab.ui import charts
 from unetlab.workspace import own_workspace
 
@@ -386,3 +388,23 @@ def test_the_best_epoch_is_one_of_those_that_were_trained(home_with_run):
     rewrite(home_with_run, "result.json", epochs=3, best_epoch=3, epochs_trained=6.5)
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
     assert {metric.label: metric.value for metric in app.metric}["Best epoch"] == "3 of 6.5"
+
+
+def test_the_best_epoch_is_named_by_the_score_that_chose_it(home_with_run):
+    config = home_with_run.read("config.json")
+    rewrite(home_with_run, "config.json", train=config["train"] | {"best_score": "valid_loss"})
+    path = home_with_run.folder / "events.jsonl"
+    logged = [json.loads(line) for line in path.read_text().splitlines()]
+    epochs = iter([{"mean_dice": 0.9, "is_best": True}, {"mean_dice": 0.25, "is_best": True}])
+    changed = [event | next(epochs) if event["type"] == "epoch" else event for event in logged]
+    path.write_text("".join(json.dumps(event) + "\n" for event in changed))
+    (card,) = (metric for metric in open_page("home").metric if metric.label.startswith("mean Dice"))
+    assert (card.value, "the lowest validation loss" in card.help) == ("0.250", True)
+    (best,) = (m for m in open_page("results", run=home_with_run.id).metric if m.label == "Best epoch")
+    assert "lowest validation loss" in best.help
+    done = tiny.command("runs", "show", home_with_run.id)
+    assert "(lowest validation loss)" in done.stdout
+
+
+def test_every_score_that_may_choose_the_best_epoch_has_words():
+    assert [*BEST_BY] == [*choices("train.best_score")]

@@ -8,7 +8,8 @@ from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.data.samples import create_sample
 from unetlab.runs import jobs
-from unetlab.runs.store import Run, list_runs, open_run
+from unetlab.runs.store import Run, list_runs, open_run, score_text
+from unetlab.train_options import BEST_BY
 from unetlab.ui import choices, starts, state
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
@@ -71,13 +72,13 @@ def card(run: Run) -> None:
     with st.container():
         word, icon, color = state.STATE_WORDS[status.state]
         st.markdown(f"**{plain(run.notes.name or config.dataset)}** :{color}-badge[{icon} {word}]")
-        best = max((e["mean_dice"] for e in history.epochs if e["mean_dice"] is not None), default=None)
+        best = next((epoch["mean_dice"] for epoch in reversed(history.epochs) if epoch["is_best"]), None)
         losses = history.batches()["smooth"].tolist()
         st.metric(
             f"mean Dice on {plain(config.dataset)}",
-            "no score yet" if best is None else f"{best:.3f}",
+            score_text(best) if history.epochs else "no score yet",
             chart_data=_thin(losses) if len(losses) > 1 else None,
-            help="Best epoch; the line is the training loss.",
+            help=f"Of the epoch with the {BEST_BY[config.train.best_score]}; the line is the training loss.",
         )
         if history.previews:
             newest = run.folder / history.previews[-1]["folder"] / "0.jpg"

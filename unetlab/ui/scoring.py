@@ -8,6 +8,7 @@ import streamlit as st
 from unetlab.data.dataset import DataSet
 from unetlab.errors import DataError
 from unetlab.runs.store import Run, score_text, weights_archive
+from unetlab.train_options import BEST_BY
 from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
@@ -35,7 +36,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         st.metric(
             "Best epoch",
             f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
-            help="The epoch with the best score; its weights are the ones scored here.",
+            help=f"The epoch with the {BEST_BY[run.config.train.best_score]}; its weights are the ones scored here.",
         )
     st.caption(
         f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
