@@ -18,7 +18,7 @@ from unetlab.workspace import own_workspace
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
-TRAIN_KEYS |= {"best_epoch", "epochs_trained"}
+TRAIN_KEYS |= {"best_epoch", "epochs_trained", "highest_lr"}
 VALID_KEYS = {"loss", "mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou"}
 PICKS = {"min_gradient", "min_loss_tenth", "valley"}
 
@@ -108,6 +108,7 @@ def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path
     assert scored["run"] != trained["run"]
     assert scored["valid"] == trained["valid"]
     assert (scored["best_epoch"], scored["epochs_trained"]) == (trained["best_epoch"], 0)
+    assert scored["highest_lr"] is None, "nothing was trained"
 
 
 def test_runs_are_listed_shown_and_deleted(tiny_set: Path, trained: Run):

@@ -176,3 +176,13 @@ def test_the_last_group_has_the_whole_rate_and_none_more_than_the_next(lr_slice,
         assert scales[0] == pytest.approx(1 / lr_slice)
         factors = [high / low for low, high in pairwise(scales)]
         assert factors == pytest.approx([factors[0]] * len(factors), rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "total_steps", "is_said"), [
+    ("one_cycle", 9, True), ("fastai_one_cycle", 9, True), ("one_cycle", 10, False), ("flat", 1, False),
+])  # fmt: skip
+def test_too_few_steps_for_a_cycle_are_told_and_a_flat_rate_is_none(name: str, total_steps: int, is_said: bool):
+    options = TrainOptions(schedule=name, max_lr=0.1)
+    assert bool(schedules.caution(total_steps, options)) == is_said
+    assert schedules.highest_lr(0, total_steps, options) is None
+    assert (schedules.highest_lr(total_steps, total_steps, options) == 0.1) == (name == "flat" or total_steps > 9)

@@ -175,7 +175,8 @@ def train_result(run: Run) -> dict[str, Any]:
     """The JSON of `train` and `evaluate`; only run and status when there is no result.
 
     best_epoch: whose weights are scored, from 1; `epochs`, its first name, stays. epochs_trained: steps over steps per
-    epoch, not whole where a stop ended an epoch early; `evaluate` trains none.
+    epoch, not whole where a stop ended an epoch early; `evaluate` trains none. highest_lr: of the steps taken, while
+    max_lr is the configured peak.
     """
     return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
 
@@ -187,10 +188,11 @@ def train_lines(run: Run) -> list[str]:
         return lines
     valid = result["valid"]
     epochs = f" of {result['epochs_trained']:g} trained" if result.get("epochs_trained") else ""
+    highest = result.get("highest_lr")  # absent from results of older versions, None where nothing was trained
+    rate = f"highest learning rate used {highest:.2e}" if highest else f"learning rate asked for {result['max_lr']:.2e}"
     lines += [
         f"  best epoch {result['epochs']}{epochs} ({BEST_BY[run.config.train.best_score]})",
-        f"  {result['steps']} steps in {result['seconds']:.0f} s, {result['images_per_s']:.1f} pictures/s, "
-        f"peak learning rate {result['max_lr']:.2e}",
+        f"  {result['steps']} steps in {result['seconds']:.0f} s, {result['images_per_s']:.1f} pictures/s, {rate}",
     ]
     lines.append(f"  {len(evaluation['pictures'])} validation pictures, pixel counts pooled over them:")
     for name, dice, iou in (

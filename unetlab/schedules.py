@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Curve = Callable[[float], float]
+FEW_STEPS = 10  # ours: with fewer steps a one-cycle is hardly a cycle
 
 
 def cosine(start: float, end: float) -> Curve:
@@ -126,3 +127,20 @@ def planned(step: int, total_steps: int, options: Options) -> tuple[float, float
     if options.schedule == "fastai_one_cycle":
         return fastai_one_cycle(step, total_steps, options.max_lr, **shared)
     return one_cycle(step, total_steps, options.max_lr, **shared, final_div_factor=options.final_div_factor)
+
+
+def highest_lr(num_steps: int, total_steps: int, options: Options) -> float | None:
+    """The highest rate that the first `num_steps` of `total_steps` take; None for no step."""
+    return max((planned(step, total_steps, options)[0] for step in range(num_steps)), default=None)
+
+
+def caution(total_steps: int, options: Options) -> str | None:
+    """What to tell a person whose cycle has too few steps to be one; None where it has enough, or the rate is flat."""
+    if options.schedule == "flat" or total_steps >= FEW_STEPS:
+        return None
+    highest = highest_lr(total_steps, total_steps, options) or 0.0
+    count = "1 step" if total_steps == 1 else f"{total_steps} steps"
+    return (
+        f"Only {count}: too few for a one-cycle to rise and fall. The highest rate is {highest:.1e}; "
+        f"{options.max_lr:.1e} was asked for. Train more epochs, or with a smaller batch."
+    )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from unetlab.events import Batch, Epoch, Event
+from unetlab.console import train_lines
+from unetlab.events import Batch, Epoch, Event, Note
 from unetlab.runs import store
 from unetlab.runs.store import Run
 from unetlab.training import learner
@@ -38,3 +39,22 @@ def test_an_epoch_that_a_stop_ended_early_counts_by_its_steps(tiny_set: Path):
     run, told = trained_here({"train.epochs": 3}, stop_after=3)
     assert sum(isinstance(event, Batch) for event in told) == 3
     assert run.read("result.json")["epochs_trained"] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("stop_after", [None, 5])
+def test_the_highest_rate_is_that_of_the_steps_taken_not_the_one_asked_for(tiny_set: Path, stop_after: int | None):
+    run, told = trained_here({"train.epochs": 10, "train.max_lr": 0.01}, stop_after=stop_after)
+    rates = [event.lr for event in told if isinstance(event, Batch)]
+    result = run.read("result.json")
+    assert (result["highest_lr"], result["max_lr"]) == (max(rates), 0.01)
+    assert (result["highest_lr"] < 0.01) == (stop_after is not None)
+
+
+def test_a_training_of_one_step_says_that_it_never_came_near_the_rate(tiny_set: Path):
+    run, told = trained_here({"train.epochs": 1, "train.batch_size": 8, "train.max_lr": 1e-3})
+    (said,) = (event.message for event in told if isinstance(event, Note) and event.about.get("code") == "few-steps")
+    assert "Only 1 step: too few for a one-cycle" in said
+    assert "The highest rate is 4.0e-09; 1.0e-03 was asked for." in said
+    assert run.read("result.json")["highest_lr"] == pytest.approx(4e-9)
+    (lines,) = (line for line in train_lines(run) if "learning rate" in line)
+    assert "highest learning rate used 4.00e-09" in lines

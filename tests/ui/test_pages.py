@@ -408,3 +408,17 @@ def test_the_best_epoch_is_named_by_the_score_that_chose_it(home_with_run):
 
 def test_every_score_that_may_choose_the_best_epoch_has_words():
     assert [*BEST_BY] == [*choices("train.best_score")]
+
+
+def test_the_results_show_the_highest_rate_that_was_used(home_with_run):
+    rewrite(home_with_run, "result.json", highest_lr=4e-9)
+    assert "highest learning rate used was 4.00e-09" in words(open_page("results", run=home_with_run.id))
+
+
+def test_the_form_warns_of_too_few_steps_for_a_cycle_and_not_of_a_flat_rate(tiny_set):
+    app = open_page("train", dataset=tiny.NAME)
+    app.number_input(key=f"train:{tiny.NAME}:train.epochs").set_value(1).run()
+    assert ["The highest rate is 4.0e-09; 1.0e-03 was asked for" in said.value for said in app.warning] == [True]
+    app.selectbox(key=f"train:{tiny.NAME}:train.schedule").set_value("flat").run()
+    assert not app.exception
+    assert not app.warning

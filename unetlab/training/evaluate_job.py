@@ -47,6 +47,7 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
     count = len(data.indices("valid"))
     result = {
         "max_lr": config.train.max_lr,
+        "highest_lr": None,
         "epochs": card.epoch + 1,  # as best_epoch was called first
         "best_epoch": card.epoch + 1,
         "epochs_trained": 0,

@@ -46,6 +46,8 @@ def train_in(
         position = keeper.take_up()
         team.draw_apart(config.train.seed, position.step)
         training = Training(run, config, setup, keeper, position, on_event=on_event)
+        if not position.step and (text := schedules.caution(training.total_steps, config.train)):
+            on_event(Note(text, about={"code": "few-steps"}))
         training.fit(team, should_stop)
         if not team.is_leader:
             return False
@@ -79,6 +81,7 @@ class Training:
         self.run, self.config, self.setup, self.keeper, self.position = run, config, setup, keeper, position
         self.on_event = on_event
         learner, self.indices = setup.learner, setup.data.indices("valid")
+        self.total_steps = config.train.epochs * setup.batches.steps_per_epoch
         self.previews = Previews(run, setup.data, self.indices)
         self.watch, self.pace = Watch(learner, setup.batches, config), Pace()
         self.evaluate = partial(
@@ -129,8 +132,7 @@ class Training:
     def follow(self, event: Event) -> None:
         """Takes the learner's events, saves and remembers what belongs to them, and passes them on."""
         if isinstance(event, Batch):
-            total = self.config.train.epochs * self.setup.batches.steps_per_epoch
-            self.on_event(Progress("training", event.step + 1, total))
+            self.on_event(Progress("training", event.step + 1, self.total_steps))
             self.watch.hear(event)
             slow, device = self.pace.end(), self.setup.learner.device.type
             if slow and device == "cpu" and torch.get_num_threads() > 1:
@@ -153,6 +155,7 @@ class Training:
         step, seconds = self.position.step, self.position.seconds
         result = {
             "max_lr": self.config.train.max_lr,
+            "highest_lr": schedules.highest_lr(step, self.total_steps, self.config.train),
             "epochs": card.epoch + 1,  # as best_epoch was called first
             "best_epoch": card.epoch + 1,
             "epochs_trained": round(step / self.setup.batches.steps_per_epoch, 2),

@@ -38,9 +38,11 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
             f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
             help=f"The epoch with the {BEST_BY[run.config.train.best_score]}; its weights are the ones scored here.",
         )
+    highest = result.get("highest_lr")
+    rate = f" The highest learning rate used was {highest:.2e}." if highest else ""
     st.caption(
         f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
-        f"largest class would give a pixel accuracy of {score_text(evaluation['majority_share'])}."
+        f"largest class would give a pixel accuracy of {score_text(evaluation['majority_share'])}.{rate}"
     )
 
 

@@ -26,7 +26,6 @@ NEW, RUN = "New training", "Chosen run"
 SOURCES = {"typed": "typed", "default": "the default, not measured yet"}
 PLANNED = 400  # points that draw a schedule
 UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of an unchanged form, and its source
-FEW_STEPS = 10  # with fewer steps a one-cycle is hardly a cycle
 
 
 def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
@@ -71,12 +70,8 @@ def facts(config: RunConfig, data: DataSet) -> None:
             icon=":material/query_stats:",
         )
         choices.link("pages/lab/learning_rate.py", label="Find the learning rate", icon=":material/arrow_forward:")
-    if total < FEW_STEPS:
-        st.warning(
-            f"Only {total} steps: too few for a one-cycle to rise and fall. Train more epochs, or with a "
-            "smaller batch.",
-            icon=":material/warning:",
-        )
+    if text := schedules.caution(total, config.train):
+        st.warning(text, icon=":material/warning:")
 
 
 def swept_otherwise(config: RunConfig) -> list[str]:
