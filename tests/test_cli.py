@@ -18,7 +18,7 @@ from unetlab.workspace import own_workspace
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
-TRAIN_KEYS |= {"best_epoch", "epochs_trained", "highest_lr"}
+TRAIN_KEYS |= {"best_epoch", "epochs_trained", "highest_lr", "notes"}
 VALID_KEYS = {"loss", "mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou"}
 PICKS = {"min_gradient", "min_loss_tenth", "valley"}
 
@@ -83,7 +83,7 @@ def test_masks_from_a_folder_of_their_own_and_a_reading_are_taken(workspace: Pat
 
 def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path):
     swept = tiny.answer("lr-find", tiny.NAME, *tiny.sets())
-    assert swept.keys() == {"run", "status", "picks", "declined"}
+    assert swept.keys() == {"run", "status", "picks", "declined", "notes"}
     assert swept["status"] == "finished"
     assert swept["picks"].keys() == PICKS
     declined = {name for name, rate in swept["picks"].items() if rate is None}
@@ -99,6 +99,7 @@ def test_sweep_training_and_evaluation_print_their_keys_and_agree(tiny_set: Path
     assert (trained["steps"], trained["epochs_trained"]) == (4, 2)
     assert 1 <= trained["best_epoch"] == trained["epochs"] <= 2, "the best epoch keeps its old name beside the new one"
     assert trained["images_per_s"] > 0
+    assert any("too few for a one-cycle" in note["message"] for note in trained["notes"])
     run = store.open_run(own_workspace(), trained["run"])
     assert run.config.lr_source == f"{pick} of {swept['run']}", "the latest sweep of the same job was taken"
     assert len(store.list_runs(own_workspace(), kind="lr_find")) == 1

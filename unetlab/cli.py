@@ -18,6 +18,7 @@ from unetlab.console import (
     forecast_result,
     lr_lines,
     lr_result,
+    notes_of,
     show,
     train_lines,
     train_result,
@@ -165,7 +166,7 @@ def runs_show(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json 
     """State, configuration and result of one run."""
     run = open_run(own_workspace(), run_id)
     content = {**store.summary(run), "config": run.read("config.json"), "result": run.read("result.json")}
-    status = run.status
+    content["notes"], status = notes_of(run), run.status
     lines = [f"{run.id}: {status.state} {status.reason}", *train_lines(run)]
     show(content, lines, as_json=json)
 

@@ -39,8 +39,8 @@ def follow(run: Run) -> Status:
                 bar.update(task, description=_describe(run, status), completed=status.done, total=status.total or None)
                 events, offset = read_events(run, offset)
                 for event in events:
-                    if event["type"] == "epoch" and sys.stderr.isatty():
-                        bar.console.print(_epoch_line(run, event))
+                    if sys.stderr.isatty() and (line := _told(run, event)):
+                        bar.console.print(line, markup=False, highlight=False)
                 if len(presses) > num_answered:
                     num_answered += 1
                     _answer(run, num_answered, bar.console)
@@ -72,7 +72,12 @@ def _describe(run: Run, status: Status) -> str:
     return f"waiting for {status.device} ({queue.position(run)} before it)"
 
 
-def _epoch_line(run: Run, event: dict) -> str:
+def _told(run: Run, event: dict[str, Any]) -> str | None:
+    """What a person at a terminal is told of an event while the run goes on."""
+    if event["type"] == "note":
+        return event["message"]
+    if event["type"] != "epoch":
+        return None
     dice = score_text(event["mean_dice"])
     best = f"  {BEST_BY[run.config.train.best_score]} so far" if event["is_best"] else ""
     loss = "none" if event["valid_loss"] is None else f"{event['valid_loss']:.3f}"
@@ -156,7 +161,7 @@ def lr_result(run: Run) -> dict[str, Any]:
     """The JSON of `lr-find`: a declined pick is null, its reason under `declined`."""
     curve = run.read("lr_curve.json") or {"picks": {}, "declined": {}}
     picks = {name: (curve["picks"].get(name) or {}).get("lr") for name in lr_curve.DEFINITIONS}
-    return {"run": run.id, "status": run.status.state, "picks": picks, "declined": curve["declined"]}
+    return {**_outcome(run), "picks": picks, "declined": curve["declined"]}
 
 
 def lr_lines(run: Run) -> list[str]:
@@ -172,18 +177,29 @@ def lr_lines(run: Run) -> list[str]:
 
 
 def train_result(run: Run) -> dict[str, Any]:
-    """The JSON of `train` and `evaluate`; only run and status when there is no result.
+    """The JSON of `train` and `evaluate`; only run, status and notes when there is no result.
 
     best_epoch: whose weights are scored, from 1; `epochs`, its first name, stays. epochs_trained: steps over steps per
     epoch, not whole where a stop ended an epoch early; `evaluate` trains none. highest_lr: of the steps taken, while
     max_lr is the configured peak.
     """
-    return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
+    return {**_outcome(run), **(run.read("result.json") or {})}
+
+
+def _outcome(run: Run) -> dict[str, Any]:
+    return {"run": run.id, "status": run.status.state, "notes": notes_of(run)}
+
+
+def notes_of(run: Run) -> list[dict[str, Any]]:
+    """What the run said of itself, in order: {message, about, time}; `about` as in events.Note."""
+    notes = [event for event in read_events(run)[0] if event["type"] == "note"]
+    return [{"message": note["message"], "about": note.get("about") or {}, "time": note["time"]} for note in notes]
 
 
 def train_lines(run: Run) -> list[str]:
-    """The scores of a run, each with what it means."""
+    """The notes of a run, then its scores, each with what it means."""
     result, evaluation, lines = run.read("result.json"), run.read("evaluation.json"), [f"{run.id}: {run.status.state}"]
+    lines += ["  note: " + note["message"].replace("\n", "\n        ") for note in notes_of(run)]
     if not result or not evaluation:
         return lines
     valid = result["valid"]

@@ -1,0 +1,62 @@
+"""What the command line tells of a run while it follows it and afterwards. Oracle: what the run says of itself."""
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from unetlab import console
+from unetlab.events import Note
+from unetlab.runs.status import StatusKeeper
+from unetlab.runs.store import EventWriter, Run
+
+ALARM = Note("The network answers one class.\nTrain longer.", about={"code": "black-mask", "changes": {}})
+EARLY = Note("Ended early: no better mean_dice in 2 epochs.")
+
+
+def write_notes(run: Run) -> None:
+    writer = EventWriter(run, attempt=1)
+    for note in (ALARM, EARLY):
+        writer.write(note)
+    writer.close()
+
+
+def followed(run: Run, *steps: Callable[[], None]) -> None:
+    """Follows a run that does the steps, a look of the follower apart, and then ends."""
+
+    def go_on() -> None:
+        for step in steps:
+            step()
+            threading.Event().wait(3 * console.POLL_S)
+        StatusKeeper(run.folder).end("finished")
+
+    worker = threading.Thread(target=go_on)
+    worker.start()
+    console.follow(run)
+    worker.join()
+
+
+def test_notes_are_in_the_json_and_in_the_text_of_a_run(tiny_set: Path):
+    run = tiny.waiting_run()
+    assert console.train_result(run)["notes"] == []
+    write_notes(run)
+    told = console.train_result(run)["notes"]
+    assert [(note["message"], note["about"]) for note in told] == [(n.message, n.about) for n in (ALARM, EARLY)]
+    assert console.lr_result(run)["notes"] == told
+    text = "\n".join(console.train_lines(run))
+    assert "note: The network answers one class.\n        Train longer." in text
+    assert "note: Ended early: no better mean_dice in 2 epochs." in text
+
+
+def test_notes_are_told_at_a_terminal_as_they_come(
+    tiny_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run = tiny.waiting_run()
+    followed(run, lambda: write_notes(run))
+    said = capsys.readouterr().err
+    assert "Train longer." in said
+    assert "Ended early" in said
