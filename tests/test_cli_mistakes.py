@@ -46,7 +46,10 @@ def nothing_is_left(home: Path) -> None:
         (["train", "tiny", "--set", "train.epochs=0"], ["train.epochs = 0", "greater than or equal to 1"]),
         (["train", "tiny", "--set", "model.skip=sum"], ["model.skip = 'sum'", "'concat', 'add' or 'none'"]),
         (["train", "tiny", "--set", "model.depth"], ["has no '='"]),
-        (["train", "tiny", "--lr", "fast"], ["train.max_lr = 'fast'"]),
+        (["train", "tiny", "--lr", "fast"], ["--lr 'fast' is neither a pick nor a number", "min_gradient"]),
+        (["train", "tiny", "--lr", "mingradient"], ["--lr 'mingradient'", "Picks: min_gradient, ", "valley", "1e-3"]),
+        (["train", "tiny", "--lr", "vally"], ["Picks: valley, "]),
+        (["train", "tiny", "--lr", "-1"], ["train.max_lr = -1.0", "greater than 0"]),
         (["train", "tiny", "--from", "nope"], ["no run 'nope'", "runs list"]),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unetlab import schedules
+from unetlab import lr_curve, schedules
 from unetlab.config import (
     SCHEMA_VERSION,
     LRFrom,
@@ -15,6 +15,7 @@ from unetlab.config import (
     is_same_problem,
     load_config,
     option_fields,
+    parse_rate,
     parse_settings,
 )
 from unetlab.errors import ConfigError
@@ -248,3 +249,13 @@ def test_a_sweep_answers_whatever_is_kept_of_the_training_but_only_on_its_device
     assert is_same_problem(config(), config(**kept))
     for change in ({"train.device": "cuda:1"}, {"train.precision": "fp32"}, {"train.accumulate": 2}):
         assert not is_same_problem(config(), config(**change))
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"), [("mingradient", "min_gradient"), ("min-loss-tenth", "min_loss_tenth"), ("vally", "valley")]
+)
+def test_a_mistyped_pick_is_answered_with_the_picks_nearest_first(typed: str, nearest: str):
+    with pytest.raises(ConfigError, match=f"{typed}.*Picks: {nearest}, ") as told:
+        parse_rate(typed)
+    assert all(name in str(told.value) for name in lr_curve.DEFINITIONS)
+    assert parse_rate("1e-3") == 1e-3

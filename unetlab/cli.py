@@ -10,7 +10,7 @@ import typer
 from unetlab import lr_curve
 from unetlab.cli_app import start_page
 from unetlab.cli_data import Json, data_app
-from unetlab.config import OVER_SOON, RunConfig, about, is_same_problem, option_fields, parse_settings
+from unetlab.config import OVER_SOON, RunConfig, about, is_same_problem, option_fields, parse_rate, parse_settings
 from unetlab.console import (
     exit_for,
     follow,
@@ -102,7 +102,7 @@ def train(
             source = _latest_sweep(workspace, config) or _sweep_first(workspace, config.changed({}, kind="lr_find"))
         config = _with_lr(config, source, lr)
     elif lr is not None:
-        config = config.changed(parse_settings([f"train.max_lr={lr}"]), lr_from=None, lr_source="typed")
+        config = config.changed({"train.max_lr": parse_rate(lr)}, lr_from=None, lr_source="typed")
     if prepare:
         run = launching.prepare(workspace, config, name=name)
         show({"run": run.id, "folder": str(run.folder)}, [f"{run.folder}"], as_json=json)

@@ -216,6 +216,18 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return changes
 
 
+def parse_rate(text: str) -> float:
+    """The learning rate that a person typed. Raises ConfigError with the names of the picks, the nearest first."""
+    try:
+        return float(text)
+    except ValueError:
+        picks = get_args(LRFrom.model_fields["pick"].annotation)
+        near = difflib.get_close_matches(text, picks, len(picks), 0.0)
+        raise ConfigError(
+            f"--lr {text!r} is neither a pick nor a number. Picks: {', '.join(near)}; or give a rate such as 1e-3."
+        ) from None
+
+
 def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
