@@ -10,8 +10,10 @@ import pytest
 from tests import tiny
 from unetlab import console
 from unetlab.events import Note
-from unetlab.runs.status import StatusKeeper
+from unetlab.runs import devices, queue
+from unetlab.runs.status import StatusKeeper, write_status
 from unetlab.runs.store import EventWriter, Run
+from unetlab.workspace import own_workspace
 
 ALARM = Note("The network answers one class.\nTrain longer.", about={"code": "black-mask", "changes": {}})
 EARLY = Note("Ended early: no better mean_dice in 2 epochs.")
@@ -60,3 +62,30 @@ def test_notes_are_told_at_a_terminal_as_they_come(
     said = capsys.readouterr().err
     assert "Train longer." in said
     assert "Ended early" in said
+
+
+def test_a_follower_without_a_terminal_says_once_what_the_run_waits_for(tiny_set: Path, capsys: pytest.CaptureFixture):
+    first, run = tiny.waiting_run(), tiny.waiting_run()
+    for other in (first, run):
+        queue.join(other, "cpu")
+
+    def wait_in_line() -> None:
+        write_status(run.folder, run.status.model_copy(update={"phase": "waiting for the device"}))
+
+    followed(
+        run,
+        wait_in_line,
+        lambda: queue.leave(first),
+        lambda: queue.hold(own_workspace()),
+    )
+    start = f"{run.id} waits for {devices.label('cpu')}: "
+    assert capsys.readouterr().err.splitlines() == [
+        f"{start}1 before it in the queue.",
+        f"{start}it is next; another program or workspace may hold the device.",
+        f"{run.id} waits: the queue is held. Release it with: python -m unetlab free --release",
+    ]
+
+
+def test_a_run_whose_worker_is_only_starting_waits_for_nothing(tiny_set: Path, capsys: pytest.CaptureFixture):
+    followed(tiny.waiting_run(), lambda: None)
+    assert capsys.readouterr().err == ""

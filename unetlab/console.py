@@ -27,16 +27,23 @@ KEYS_OF_THEIR_OWN = ("image-without-mask", "mask-without-image", "ignored-files"
 
 
 def follow(run: Run) -> Status:
-    """Waits until the run has ended and returns its last status. The first Ctrl-C asks it to stop, the second kills."""
+    """Waits until the run has ended and returns its last status. The first Ctrl-C asks it to stop, the second kills.
+
+    At a terminal it draws a bar; elsewhere it only says what the run waits for, once for each thing.
+    """
     presses: list[int] = []
     # counted, not raised: a second Ctrl-C may come while the first is being answered
     previous = signal.signal(signal.SIGINT, lambda signum, frame: presses.append(signum))
-    num_answered, offset = 0, 0
+    num_answered, offset, said = 0, 0, ""
     try:
         with _bar() as bar:
             task = bar.add_task("starting", total=None)
             while (status := run.status).is_live:
                 bar.update(task, description=_describe(run, status), completed=status.done, total=status.total or None)
+                waits = "" if sys.stderr.isatty() else _waits(run, status)
+                if waits and waits != said:
+                    said = waits
+                    print(waits, file=sys.stderr, flush=True)
                 events, offset = read_events(run, offset)
                 for event in events:
                     if sys.stderr.isatty() and (line := _told(run, event)):
@@ -70,6 +77,16 @@ def _describe(run: Run, status: Status) -> str:
     if queue.read_queue(run.workspace).is_held:
         return "waiting: the queue is held (python -m unetlab free --release)"
     return f"waiting for {status.device} ({queue.position(run)} before it)"
+
+
+def _waits(run: Run, status: Status) -> str:
+    """What a queued run waits for, as a sentence; empty while its worker is only starting."""
+    if status.state != "queued" or status.device == devices.LANE:
+        return ""
+    if queue.read_queue(run.workspace).is_held:
+        return f"{run.id} waits: the queue is held. Release it with: python -m unetlab free --release"
+    is_waiting = status.is_parked or status.phase  # a worker that waits for its turn says so as its phase
+    return f"{run.id} waits for {devices.label(status.device)}: {jobs.waits_for(run, status)}." if is_waiting else ""
 
 
 def _told(run: Run, event: dict[str, Any]) -> str | None:

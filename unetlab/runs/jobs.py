@@ -6,6 +6,7 @@ A worker outlives the page and the server; the next page or command carries on f
 import contextlib
 import shutil
 import time
+from collections.abc import Sequence
 
 import psutil
 from filelock import FileLock
@@ -169,6 +170,22 @@ def wait(run: Run, *, timeout_s: float) -> Status:
         launching.rescue(run.workspace)
         time.sleep(0.05)
     return status
+
+
+def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None) -> str:
+    """What a queued run waits for, in words. `live`: queued and running runs, if already known."""
+    if status.is_parked:
+        return "parked until the queue is released"
+    if status.device == devices.LANE:
+        return "its worker is starting"
+    if sweep := queue.sweep_before(run):
+        return f"it takes its learning rate from {sweep.title}, which has not ended"
+    before = queue.position(run)
+    if before:
+        return f"{before} before it in the queue"
+    live = [(other, other.status) for other in live_runs(run.workspace)] if live is None else live
+    ahead = [other.title for other, state in live if state.state == "running" and state.device == status.device]
+    return f"it is next, after {ahead[0]}" if ahead else "it is next; another program or workspace may hold the device"
 
 
 def _end_parked(run: Run, status: Status, state: State, reason: str) -> None:

@@ -115,7 +115,7 @@ def _job(run: Run, status: Status, others: list[tuple[Run, Status]]) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
     st.markdown(f"{icon} **{run.kind_word.capitalize()}** {plain(run.notes.name)} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"Waiting: {plain(state.waits_for(run, status, others))}.")
+        st.caption(f"Waiting: {plain(jobs.waits_for(run, status, others))}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:

@@ -143,7 +143,7 @@ def _queued(run: Run, status: Status) -> None:
             icon=":material/pause_circle:",
         )
         return
-    waits = f"Waiting for {devices.label(status.device)}: {state.waits_for(run, status)}."
+    waits = f"Waiting for {devices.label(status.device)}: {jobs.waits_for(run, status)}."
     st.info(
         f"{plain(waits)} It starts by itself, even if this page is closed.",
         icon=":material/hourglass_top:",

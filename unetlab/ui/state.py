@@ -10,7 +10,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unetlab.data.dataset import DataSet, Manifest, open_dataset, open_folder
 from unetlab.errors import DataError, UnetlabError
-from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, list_runs, open_run
 from unetlab.ui.text import plain
@@ -178,19 +177,3 @@ def _unit(phase: str) -> str:
 def fraction(status: Status) -> float:
     """Progress of the current phase in 0..1."""
     return min(status.done / status.total, 1.0) if status.total else 0.0
-
-
-def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None) -> str:
-    """What a queued run waits for, in words. `live`: queued and running runs, if already known."""
-    if status.is_parked:
-        return "parked until the queue is released"
-    if status.device == devices.LANE:
-        return "its worker is starting"
-    if sweep := queue.sweep_before(run):
-        return f"it takes its learning rate from {sweep.title}, which has not ended"
-    before = queue.position(run)
-    if before:
-        return f"{before} before it in the queue"
-    live = [(other, other.status) for other in jobs.live_runs(run.workspace)] if live is None else live
-    ahead = [other.title for other, state in live if state.state == "running" and state.device == status.device]
-    return f"it is next, after {ahead[0]}" if ahead else "it is next; another program or workspace may hold the device"
