@@ -58,9 +58,9 @@ def test_no_two_options_share_a_label():
 
 def test_the_schedules_defaults_are_those_of_one_cycle():
     options = config().train
-    names = ("pct_start", "div_factor", "final_div_factor", "momentum_max", "momentum_min")
-    assert {name: getattr(options, name) for name in names} == {
-        name: schedules.one_cycle.__kwdefaults__[name] for name in names
+    names = ("div_factor", "final_div_factor", "momentum_max", "momentum_min")
+    assert {"pct_start": schedules.warm_up(options), **{name: getattr(options, name) for name in names}} == {
+        name: schedules.one_cycle.__kwdefaults__[name] for name in ("pct_start", *names)
     }
 
 
@@ -202,6 +202,24 @@ def test_settings_are_json_where_they_parse_and_text_elsewhere():
 def test_the_rates_of_the_layers_are_a_name_or_a_number_from_a_flag_and_from_a_form(typed, taken):
     assert config(**parse_settings([f"train.lr_slice={typed}"])).train.lr_slice == taken
     assert config(**{"train.lr_slice": typed}).train.lr_slice == taken
+
+
+@pytest.mark.parametrize(("typed", "taken"), [("auto", "auto"), ("0.25", 0.25), (" .5 ", 0.5)])
+def test_the_warm_up_share_is_auto_or_a_number_from_a_flag_and_from_a_form(typed, taken):
+    assert config(**{"train.pct_start": typed}).train.pct_start == taken
+    assert config().train.pct_start == "auto"
+
+
+@pytest.mark.parametrize("typed", ["0", 1, 1.0, "half", -0.3, None])
+def test_a_warm_up_share_of_nothing_or_all_is_refused_with_what_is_allowed(typed):
+    with pytest.raises(ConfigError, match=r"^train.pct_start = .*: input should be 'auto' or a number above 0"):
+        config(**{"train.pct_start": typed})
+
+
+def test_a_run_that_was_stored_with_a_number_keeps_it():
+    stored = config().model_dump(mode="json")
+    stored["train"] |= {"schedule": "fastai_one_cycle", "pct_start": 0.3}
+    assert schedules.warm_up(load_config(stored).train) == 0.3
 
 
 def test_a_setting_without_a_value_says_how_to_write_one():

@@ -186,3 +186,22 @@ def test_too_few_steps_for_a_cycle_are_told_and_a_flat_rate_is_none(name: str, t
     assert bool(schedules.caution(total_steps, options)) == is_said
     assert schedules.highest_lr(0, total_steps, options) is None
     assert (schedules.highest_lr(total_steps, total_steps, options) == 0.1) == (name == "flat" or total_steps > 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "own"),
+    [
+        ("one_cycle", 0.3, schedules.one_cycle),
+        ("fastai_one_cycle", 0.25, schedules.fastai_one_cycle),
+        ("flat", 0.0, None),
+    ],
+)
+def test_each_schedule_warms_up_for_its_own_share_unless_another_was_set(name: str, share: float, own):
+    options = TrainOptions(schedule=name, max_lr=0.1)
+    assert schedules.warm_up(options) == share
+    assert schedules.warm_up(TrainOptions(schedule=name, pct_start=0.4)) == (0.4 if own else 0.0)
+    if own:
+        assert own.__kwdefaults__["pct_start"] == share
+        assert [schedules.planned(step, 40, options) for step in range(40)] == [
+            own(step, 40, 0.1) for step in range(40)
+        ]

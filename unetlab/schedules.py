@@ -107,7 +107,7 @@ class Options(Protocol):
     @property
     def max_lr(self) -> float: ...
     @property
-    def pct_start(self) -> float: ...
+    def pct_start(self) -> float | str: ...
     @property
     def div_factor(self) -> float: ...
     @property
@@ -118,12 +118,22 @@ class Options(Protocol):
     def momentum_min(self) -> float: ...
 
 
+OWN_PCT_START = {"one_cycle": 0.3, "fastai_one_cycle": 0.25}  # torch's OneCycleLR, fastai v2's fit_one_cycle
+
+
+def warm_up(options: Options) -> float:
+    """Share 0..1 of all steps in which the rate rises: the schedule's own where `pct_start` is "auto"; 0 if flat."""
+    if options.schedule == "flat":
+        return 0.0
+    return OWN_PCT_START[options.schedule] if options.pct_start == "auto" else float(options.pct_start)
+
+
 def planned(step: int, total_steps: int, options: Options) -> tuple[float, float]:
     """`(lr, momentum)` of the schedule that `options.schedule` names."""
     if options.schedule == "flat":
         return options.max_lr, options.momentum_max
-    names = ("pct_start", "div_factor", "momentum_max", "momentum_min")
-    shared = {name: getattr(options, name) for name in names}
+    names = ("div_factor", "momentum_max", "momentum_min")
+    shared = {"pct_start": warm_up(options), **{name: getattr(options, name) for name in names}}
     if options.schedule == "fastai_one_cycle":
         return fastai_one_cycle(step, total_steps, options.max_lr, **shared)
     return one_cycle(step, total_steps, options.max_lr, **shared, final_div_factor=options.final_div_factor)

@@ -1,5 +1,6 @@
 """The options of a training run; a sweep reads those that its page shows too."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import ValidatorFunctionWrapHandler, field_validator
@@ -48,13 +49,12 @@ class TrainOptions(Options):
         "one_cycle: torch's OneCycleLR. fastai_one_cycle: fastai's formula. flat: the same rate throughout.",
         About(pages=TRAIN, level="advanced", effects=RESULT),
     )
-    pct_start: float = option(
-        0.3,
+    pct_start: Literal["auto"] | float = option(
+        "auto",
         "Warm-up share",
-        "Share of all steps in which the learning rate rises (torch and fastai v1: 0.3).",
+        "Share of all steps in which the learning rate rises. auto: the schedule's own, 0.3 for one_cycle (torch), "
+        "0.25 for fastai_one_cycle (fastai). Or a number between 0 and 1.",
         About(pages=TRAIN, level="advanced", effects=RESULT),
-        gt=0,
-        lt=1,
     )
     div_factor: float = option(
         25.0,
@@ -190,12 +190,20 @@ class TrainOptions(Options):
     @field_validator("lr_slice", mode="wrap")
     @classmethod
     def _name_or_divisor(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        return _name_or_number(value, check, "'one', 'tenth' or a number from 1 to 1e6", 1e6)
+        problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
+        return _checked(value, check, problem, lambda number: 1 <= number <= 1e6)
 
     @field_validator("threads", mode="wrap")
     @classmethod
-    def _name_or_count(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        return _name_or_number(value, check, "'auto' or a whole number from 1 to 1024", 1024)
+    def _auto_or_count(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        problem = PydanticCustomError("threads", "Input should be 'auto' or a whole number from 1 to 1024")
+        return _checked(value, check, problem, lambda number: 1 <= number <= 1024)
+
+    @field_validator("pct_start", mode="wrap")
+    @classmethod
+    def _auto_or_share(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        problem = PydanticCustomError("pct_start", "Input should be 'auto' or a number above 0 and below 1")
+        return _checked(value, check, problem, lambda number: 0 < number < 1)
 
     @property
     def pictures_per_step(self) -> int:
@@ -203,13 +211,17 @@ class TrainOptions(Options):
         return self.batch_size * self.accumulate
 
 
-def _name_or_number(value: Any, check: ValidatorFunctionWrapHandler, allowed: str, most: float) -> Any:
-    """The checked value, a name or a number from 1 to `most`. pydantic itself would report an error for each kind."""
-    problem = PydanticCustomError("name_or_number", "Input should be {allowed}", {"allowed": allowed})
+def _checked(
+    value: Any,
+    check: ValidatorFunctionWrapHandler,
+    problem: PydanticCustomError,
+    is_allowed: Callable[[float], bool],
+) -> Any:
+    """The value of an option that is a name or a number; one problem, where pydantic would report one for each kind."""
     try:
         checked = check(value)
     except ValueError:
         raise problem from None
-    if isinstance(value, bool) or (not isinstance(checked, str) and not 1 <= checked <= most):
+    if isinstance(value, bool) or (not isinstance(checked, str) and not is_allowed(checked)):
         raise problem
     return checked

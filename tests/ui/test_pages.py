@@ -23,7 +23,7 @@ from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.status import boot_id, write_status
 from unetlab.runs.store import Run
 from unetlab.train_options import BEST_BY
-from unetlab.ui import charts
+from unetlab.ui import charts, training
 from unetlab.workspace import own_workspace
 
 pytestmark = pytest.mark.usefixtures("no_process")
@@ -422,3 +422,16 @@ def test_the_form_warns_of_too_few_steps_for_a_cycle_and_not_of_a_flat_rate(tiny
     app.selectbox(key=f"train:{tiny.NAME}:train.schedule").set_value("flat").run()
     assert not app.exception
     assert not app.warning
+
+
+def test_the_form_draws_fastais_cycle_with_fastais_warm_up(tiny_set, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        training.run_charts, "schedule_chart", lambda plan, *a, **k: drawn.append(plan) or {"mark": "line"}
+    )
+    app = open_page("train", dataset=tiny.NAME)
+    app.number_input(key=f"train:{tiny.NAME}:train.epochs").set_value(100).run()
+    app.selectbox(key=f"train:{tiny.NAME}:train.schedule").set_value("fastai_one_cycle").run()
+    assert not app.exception
+    assert drawn[-1]["step"].iloc[drawn[-1]["lr"].to_numpy().argmax()] == 25
+    assert box(app, "Warm-up share").value == "auto"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from unetlab import diagnosis
+from unetlab import diagnosis, schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
 from unetlab.diagnosis import ONE_CLASS, SETTLED_STEPS, BlackMask
@@ -25,7 +25,7 @@ def watched_epochs(config: RunConfig, steps_per_epoch: int) -> int:
 
     Before that nothing is certain; a mask that is still black after that has already shown its cause.
     """
-    rising = math.ceil(config.train.pct_start * config.train.epochs)
+    rising = math.ceil(schedules.warm_up(config.train) * config.train.epochs)
     return max(rising, math.ceil(SETTLED_STEPS / steps_per_epoch)) + 1
 
 

@@ -107,7 +107,7 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
 
     At most 400 steps, enough to draw it; first, last and the turn of a cycle are among them.
     """
-    turn = config.train.pct_start * total
+    turn = schedules.warm_up(config.train) * total
     # torch's peak is at pct_start·total - 1, fastai's at pct_start·total; both may fall between two steps
     near_turn = [math.floor(turn) + shift for shift in (-1, 0, 1)]
     steps = np.concatenate([np.linspace(0, total - 1, min(total, PLANNED - len(near_turn))), near_turn])
