@@ -435,3 +435,18 @@ def test_the_form_draws_fastais_cycle_with_fastais_warm_up(tiny_set, monkeypatch
     assert not app.exception
     assert drawn[-1]["step"].iloc[drawn[-1]["lr"].to_numpy().argmax()] == 25
     assert box(app, "Warm-up share").value == "auto"
+
+
+def test_a_flat_schedule_is_not_described_as_a_cycle(home_with_run):
+    app = open_page("train", dataset=tiny.NAME)
+    assert "One cycle: the rate rises" in words(app)
+    app.selectbox(key=f"train:{tiny.NAME}:train.schedule").set_value("flat").run()
+    assert "Flat: the same rate" in words(app)
+    assert "cycle" not in words(app)
+    config = home_with_run.read("config.json")
+    for schedule, says in (("one_cycle", "The rate peaked at step"), ("flat", "The rate is the same throughout.")):
+        rewrite(home_with_run, "config.json", train=config["train"] | {"schedule": schedule})
+        app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
+        app.session_state["train-view"] = "Chosen run"
+        assert says in words(app.run())
+    assert "The rate peaked" not in words(app)

@@ -146,7 +146,10 @@ def preview(config: RunConfig, data: DataSet) -> None:
         run_charts.schedule_chart(planned, None, "momentum", height=190), alt="Planned momentum over steps"
     )
     st.caption(
-        "One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
+        "Flat: the same rate and the same momentum in every step. There is no warm-up, and no fall in which the loss "
+        "settles."
+        if config.train.schedule == "flat"
+        else "One cycle: the rate rises, explores at its peak, and falls far below its start; the momentum goes the "
         "other way. A loss that rises towards the peak is expected."
     )
 
@@ -194,7 +197,7 @@ def draw(run: Run, status: Status) -> None:
     )
     st.caption(
         f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"dashed: planned. {_note(steps, planned)}"
+        f"dashed: planned. {_note(config, steps, planned)}"
     )
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "lr"), alt="Learning rate over steps")
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
@@ -224,7 +227,9 @@ def _planned_steps(folder: str, version: str | None) -> int:
     return steps_per_epoch(run.config, state.dataset_of(run)) * run.config.train.epochs
 
 
-def _note(steps: pd.DataFrame, planned: pd.DataFrame) -> str:
+def _note(config: RunConfig, steps: pd.DataFrame, planned: pd.DataFrame) -> str:
+    if config.train.schedule == "flat":
+        return "The rate is the same throughout."
     peak, step = int(planned["step"].iloc[planned["lr"].to_numpy().argmax()]), int(steps["step"].iloc[-1])
     if step < peak:
         return f"The rate rises until step {peak}; a loss that rises with it is expected."
