@@ -450,3 +450,17 @@ def test_a_flat_schedule_is_not_described_as_a_cycle(home_with_run):
         app.session_state["train-view"] = "Chosen run"
         assert says in words(app.run())
     assert "The rate peaked" not in words(app)
+
+
+def test_the_loss_beside_a_pick_is_that_of_its_rate_over_all_sweeps(home_with_sweep):
+    rates = [10.0**power for power in range(-6, 1)]
+    losses = [[1.0, 0.9, 0.7, 0.5, 0.2, 0.8, 3.0], [1.0, 0.9, 0.7, 0.7, 0.2, None, None]]
+    sweeps = [{"lrs": rates, "losses": one, "smoothed_losses": one} for one in losses]
+    picks = {"min_gradient": {"lr": 1e-4, "index": 2}, "min_loss_tenth": {"lr": 1e-3, "index": 4}}
+    spread = {name: [pick["lr"]] for name, pick in picks.items()}
+    rewrite(home_with_sweep, "lr_curve.json", sweeps=sweeps, picks=picks, declined={}, spread=spread)
+    said = words(open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)).splitlines()
+    (gradient,) = (line for line in said if line.startswith("**min gradient"))
+    (tenth,) = (line for line in said if line.startswith("**min loss / 10"))
+    assert gradient.endswith("Smoothed loss at this rate: 0.700.")
+    assert tenth.endswith("Smoothed loss at this rate: 0.600."), "not 0.2, the lowest, at ten times the rate"

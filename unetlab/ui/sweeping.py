@@ -1,5 +1,6 @@
 """The learning-rate page's parts: start a sweep, draw it, choose a rate, carry it to training."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -155,17 +156,30 @@ def _explain(name: str, curve: dict[str, Any]) -> None:
     if not pick:
         st.markdown(f"**{LABELS[name]}**: declined. {plain(curve['declined'][name])}")
         return
-    index = pick["index"]
-    losses = [sweep["smoothed_losses"][index] for sweep in curve["sweeps"] if index < len(sweep["smoothed_losses"])]
+    loss = _smoothed_at(pick["lr"], curve["sweeps"])
     spread = (
         f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
         if len(rates) > 1
         else "one sweep: its spread is not known, repeat the sweep to see it"
     )
-    loss = f" Smoothed loss there: {losses[0]:.3f}." if losses and losses[0] is not None else ""
-    st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{loss}")
+    told = "" if loss is None else f" Smoothed loss at this rate: {loss:.3f}."
+    st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{told}")
     if name in curve.get("cautions", {}):
         st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
+
+
+def _smoothed_at(rate: float, sweeps: Sequence[dict[str, Any]]) -> float | None:
+    """Mean smoothed loss of the sweeps at their point nearest to `rate`, which need not be one; None if none is near.
+
+    A pick's `index` is no such point: for min loss / 10 it is that of the lowest loss, at ten times the rate.
+    """
+    lrs = max((sweep["lrs"] for sweep in sweeps), key=len, default=[])
+    if not lrs:
+        return None
+    near = min(range(len(lrs)), key=lambda index: abs(math.log(lrs[index] / rate)))
+    reached = [sweep["smoothed_losses"][near] for sweep in sweeps if near < len(sweep["smoothed_losses"])]
+    losses = [loss for loss in reached if loss is not None]
+    return sum(losses) / len(losses) if losses else None
 
 
 def _carry(run: Run, rate: float, pick: str) -> None:
