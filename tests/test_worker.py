@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
 from tests import tiny
+from unetlab import worker
 from unetlab.config import LRFrom
 from unetlab.data.dataset import open_dataset
 from unetlab.runs import devices, jobs, queue, store
@@ -166,3 +169,15 @@ def test_a_sweep_writes_its_curve_and_the_training_behind_it_takes_its_rate(tiny
     assert training.read("result.json")["max_lr"] == rate
     assert training.read("config.json")["lr_from"]["lr"] is None, "what was asked for is never rewritten"
     assert training.notes.name == "both"
+
+
+def test_a_worker_measures_its_size_as_soon_as_torch_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    from unetlab.training import jobs as torch_jobs
+
+    order: list[str] = []
+    monkeypatch.setattr(torch_jobs, "size_with_torch", lambda: order.append("measured"))
+    monkeypatch.setattr(torch_jobs, "warm_up", lambda: order.append("warmed up"))
+    monkeypatch.setattr(worker, "gc", SimpleNamespace(disable=list, enable=list, freeze=list))
+    worker._load_torch.__wrapped__()
+    worker._warm_up()
+    assert order == ["measured", "warmed up"]

@@ -189,7 +189,9 @@ def _load_torch() -> None:
     """
     gc.disable()
     try:
-        from unetlab.training import jobs  # noqa: F401
+        from unetlab.training import jobs
+
+        jobs.size_with_torch()
     finally:
         gc.enable()
     gc.freeze()

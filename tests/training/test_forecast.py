@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from tests import tiny
 from unetlab.config import RunConfig
 from unetlab.errors import ConfigError, TrainingError
-from unetlab.inference.prediction import predict_logits
+from unetlab.inference.prediction import predict, predict_logits
 from unetlab.models.registry import build_model
 from unetlab.runs import devices, store
 from unetlab.training import forecast as forecasting
@@ -184,6 +186,29 @@ def test_whole_pictures_in_validation_count_where_they_take_more_than_a_step():
     assert found == pytest.approx(allocated_peak(validate) + masks, rel=MARGIN)
 
 
+def test_logits_scaled_to_the_size_of_large_masks_count():
+    config = config_of({"data.image_size": 32})
+    small, original = shapes((32, 32), validation=(4, 32, 32)), (1500, 1100)
+    assert peak_of(config, replace(small, original=(32, 32))) == peak_of(config, small)
+    found = peak_of(config, replace(small, original=original)).total()
+    model = build_model(config.model, channels=3, num_classes=3).eval()
+
+    def validate() -> None:
+        for prediction in predict(model, torch.rand(4, 3, 32, 32), autocast=nullcontext):
+            prediction.class_ids(original)
+
+    assert found > 2 * peak_of(config, small).total()
+    assert found == pytest.approx(allocated_peak(validate), rel=MARGIN)
+
+
+def test_what_earlier_jobs_left_in_the_process_does_not_count(tiny_set: Path):
+    forecasting.size_with_torch.cache_clear()
+    before = run_forecast({})
+    left = b"x" * 200_000_000
+    after = run_forecast({})
+    assert after["outside"] == before["outside"], len(left)
+
+
 def test_a_forecast_of_terabytes_takes_next_to_nothing():
     peak_of(config_of({}), shapes())  # what torch imports at a first fake tensor
     before = psutil.Process().memory_info().rss
@@ -292,4 +317,5 @@ def test_shapes_are_those_of_the_training_batches(make_batches):
     assert (found.num_samples, found.channels, found.num_classes) == (8, 1, 2)
     assert found.validation in [(2, 24, 24), (2, 24, 20), (1, 24, 24)]  # two of one size, or the larger of two sizes
     assert found.kept_bytes == pytest.approx(10 * 24 * 22 * 5, rel=0.1)
+    assert found.original == (48, 48), "the largest validation mask, as it is kept"
     assert forecasting.shapes_of(make_batches(image_size=24, size_mode="crop")).validation[1] == 48

@@ -30,10 +30,14 @@ class Prediction:
 
     def class_ids(self, shape: tuple[int, ...]) -> np.ndarray:
         """uint8 (H,W): the class of each pixel at the mask's original `shape`."""
-        logits = self.logits
-        if tuple(logits.shape[-2:]) != tuple(shape):
-            logits = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)[0]
-        return logits.argmax(0).to(torch.uint8).cpu().numpy()
+        return class_map(self.logits, shape).cpu().numpy()
+
+
+def class_map(logits: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """uint8 (H,W) on the logits' device: the class of each pixel, the logits (K,h,w) scaled to `shape` first."""
+    if tuple(logits.shape[-2:]) != tuple(shape):
+        logits = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)[0]
+    return logits.argmax(0).to(torch.uint8)
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ from unetlab.data.dataset import open_dataset
 from unetlab.errors import ConfigError
 from unetlab.events import Event, Progress
 from unetlab.inference.pictures import KEPT_BYTES, Pictures
-from unetlab.inference.prediction import predict_logits
+from unetlab.inference.prediction import class_map, predict_logits
 from unetlab.models.contract import SegmentationModel
 from unetlab.models.registry import build_model
 from unetlab.runs import devices, freeing
@@ -29,6 +29,7 @@ from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
 from unetlab.training.setup import refuse_single_value
+from unetlab.training.warming import size_with_torch
 from unetlab.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Shapes:
 
     `canvas`: (H, W) of training pictures. `validation`: (count, H, W) of the validation pictures of one size that
     have most pixels together. `num_samples`: training samples per epoch. `kept_bytes`: scaled pictures kept in RAM.
+    `original`: (H, W) of the largest validation mask as it is kept, to which the logits are scaled.
     """
 
     canvas: tuple[int, int]
@@ -56,6 +58,7 @@ class Shapes:
     channels: int
     num_classes: int
     kept_bytes: int = 0
+    original: tuple[int, int] = (0, 0)
 
 
 def forecast(
@@ -69,7 +72,7 @@ def forecast(
     largest batch size that fits, 0 if none does. Raises ConfigError for a config that cannot train, TrainingError if
     torch has changed too much.
     """
-    resident = psutil.Process().memory_info().rss  # first: a training process is this large before its first tensor
+    resident = size_with_torch()  # a training process is this large before its first tensor
     batches = batches_of(run.workspace, config)
     shapes, device = shapes_of(batches), devices.resolve(config.train.device)
     model = empty_model(config, shapes)
@@ -112,8 +115,15 @@ def shapes_of(batches: TrainingBatches) -> Shapes:
     validation = max(((count, *size) for size, count in groups.items()), key=math.prod, default=(0, 0, 0))
     shown = [pictures.size(index) for index in [*batches.indices, *data.indices("valid")]]
     kept = sum(height * width for height, width in shown) * (4 * data.channels + 1)  # float32 pictures, uint8 masks
+    pairs = [data.manifest.pairs[index] for index in data.indices("valid")]
     return Shapes(
-        batches.canvas, validation, len(batches.samples), data.channels, data.num_classes, min(kept, KEPT_BYTES)
+        batches.canvas,
+        validation,
+        len(batches.samples),
+        data.channels,
+        data.num_classes,
+        min(kept, KEPT_BYTES),
+        max(((pair.height, pair.width) for pair in pairs), key=math.prod, default=(0, 0)),
     )
 
 
@@ -211,8 +221,11 @@ def peak_of(config: RunConfig, shapes: Shapes) -> Counter[str]:
         del images, masks
         count, height, width = shapes.validation
         count = min(count, options.batch_size)
-        if count * height * width > seen * math.prod(shapes.canvas):  # otherwise it takes less than the step
-            _validate(learner, _batch(tape, shapes, count, (height, width)), config.data.whole_picture_pixels)
+        scaled = math.prod(shapes.original) * (4 * shapes.num_classes + 8)  # float32 logits, then int64 class ids
+        # else it takes less than the step; a half, because more than the scaled logits is alive beside them
+        if scaled > tape.by["activations"] / 2 or count * height * width > seen * math.prod(shapes.canvas):
+            batch = _batch(tape, shapes, count, (height, width))
+            _validate(learner, batch, shapes.original, whole_pixels=config.data.whole_picture_pixels)
     return tape.by
 
 
@@ -235,9 +248,14 @@ def _batch(tape: "Tape", shapes: Shapes, count: int, size: tuple[int, int] | Non
     return images, masks
 
 
-def _validate(learner: Learner, batch: tuple[Tensor, Tensor], whole_pixels: int) -> None:
+def _validate(
+    learner: Learner, batch: tuple[Tensor, Tensor], original: tuple[int, int], *, whole_pixels: int
+) -> None:
+    """What evaluation does with a batch: logits of all, the loss of each, classes at the size of its mask."""
     images, masks = batch
     learner.scored_model.eval()
     with torch.inference_mode(), learner.autocast():
         logits = predict_logits(learner.scored_model, images, whole_pixels=whole_pixels)
         learner.loss(logits[:1], masks[:1])
+        if original != (0, 0):
+            class_map(logits[0], original)

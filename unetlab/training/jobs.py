@@ -11,9 +11,9 @@ from unetlab.training.setup import OnEvent, ShouldStop
 from unetlab.training.sweep_job import find_lr
 from unetlab.training.threads import with_own_threads
 from unetlab.training.train_job import train
-from unetlab.training.warming import warm_up
+from unetlab.training.warming import size_with_torch, warm_up
 
-__all__ = ["JOBS", "warm_up"]
+__all__ = ["JOBS", "size_with_torch", "warm_up"]
 
 
 class Job(Protocol):

@@ -1,5 +1,8 @@
 """Does what torch sets up at a first call before anyone waits for it."""
 
+import functools
+
+import psutil
 import torch
 
 from unetlab.config import RunConfig
@@ -10,6 +13,15 @@ from unetlab.training.learner import Learner
 from unetlab.training.losses import make_loss
 
 SHAPE = (8, 1, 128, 128)  # a batch of the sample: kernels are made for one shape
+
+
+@functools.cache
+def size_with_torch() -> int:
+    """Bytes of RAM of this process when this was called first: by the worker, as soon as torch is loaded.
+
+    Later its size tells what other jobs have left in it, which no training begins with.
+    """
+    return psutil.Process().memory_info().rss
 
 
 def warm_up() -> None:
