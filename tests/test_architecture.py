@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "cli_data": TORCH_FREE | {"console"},
     "cli_app": {"errors", "workspace"},
     "cli": TORCH_FREE | {"console", "cli_app", "cli_data", "option_reference"},
-    "__main__": {"cli", "errors"},
+    "__main__": {"cli", "console", "errors"},
     "app": TORCH_FREE | {"ui"},
     "pages": TORCH_FREE | {"ui"},
     "worker": BOTH_SIDES,

@@ -1,5 +1,6 @@
 """What a person can get wrong at the command line: exit code 2, one clear message, nothing lost, no traceback."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -16,9 +17,16 @@ from unetlab.workspace import open_workspace, own_workspace
 
 
 def refused(done: subprocess.CompletedProcess, *words: str) -> None:
-    """Asserts that the command ended with 2 and a message that holds these words, on standard error only."""
+    """Asserts that the command ended with 2 and a message that holds these words, on standard error; with --json the
+    same as an object on standard output, else nothing there."""
     assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stdout == ""
+    if "--json" in done.args:
+        error = json.loads(done.stdout)["error"]
+        assert error.keys() == {"code", "message", "problems"}
+        assert error["message"] == done.stderr.rstrip("\n")
+        assert error["problems"] == error["message"].splitlines()
+    else:
+        assert done.stdout == ""
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
@@ -171,3 +179,20 @@ def test_a_name_that_is_taken_is_refused_with_a_free_one(tiny_set: Path, tmp_pat
     folder = tiny.write_pairs(tmp_path / "pairs", count=2)
     refused(tiny.command("data", "import", folder, "--name", tiny.NAME), "'tiny' already", "'tiny-2'")
     assert (tiny_set / "datasets" / tiny.NAME / "manifest.json").read_bytes() == before
+
+
+def test_a_refusal_is_one_object_with_each_reason_by_itself(tiny_set: Path):
+    done = tiny.command("train", "tiny", "--set", "train.epochs=0", "--set", "model.depth=99", "--json")
+    refused(done, "train.epochs = 0", "model.depth = 99")
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "config-error"
+    assert [problem.split(" = ")[0] for problem in error["problems"]] == ["model.depth", "train.epochs"]
+
+
+def test_a_run_that_failed_says_why_in_its_one_object(tiny_set: Path):
+    too_deep = tiny.sets({"train.batch_size": 1, "model.depth": 5})
+    done = tiny.command("forecast", tiny.NAME, *too_deep, "--json")
+    printed = json.loads(done.stdout)
+    assert (done.returncode, printed["status"], printed["error"]["code"]) == (2, "failed", "failed")
+    assert "Use a batch size of 2 or more" in printed["error"]["message"]
+    assert printed["error"]["message"] in done.stderr

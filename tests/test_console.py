@@ -1,17 +1,19 @@
 """What the command line tells of a run while it follows it and afterwards. Oracle: what the run says of itself."""
 
+import json
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests import tiny
 from unetlab import console
 from unetlab.events import Note
 from unetlab.runs import devices, queue
-from unetlab.runs.status import StatusKeeper, write_status
+from unetlab.runs.status import Status, StatusKeeper, write_status
 from unetlab.runs.store import EventWriter, Run
 from unetlab.workspace import own_workspace
 
@@ -89,3 +91,17 @@ def test_a_follower_without_a_terminal_says_once_what_the_run_waits_for(tiny_set
 def test_a_run_whose_worker_is_only_starting_waits_for_nothing(tiny_set: Path, capsys: pytest.CaptureFixture):
     followed(tiny.waiting_run(), lambda: None)
     assert capsys.readouterr().err == ""
+
+
+def test_a_sweep_that_fails_before_a_training_says_why_in_the_one_object(tiny_set: Path, capsys: pytest.CaptureFixture):
+    for status, code, printed in (("failed", 2, "failed"), ("lost", 2, "lost"), ("failed", 1, "bug")):
+        ended = Status(state=status, created=0.0, device="cpu", reason="No.\nNo again.", is_bug=code == 1)
+        with pytest.raises(typer.Exit) as left:
+            console.exit_for(ended, as_json=True)
+        said = capsys.readouterr()
+        assert (left.value.exit_code, said.err) == (code, "No.\nNo again.\n")
+        error = {"code": printed, "message": "No.\nNo again.", "problems": ["No.", "No again."]}
+        assert json.loads(said.out) == {"error": error}
+    with pytest.raises(typer.Exit):
+        console.exit_for(ended)
+    assert capsys.readouterr().out == ""

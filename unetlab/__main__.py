@@ -5,6 +5,7 @@ Exit code 2 for what the user can mend, 1 for our bugs."""
 import sys
 
 from unetlab.cli import app
+from unetlab.console import show_error
 from unetlab.errors import UnetlabError
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     try:
         app()
     except UnetlabError as error:
-        print(error, file=sys.stderr)
+        show_error(error.code, str(error), as_json="--json" in sys.argv)
         sys.exit(2)
 
 

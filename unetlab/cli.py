@@ -12,6 +12,7 @@ from unetlab.cli_app import start_page
 from unetlab.cli_data import Json, data_app
 from unetlab.config import OVER_SOON, RunConfig, about, is_same_problem, option_fields, parse_rate, parse_settings
 from unetlab.console import (
+    error_value,
     exit_for,
     follow,
     forecast_lines,
@@ -20,6 +21,7 @@ from unetlab.console import (
     lr_result,
     notes_of,
     show,
+    show_error,
     train_lines,
     train_result,
 )
@@ -60,7 +62,7 @@ def demo(json: Json = False) -> None:
     """The whole workflow on the built-in sample: learning-rate sweep, training, an overlay picture."""
     workspace = own_workspace()
     manifest = samples.create_sample(workspace)
-    swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name))
+    swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name), as_json=json)
     run = jobs.start(workspace, _with_lr(swept.config, swept, "min_gradient").changed({}, kind="train"), name="demo")
     status = follow(run)
     overlay = run.folder / "overlay.jpg"
@@ -99,7 +101,8 @@ def train(
     if lr in lr_curve.DEFINITIONS:
         source = open_run(workspace, from_run) if from_run else None
         if source is None or source.config.kind != "lr_find":
-            source = _latest_sweep(workspace, config) or _sweep_first(workspace, config.changed({}, kind="lr_find"))
+            sweep = config.changed({}, kind="lr_find")
+            source = _latest_sweep(workspace, config) or _sweep_first(workspace, sweep, as_json=json)
         config = _with_lr(config, source, lr)
     elif lr is not None:
         config = config.changed({"train.max_lr": parse_rate(lr)}, lr_from=None, lr_source="typed")
@@ -261,9 +264,11 @@ def free(
     ]
     if queue.read_queue(workspace).is_held:
         lines.append("Runs are waiting, so the queue is held. Release it with: python -m unetlab free --release")
-    show(content, lines, as_json=json)
-    if not receipt.is_complete:
-        raise RunError("A worker did not end. See it with: ps -ef | grep unetlab.worker")
+    stuck = "" if receipt.is_complete else "A worker did not end. See it with: ps -ef | grep unetlab.worker"
+    show(content | (error_value("run-error", stuck) if stuck else {}), lines, as_json=json)
+    if stuck:
+        show_error("run-error", stuck, as_json=False)
+        raise typer.Exit(2)
 
 
 def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None, settings: list[str]) -> RunConfig:
@@ -272,11 +277,11 @@ def _config(workspace: Workspace, kind: str, dataset: str, from_run: str | None,
     return base.changed(parse_settings(settings), kind=kind, dataset=dataset, form_from=from_run)
 
 
-def _sweep_first(workspace: Workspace, config: RunConfig) -> Run:
+def _sweep_first(workspace: Workspace, config: RunConfig, *, as_json: bool) -> Run:
     """Runs a sweep before training and returns it. Raises RunError if it was stopped: then nothing is trained."""
     run = jobs.start(workspace, config)
     status = follow(run)
-    exit_for(status)
+    exit_for(status, as_json=as_json)
     if status.state == "stopped":
         raise RunError(f"The sweep {run.id} was stopped, so nothing is trained. Its curve so far is kept.")
     return run

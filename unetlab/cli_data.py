@@ -72,7 +72,7 @@ def data_import(
     )
     run = jobs.start(workspace, RunConfig(kind="import", dataset="", importing=options))
     status = follow(run)
-    exit_for(status)
+    exit_for(status, as_json=json)
     if status.state == "stopped":
         raise DataError("The import was stopped; nothing of it is kept.")
     report = stored_report(folder)

@@ -204,7 +204,9 @@ def train_result(run: Run) -> dict[str, Any]:
 
 
 def _outcome(run: Run) -> dict[str, Any]:
-    return {"run": run.id, "status": run.status.state, "notes": notes_of(run)}
+    status = run.status
+    error = error_value(_code(status), status.reason) if status.state in ("failed", "lost") else {}
+    return {"run": run.id, "status": status.state, "notes": notes_of(run), **error}
 
 
 def notes_of(run: Run) -> list[dict[str, Any]]:
@@ -241,8 +243,8 @@ def train_lines(run: Run) -> list[str]:
 
 
 def forecast_result(run: Run) -> dict[str, Any]:
-    """The JSON of `forecast`, sizes in bytes (training/forecast.py); only run and status when there is no result."""
-    return {"run": run.id, "status": run.status.state, **(run.read("result.json") or {})}
+    """The JSON of `forecast`, sizes in bytes (training/forecast.py); only its outcome when there is no result."""
+    return {**_outcome(run), **(run.read("result.json") or {})}
 
 
 def forecast_lines(run: Run) -> list[str]:
@@ -262,8 +264,27 @@ def forecast_lines(run: Run) -> list[str]:
     ]
 
 
-def exit_for(status: Status) -> None:
-    """Ends the command with 2 for a failure the user can mend, with 1 for a bug of ours; says why on standard error."""
+def exit_for(status: Status, *, as_json: bool = False) -> None:
+    """Ends the command with 2 for a failure the user can mend, with 1 for a bug of ours; says why on standard error.
+
+    as_json: and on standard output, where nothing of the run was printed that says it.
+    """
     if status.state in ("failed", "lost"):
-        print(status.reason, file=sys.stderr)
+        show_error(_code(status), status.reason, as_json=as_json)
         raise typer.Exit(1 if status.is_bug else 2)
+
+
+def show_error(code: str, message: str, *, as_json: bool) -> None:
+    """The message on standard error; as_json: also {"error": ...} as the one object on standard output."""
+    if as_json:
+        show(error_value(code, message), [], as_json=True)
+    print(message, file=sys.stderr)
+
+
+def error_value(code: str, message: str) -> dict[str, Any]:
+    """The JSON of a refusal. code: a kind of UnetlabError, else "failed", "lost" or "bug"; problems: each reason."""
+    return {"error": {"code": code, "message": message, "problems": message.splitlines()}}
+
+
+def _code(status: Status) -> str:
+    return "bug" if status.is_bug else status.state

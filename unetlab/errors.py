@@ -14,9 +14,16 @@ Each message says what was given, what is allowed and what to do. The page and t
 show the message and never a traceback for it.
 """
 
+import re
+
 
 class UnetlabError(Exception):
     """Something the user can mend."""
+
+    @property
+    def code(self) -> str:
+        """Its kind for programs: "config-error", "no-pairs"."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
 
 
 class ConfigError(UnetlabError):
