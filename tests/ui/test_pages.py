@@ -464,3 +464,17 @@ def test_the_loss_beside_a_pick_is_that_of_its_rate_over_all_sweeps(home_with_sw
     (tenth,) = (line for line in said if line.startswith("**min loss / 10"))
     assert gradient.endswith("Smoothed loss at this rate: 0.700.")
     assert tenth.endswith("Smoothed loss at this rate: 0.600."), "not 0.2, the lowest, at ten times the rate"
+
+
+def test_the_dice_of_the_loss_and_the_dice_that_is_scored_are_told_apart(home_with_run):
+    def said() -> list[bool]:
+        pages = [open_page(page, dataset=tiny.NAME, run=home_with_run.id) for page in ("train", "results")]
+        pages[0].session_state["train-view"] = "Chosen run"
+        return [
+            "There it is soft" in words(app) and "The score is hard" in words(app) for app in (pages[0].run(), pages[1])
+        ]
+
+    assert said() == [True, True]
+    config = home_with_run.read("config.json")
+    rewrite(home_with_run, "config.json", train=config["train"] | {"loss": "cross_entropy"})
+    assert said() == [False, False], "its loss has no Dice"

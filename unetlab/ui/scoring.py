@@ -138,6 +138,8 @@ def curves(run: Run) -> None:
     left.vega_lite_chart(
         run_charts.score_chart(scores, run.config.train.epochs), alt="Mean Dice and mean IoU per epoch"
     )
+    with left:
+        training.two_kinds_of_dice(run.config)
     rate = run_charts.schedule_chart(planned, steps, "lr", is_log=is_log_lr, height=300)
     right.vega_lite_chart(rate, alt="Learning rate over steps")
     momentum = run_charts.schedule_chart(planned, steps, "momentum", height=230)

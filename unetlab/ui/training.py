@@ -209,8 +209,20 @@ def draw(run: Run, status: Status) -> None:
             "(pixel counts pooled, background left out)"
         )
         st.vega_lite_chart(run_charts.score_chart(scores, config.train.epochs), alt="Mean Dice and mean IoU per epoch")
+        two_kinds_of_dice(config)
     if history.previews:
         overlays.previews(run, history.previews)
+
+
+def two_kinds_of_dice(config: RunConfig) -> None:
+    """How the Dice in the training loss differs from the score of that name; nothing where the loss has none."""
+    if "dice" in config.train.loss:
+        st.caption(
+            "The Dice in the training loss is another number than this score. There it is soft: from the probabilities "
+            "that the network gives, over the augmented pictures of one batch. The score is hard: from counts of the "
+            "pixels it decides on, pooled over the whole validation set at the original size, not augmented. So the "
+            "two need not move together."
+        )
 
 
 def total_steps(run: Run, steps: pd.DataFrame) -> int:
