@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "console": TORCH_FREE,
     "cli_data": TORCH_FREE | {"console"},
     "cli_app": {"errors", "workspace"},
-    "cli": TORCH_FREE | {"console", "cli_app", "cli_data", "option_reference"},
+    "cli_runs": TORCH_FREE | {"console", "cli_data"},
+    "cli": TORCH_FREE | {"console", "cli_app", "cli_data", "cli_runs", "option_reference"},
     "__main__": {"cli", "console", "errors"},
     "app": TORCH_FREE | {"ui"},
     "pages": TORCH_FREE | {"ui"},
@@ -52,7 +53,7 @@ MAY_LOAD = {
     "safetensors": {"models", "training"},
     "streamlit": {"ui", "pages", "app"},
     "altair": {"ui"},
-    "typer": {"cli", "cli_app", "cli_data", "console"},
+    "typer": {"cli", "cli_app", "cli_data", "cli_runs", "console"},
     "rich": {"console"},
     "pynvml": {"runs"},
 }
@@ -128,7 +129,7 @@ def test_an_import_that_the_house_does_not_allow_is_found(tmp_path: Path, file: 
 def test_only_entry_points_ask_the_environment_for_the_workspace():
     """Below them it is passed along: one process may serve several workspaces."""
     asking = {str(path.relative_to(ROOT)) for path in sources() if "own_workspace" in path.read_text()}
-    assert asking == {"unetlab/workspace.py", "unetlab/cli.py", "unetlab/cli_data.py", "app.py"}
+    assert asking == {"unetlab/workspace.py", "unetlab/cli.py", "unetlab/cli_data.py", "unetlab/cli_runs.py", "app.py"}
     naming = {
         str(path.relative_to(ROOT)) for path in sources() if re.search(r"environ.*(VARIABLE|_HOME)", path.read_text())
     }

@@ -122,11 +122,11 @@ def has_one_thread(run: Run) -> bool:
     return (run.folder / "one_thread").exists()
 
 
-def resume(run: Run, *, micro_batch: int | None = None) -> None:
+def resume(run: Run, *, micro_batch: int | None = None, one_thread: bool = False) -> None:
     """Continues a training run from its checkpoint, with the losses that it would have had, as its next attempt.
 
-    micro_batch: pictures at a time from now on, if memory was too small. Raises RunError for a run that is live, has
-    finished, or is not a training run.
+    micro_batch: pictures at a time from now on, if memory was too small. one_thread: a single CPU thread from now on.
+    Raises RunError for a run that is live, has finished, or is not a training run.
     """
     if run.config.kind != "train":
         raise RunError(f"Only a training run can be resumed; {run.id} is not one ({run.kind_word}). Start it again.")
@@ -137,6 +137,8 @@ def resume(run: Run, *, micro_batch: int | None = None) -> None:
             raise RunError(f"{run.id} is {status.state}, so there is nothing to resume.")
         for name in ("stop", "pause"):
             (run.folder / name).unlink(missing_ok=True)
+        if one_thread:
+            use_one_thread(run)
         device = devices.resolve(run.config.train.device)
         changes = {"device": device, "micro_batch": micro_batch or status.micro_batch}
         write_status(run.folder, next_attempt(status, **changes))

@@ -248,9 +248,7 @@ def _batch(tape: "Tape", shapes: Shapes, count: int, size: tuple[int, int] | Non
     return images, masks
 
 
-def _validate(
-    learner: Learner, batch: tuple[Tensor, Tensor], original: tuple[int, int], *, whole_pixels: int
-) -> None:
+def _validate(learner: Learner, batch: tuple[Tensor, Tensor], original: tuple[int, int], *, whole_pixels: int) -> None:
     """What evaluation does with a batch: logits of all, the loss of each, classes at the size of its mask."""
     images, masks = batch
     learner.scored_model.eval()
