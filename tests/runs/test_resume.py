@@ -19,6 +19,7 @@ import pytest
 from tests import tiny
 from tests.conftest import MakeOnce, train_in
 from unetlab.errors import RunError
+from unetlab.files import write_json
 from unetlab.runs import devices, jobs, queue
 from unetlab.runs.status import process_started
 from unetlab.runs.store import Run, read_events
@@ -188,6 +189,9 @@ def test_a_run_that_goes_on_elsewhere_is_told_what_changed(tiny_set: Path, monke
     jobs.pause(run)
     assert tiny.ended(run).state == "paused"
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    before = run.read("environment.json")
+    write_json(run.folder / "environment.json", {**before, "numpy": "1.0"})  # as it was on another machine
     jobs.resume(run)
-    tiny.wait_until(lambda: run.status.state == "running" and "threads was 1" in str(tiny.of_type(run, "note")), "note")
+    tiny.wait_until(lambda: "numpy was 1.0" in str(tiny.of_type(run, "note")), "note", timeout_s=40)
     jobs.kill(run)
+    assert before["threads"] == run.read("environment.json")["threads"] == 1, "the number is repeated"
