@@ -41,6 +41,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/page.py
 	$(BIN)/python benchmarks/clicks.py
 	$(BIN)/python benchmarks/import.py --pairs 1000
+	$(BIN)/python benchmarks/threads.py
 
 clean:
 	rm -rf $(VENV) artifacts .pytest_cache .ruff_cache .hypothesis
