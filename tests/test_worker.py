@@ -46,7 +46,13 @@ def losses(run: Run) -> list[float]:
 
 def test_a_finished_training_leaves_every_file_of_the_contract(trained_home: Run):
     names = files_of(trained_home)
-    asked = {"stop", "pause", "reserve", "checkpoint.pt"}  # the first two are a person's, the others go at the end
+    asked = {
+        "stop",
+        "pause",
+        "one_thread",
+        "reserve",
+        "checkpoint.pt",
+    }  # a person's, and what goes at the end
     expected = of_table("train") - asked - {"previews/epoch_003/0.jpg", "previews/epoch_003/0.png"}
     assert {"config.json", "best.safetensors", "last.json", "evaluation.json", "worker.log"} <= expected
     assert expected <= names

@@ -230,3 +230,11 @@ def test_an_ordinary_zip_is_no_exported_set(binary_set, tmp_path):
     assert not portable.is_exported(tmp_path / "plain.zip")
     assert not portable.is_exported(binary_set)
     assert len(import_dataset(own_workspace(), [tmp_path / "plain.zip"], name="plain").pairs) == 10
+
+
+@pytest.mark.parametrize(("name", "taken"), [("cells-2", "cells-2"), ("../out", ".staging-a"), ("", ".staging-a")])
+def test_the_name_of_a_set_comes_with_it_unless_it_can_be_no_folders_name(packed, name, taken):
+    folder = own_workspace().datasets / ".staging-a"
+    folder.mkdir(parents=True)
+    portable.unpack(rewritten(packed, lambda manifest: manifest | {"name": name}), folder)
+    assert json.loads((folder / portable.MANIFEST).read_text())["name"] == taken

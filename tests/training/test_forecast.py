@@ -194,7 +194,7 @@ def test_logits_scaled_to_the_size_of_large_masks_count():
     model = build_model(config.model, channels=3, num_classes=3).eval()
 
     def validate() -> None:
-        for prediction in predict(model, torch.rand(4, 3, 32, 32), autocast=nullcontext):
+        for prediction in predict(model, torch.rand(4, 3, 32, 32), whole_pixels=32**2, autocast=nullcontext):
             prediction.class_ids(original)
 
     assert found > 2 * peak_of(config, small).total()

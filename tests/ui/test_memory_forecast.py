@@ -200,7 +200,13 @@ def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(ti
     def question(changes: dict) -> memory_forecast.Question:
         return memory_forecast.question_of(base.changed(changes), data)
 
-    same = [{"train.epochs": 3}, {"train.max_lr": 1.0}, {"train.seed": 4}, {"train.schedule": "flat"}]
+    same = [
+        {"train.epochs": 3},
+        {"train.max_lr": 1.0},
+        {"train.seed": 4},
+        {"train.schedule": "flat"},
+        {"train.class_weights": "balanced"},
+    ]
     other = [
         {"data.image_size": 64},
         {"data.size_mode": "crop"},
@@ -213,7 +219,6 @@ def test_the_same_question_is_the_same_but_for_what_memory_does_not_depend_on(ti
         {"train.device": "cpu"},
         {"train.ema": 0.9},
         {"train.loss": "dice"},
-        {"train.class_weights": "balanced"},
         {"train.augment": "none"},
     ]
     assert {question(changes) for changes in same} == {question({})}

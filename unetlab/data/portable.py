@@ -1,6 +1,7 @@
 """A data set as one zip: its files as they were dropped, and everything that was decided about them."""
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,7 +88,8 @@ def unpack(path: Path, folder: Path) -> None:
         ),
     )
     # without a date it counts as not committed, and nothing in it but decisions and splits is looked at
-    decided = Manifest(name=folder.name, created="", choices=_sound(manifest.choices), pairs=_splits_only(manifest))
+    name = manifest.name if re.fullmatch(files.ID_PATTERN, manifest.name) else folder.name
+    decided = Manifest(name=name, created="", choices=_sound(manifest.choices), pairs=_splits_only(manifest))
     files.write_atomic(folder / MANIFEST, decided.model_dump_json(indent=1))
 
 

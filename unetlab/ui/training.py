@@ -216,7 +216,7 @@ def draw(run: Run, status: Status) -> None:
 
 def two_kinds_of_dice(config: RunConfig) -> None:
     """How the Dice in the training loss differs from the score of that name; nothing where the loss has none."""
-    if "dice" in config.train.loss:
+    if config.train.loss != "cross_entropy":
         st.caption(
             "The Dice in the training loss is another number than this score. There it is soft: from the probabilities "
             "that the network gives, over the augmented pictures of one batch. The score is hard: from counts of the "
