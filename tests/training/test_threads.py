@@ -18,17 +18,17 @@ from unetlab.training.jobs import JOBS
 from unetlab.workspace import own_workspace
 
 
-def takes(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, list[float]]) -> list[int]:
-    """Lets steps with so many threads take the given times, one after the other; the numbers that were tried."""
+def takes(learner, monkeypatch: pytest.MonkeyPatch, seconds: dict[int, list[float]]) -> list[int]:
+    """Lets passes with so many threads take the given times, one after the other; the numbers that were tried."""
     clock, tried, left = [0.0], [], {number: iter(times) for number, times in seconds.items()}
 
-    def train_step(self, images, *args):
+    def forward(images):
         assert len(images) <= 2
         number = torch.get_num_threads()
         tried.append(number)
         clock[0] += next(left[number])
 
-    monkeypatch.setattr("unetlab.training.learner.Learner.train_step", train_step)
+    monkeypatch.setattr(learner.model, "forward", forward)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(threads.time, "sleep", lambda s: tried.append(0))
     monkeypatch.setattr(threads, "ALL", 2)
@@ -38,27 +38,28 @@ def takes(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, list[float]]) -> l
 @pytest.mark.parametrize(
     ("two", "one", "expected", "tried"),
     [
-        ([9, 1], [1.5], 2, [2, 2, 1]),  # clearly slower: not tried again; the first step is no measure
-        ([9, 1, 1, 1], [1.2] * 3, 2, [2, 2, 1, 2, 1, 2, 1]),
-        ([9, 3, 3, 3, 1, 1], [2, 2, 2, 2], 2, [2, 2, 1, 2, 1, 2, 1, 0, 2, 1]),  # what was busy has ended
-        ([9] + [3] * 6, [2] * 6, 1, [2, 2, 1, 2, 1, 2, 1, 0, 2, 1, 2, 1, 2, 1]),
+        ([9, 1], [9, 1.5], 2, [1, 2, 2, 1]),  # clearly slower: not tried again; the first passes are no measure
+        ([9, 1, 1, 1], [9, 1.2, 1.2, 1.2], 2, [1, 2, 2, 1, 2, 1, 2, 1]),
+        ([9, 3, 1], [9, 2, 2], 2, [1, 2, 2, 1, 0, 2, 1]),  # what was busy has ended
+        ([9, 3, 3], [9, 2, 2], 1, [1, 2, 2, 1, 0, 2, 1]),
     ],
 )
 def test_one_thread_is_taken_where_it_is_faster_twice(
     make_learner, make_batches, monkeypatch, two, one, expected, tried
 ):
-    seen = takes(monkeypatch, {2: two, 1: one})
-    assert threads.fastest(make_learner(), *next(make_batches().epoch(0))) == expected
+    learner = make_learner()
+    seen = takes(learner, monkeypatch, {2: two, 1: one})
+    assert threads.fastest(learner, next(make_batches().epoch(0))[0]) == expected
     assert seen == tried
 
 
-def test_measuring_leaves_no_trace(make_learner, make_batches, monkeypatch):
+@pytest.mark.parametrize("precision_name", ["fp32", "bf16-mixed"])
+def test_measuring_leaves_no_trace(make_learner, make_batches, monkeypatch, precision_name):
     monkeypatch.setattr(threads, "ALL", 2)
     monkeypatch.setattr(threads, "PAUSE_S", 0.0)
-    learner = make_learner(dropout=0.5)
-    before = state_of(learner)
-    before_threads = torch.get_num_threads()
-    assert threads.fastest(learner, *next(make_batches().epoch(0))) in (1, 2)
+    learner = make_learner(dropout=0.5, precision_name=precision_name)
+    before, before_threads = state_of(learner), torch.get_num_threads()
+    assert threads.fastest(learner, next(make_batches().epoch(0))[0]) in (1, 2)
     torch.set_num_threads(before_threads)
     for part, value in before.items():
         assert is_same(value, state_of(learner)[part]), part
