@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests import tiny
 from tests.ui.test_pages import open_page, put_into, words
-from unetlab.runs import launching
+from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, list_runs
+from unetlab.training.threads import slow_steps
 from unetlab.ui import advice, training
 from unetlab.workspace import own_workspace
 
@@ -115,6 +116,22 @@ def test_changes_that_cannot_be_made_stop_and_start_nothing_and_say_why(run, sta
     assert not run.has_stop
     assert started == []
     assert [each.id for each in list_runs(own_workspace())] == before
+
+
+def test_an_offer_of_one_thread_is_taken_with_a_click_once_while_the_run_lives(run, started, monkeypatch):
+    note = SAID | vars(slow_steps(0.1, 0.31))
+    app = page_of(run, [note], monkeypatch)
+    assert "3.1 times as long" in words(app)
+    assert clicks(app) == [], "it has ended"
+    put_into(run, "running")
+    app = page_of(run, [note], monkeypatch)
+    (button,) = clicks(app)
+    assert (button.label, button.disabled, jobs.has_one_thread(run)) == ("Go on with one thread", False, False)
+    button.click().run()
+    assert not app.exception
+    assert jobs.has_one_thread(run)
+    assert clicks(app)[0].disabled
+    assert (run.has_stop, run.has_pause, started) == (False, False, [])
 
 
 def test_advice_without_changes_has_a_link_and_no_button(run, monkeypatch):

@@ -66,14 +66,14 @@ def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if text:
                 _button(run, changes, key)
-            if _is_offer(note):
+            if _is_offer(note) and run.status.is_live:
                 st.button(
                     "Go on with one thread",
                     icon=":material/speed:",
                     key=key,
                     on_click=state.attempt,
                     args=(jobs.use_one_thread, run),
-                    disabled=jobs.has_one_thread(run) or not run.status.is_live,
+                    disabled=jobs.has_one_thread(run),
                 )
             if page:
                 choices.link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
