@@ -32,7 +32,11 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "clipped": {"clip_norm": 0.05},
     "averaged": {"ema": 0.9},
     "fp16": {"precision_name": "fp16-mixed"},
-    "balanced, in parts": {"loss": make_loss("cross_entropy+dice", torch.tensor([0.1, 3.0])), "micro_batch": 2},
+    "balanced": {
+        "loss": make_loss("cross_entropy+dice", torch.tensor([0.1, 3.0])),
+        "micro_batch": 2,
+        "is_double": True,
+    },
 }
 
 
@@ -51,15 +55,16 @@ class Minibatches:
             yield images, masks
 
 
-def learner_for(team: Team, *, loss: Loss | None = None, **options: Any) -> Learner:
-    return Learner(Plain(), loss or make_loss("cross_entropy"), device=CPU, team=team, **options)
+def learner_for(team: Team, *, loss: Loss | None = None, is_double: bool = False, **options: Any) -> Learner:
+    model = Plain().double() if is_double else Plain()
+    return Learner(model, loss or make_loss("cross_entropy"), device=CPU, team=team, **options)
 
 
 def trained(team: Team, **options: Any) -> dict[str, Any]:
     """Losses of two epochs of steps and the weights afterwards, those that are scored."""
     learner = learner_for(team, **options)
     losses = [
-        learner.train_step(images, masks, 0.01, 0.9)
+        learner.train_step(images.to(next(learner.model.parameters()).dtype), masks, 0.01, 0.9)
         for epoch in range(2)
         for images, masks in Minibatches().epoch(epoch)
     ]
