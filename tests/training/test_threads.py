@@ -49,8 +49,15 @@ def test_one_thread_is_taken_where_it_is_faster_twice(
 ):
     learner = make_learner()
     seen = takes(learner, monkeypatch, {2: two, 1: one})
-    assert threads.fastest(learner, next(make_batches().epoch(0))[0]) == expected
+    assert threads.fastest(learner, make_batches()) == expected
     assert seen == tried
+
+
+def test_where_there_is_nothing_to_choose_no_minibatch_is_made(make_learner, make_batches, monkeypatch):
+    batches = make_batches()
+    monkeypatch.setattr(batches, "batch", lambda *_: pytest.fail("a minibatch"))
+    monkeypatch.setattr(threads, "ALL", 1)
+    assert threads.fastest(make_learner(), batches) == 1
 
 
 @pytest.mark.parametrize("precision_name", ["fp32", "bf16-mixed"])
@@ -59,7 +66,7 @@ def test_measuring_leaves_no_trace(make_learner, make_batches, monkeypatch, prec
     monkeypatch.setattr(threads, "PAUSE_S", 0.0)
     learner = make_learner(dropout=0.5, precision_name=precision_name)
     before, before_threads = state_of(learner), torch.get_num_threads()
-    assert threads.fastest(learner, next(make_batches().epoch(0))[0]) in (1, 2)
+    assert threads.fastest(learner, make_batches()) in (1, 2)
     torch.set_num_threads(before_threads)
     for part, value in before.items():
         assert is_same(value, state_of(learner)[part]), part

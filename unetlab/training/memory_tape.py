@@ -50,7 +50,7 @@ class Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
-            return {torch.bool: True}.get(args[0].dtype, 0.0 if args[0].is_floating_point() else 0)
+            return True if args[0].dtype == torch.bool else 0.0 if args[0].is_floating_point() else 0
         if func is torch.ops.aten.index.Tensor and args[1][0].dtype == torch.bool:
             places = args[1][0].new_empty((args[1][0].ndim, args[1][0].numel()), dtype=torch.int64)
             self._count("activations", places)

@@ -73,8 +73,7 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
         batches.leaves_out_single = (single_value_step(batches, model, micro_batch) or 1) > 1
     refuse_single_value(batches, model, micro_batch, num_devices=team.size)
     if team.size == 1:  # torchrun gives each process its own number
-        settled = threads.known(run, config)
-        torch.set_num_threads(settled or threads.fastest(learner, next(batches.epoch(0))[0]))
+        torch.set_num_threads(threads.known(run, config) or threads.fastest(learner, batches))
     if not team.is_leader:
         return Setup(data, pictures, batches, learner)
     environment = write_environment(run, config, data, device, precision_name, lr_scales=learner.lr_scales)

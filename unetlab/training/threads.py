@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from unetlab.config import RunConfig
 from unetlab.events import SLOW_STEPS, Note
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.training.alarm import without_a_trace
+from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 
 ALL = torch.get_num_threads()  # what torch starts with: the cores, or OMP_NUM_THREADS
@@ -60,15 +60,15 @@ def known(run: Run, config: RunConfig) -> int | None:
     return None
 
 
-def fastest(learner: Learner, images: Tensor) -> int:
-    """All threads or a single one, whichever predicts two of the images (B,C,H,W) in less time.
+def fastest(learner: Learner, batches: TrainingBatches) -> int:
+    """All threads or a single one, whichever predicts two pictures of the first minibatch in less time.
 
     One thread must win twice, a second apart. Nothing is left behind. A forward pass: beside a busy process a whole
     step with all threads can take seconds, and comes to the same.
     """
     if ALL == 1 or learner.device.type != "cpu":
         return ALL
-    images = images[:PICTURES]
+    images = next(batches.epoch(0))[0][:PICTURES]
 
     def seconds(threads: int) -> float:
         torch.set_num_threads(threads)
