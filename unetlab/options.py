@@ -46,7 +46,7 @@ class ModelOptions(Options):
     name: Literal["unet"] = option(
         "unet",
         "Model",
-        "The classic U-Net of Ronneberger et al. 2015, with BatchNorm.",
+        "The classic U-Net of Ronneberger et al. 2015, with normalisation layers.",
         About(pages=BOTH, level="advanced", effects=ALL),
     )
     depth: int = option(
@@ -69,6 +69,12 @@ class ModelOptions(Options):
         "concat",
         "Skip connections",
         "How encoder features join the decoder: concatenated (the paper), added, or not.",
+        About(pages=BOTH, level="advanced", effects=ALL),
+    )
+    norm: Literal["batch", "group"] = option(
+        "batch",
+        "Normalisation",
+        "batch: BatchNorm, over the pictures of a step. group: GroupNorm, 8 groups of channels, each picture alone.",
         About(pages=BOTH, level="advanced", effects=ALL),
     )
     dropout: float = option(

@@ -98,6 +98,31 @@ def test_every_parameter_is_trained(skip):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
+@pytest.mark.parametrize("base_width", [2, 3, 4, 5, 6, 9, 12, 16, 32])
+def test_group_norm_takes_equal_groups_of_two_channels_at_least_and_trains_on_one_pixel(base_width):
+    model = UNet(1, 2, base_width=base_width, depth=1, norm="group").train()
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.GroupNorm)]
+    assert len(layers) == 6
+    assert all(layer.num_channels // layer.num_groups >= 2 and layer.num_groups <= 8 for layer in layers)
+    assert not [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    model(torch.rand(1, 1, 2, 2)).sum().backward()
+
+
+def test_with_group_norm_no_picture_depends_on_its_neighbours_in_training_and_no_tile_is_exact():
+    images = torch.rand(3, 1, 16, 16)
+    grouped, batched = (UNet(1, 2, base_width=4, depth=2, norm=norm).train() for norm in ("group", "batch"))
+    torch.testing.assert_close(grouped(images)[:1], grouped(images[:1]))
+    assert not torch.allclose(batched(images)[:1], batched(images[:1]))
+    assert (grouped.halo, batched.halo) == (None, 24)
+    assert sum(p.numel() for p in grouped.parameters()) == sum(p.numel() for p in batched.parameters())
+
+
+@pytest.mark.parametrize("norm", ["instance", "", None])
+def test_an_unknown_norm_is_answered_with_the_allowed_ones(norm):
+    with pytest.raises(ValueError, match="allowed are 'batch' and 'group'"):
+        UNet(1, 2, norm=norm)
+
+
 @pytest.mark.parametrize("skip", ["cat", "", None])
 def test_an_unknown_skip_is_answered_with_the_allowed_ones(skip):
     with pytest.raises(ValueError, match="allowed are 'concat', 'add' and 'none'"):

@@ -25,6 +25,7 @@ def test_one_pixel_at_the_bottom_with_batches_of_one_is_refused_with_the_way_out
     refuse_single_value(batches_of(nuclei, 16, 2), model, 2)
     refuse_single_value(batches_of(nuclei, 17, 1), model, 1)
     refuse_single_value(batches_of(nuclei, 16, 1), UNet(1, 2, base_width=2, depth=3), 1)
+    refuse_single_value(batches_of(nuclei, 16, 1), UNet(1, 2, base_width=2, depth=4, norm="group"), 1)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ def build_model(options: ModelOptions, *, channels: int, num_classes: int) -> Se
 
 
 def _unet(options: ModelOptions, channels: int, num_classes: int) -> UNet:
-    return UNet(channels, num_classes, options.base_width, options.depth, options.skip, options.dropout)
+    return UNet(
+        channels, num_classes, options.base_width, options.depth, options.skip, options.dropout, norm=options.norm
+    )
 
 
 MODELS: dict[str, Build] = {"unet": _unet}

@@ -1,5 +1,6 @@
 """The classic U-Net. Shapes: B batch, C channels of the picture, K classes, H and W pixels."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -10,15 +11,29 @@ from torch import Tensor, nn
 from unetlab.models.contract import SegmentationModel
 
 Skip = Literal["concat", "add", "none"]
+Norm = Literal["batch", "group"]
+NUM_GROUPS = (
+    8,
+    4,
+    2,
+    1,
+)  # ours: 2 channels a group at base width 16; Wu and He 2018 have 32 groups from 64 channels on
 
 
-def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Twice: 3x3 convolution, BatchNorm, ReLU. Keeps H and W (padding 1; the paper had none and cropped)."""
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """The layer after a convolution; GroupNorm's groups are equal and of two channels at least."""
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(next(n for n in NUM_GROUPS if channels % n == 0 and channels // n > 1), channels)
+
+
+def double_conv(in_channels: int, out_channels: int, norm: Norm = "batch") -> nn.Sequential:
+    """Twice: 3x3 convolution, normalisation, ReLU. Keeps H and W (padding 1; the paper had none and cropped)."""
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
         layers += [
             nn.Conv2d(channels, out_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(out_channels),
+            normalisation(norm, out_channels),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
@@ -29,6 +44,7 @@ class UNet(SegmentationModel):
 
     `depth` halvings; level i has `base_width · 2^i` channels. `skip` says how encoder features join the decoder:
     "concat" (the paper: they are copied beside the decoder's, no weights are shared), "add", or "none".
+    `norm`: "batch" or "group"; with GroupNorm a picture's prediction depends on all of it, so no tile is exact.
     Source: Ronneberger et al. 2015; BatchNorm as in most later code.
     """
 
@@ -40,20 +56,25 @@ class UNet(SegmentationModel):
         depth: int = 4,
         skip: Skip = "concat",
         dropout: float = 0.0,
+        norm: Norm = "batch",
     ):
         if skip not in ("concat", "add", "none"):
             raise ValueError(f"skip is {skip!r}; allowed are 'concat', 'add' and 'none'")
+        if norm not in ("batch", "group"):
+            raise ValueError(f"norm is {norm!r}; allowed are 'batch' and 'group'")
         # an aligned tile's inner border is felt up to 6·2^depth - 2 px inside it: two 3x3 convolutions a level
-        super().__init__(in_channels, num_classes, size_multiple=2**depth, halo=6 * 2**depth)
+        halo = 6 * 2**depth if norm == "batch" else None
+        super().__init__(in_channels, num_classes, size_multiple=2**depth, halo=halo)
+        convolved = partial(double_conv, norm=norm)
         widths = [base_width * 2**level for level in range(depth + 1)]
         self.skip = skip
         self.encoder = nn.ModuleList(
-            double_conv(before, after) for before, after in zip([in_channels, *widths], widths[:-1], strict=False)
+            convolved(before, after) for before, after in zip([in_channels, *widths], widths[:-1], strict=False)
         )
-        self.bottleneck = nn.Sequential(double_conv(widths[-2], widths[-1]), nn.Dropout2d(dropout))
+        self.bottleneck = nn.Sequential(convolved(widths[-2], widths[-1]), nn.Dropout2d(dropout))
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in pairwise(widths))
         joined = 2 if skip == "concat" else 1
-        self.decoder = nn.ModuleList(double_conv(joined * width, width) for width in widths[:-1])
+        self.decoder = nn.ModuleList(convolved(joined * width, width) for width in widths[:-1])
         self.head = nn.Conv2d(base_width, num_classes, 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:

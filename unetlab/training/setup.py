@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
@@ -121,7 +122,12 @@ def refuse_single_value(
 def single_value_step(
     batches: TrainingBatches, model: SegmentationModel, micro_batch: int, *, num_devices: int = 1
 ) -> int | None:
-    """The pictures of a step in which one goes through alone and has a single pixel at the bottom; None without one."""
+    """The pictures of a step in which one goes through alone and has a single pixel at the bottom; None without one.
+
+    None also for a network without BatchNorm, which alone minds.
+    """
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return None
     bottom = [-(-side // model.size_multiple) for side in batches.canvas]
     if bottom != [1, 1]:
         return None
