@@ -26,8 +26,8 @@ OPTIONS = {
     "lr_find": "end_lr num_steps repeats start_lr",
     "model": "base_width depth dropout name norm skip",
     "train": "accumulate augment batch_size best_score class_weights clip_norm device div_factor ema epochs "
-    "final_div_factor loss lr_slice max_lr momentum_max momentum_min patience pct_start precision schedule seed "
-    "threads weight_decay",
+    "final_div_factor loss lr_slice max_lr momentum_max momentum_min norm_statistics patience pct_start precision "
+    "schedule seed threads weight_decay",
 }
 
 

@@ -122,7 +122,7 @@ def test_the_paused_training_goes_on_where_it_stood(stored: Path):
     assert f"at step {PAUSED_AT}" in str(tiny.of_type(paused, "note"))
     # since result_version 2 it draws other minibatches and takes Dice per picture, and says so; its weights go on
     (changed,) = [note["message"] for note in tiny.of_type(paused, "note") if "Changed since" in note["message"]]
-    assert "result_version was 1, is 2" in changed
+    assert "result_version was 1, is 3" in changed
     resumed, losses = range(PAUSED_AT, PAUSED_AT + 3), tiny.losses(paused)
     expected = [TWIN["losses"][str(step)] for step in resumed]
     assert [losses[step] for step in resumed] == pytest.approx(expected, rel=0.1)

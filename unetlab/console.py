@@ -98,7 +98,9 @@ def _told(run: Run, event: dict[str, Any]) -> str | None:
     dice = score_text(event["mean_dice"])
     best = f"  {BEST_BY[run.config.train.best_score]} so far" if event["is_best"] else ""
     loss = "none" if event["valid_loss"] is None else f"{event['valid_loss']:.3f}"
-    return f"epoch {event['epoch'] + 1}: validation loss {loss}, mean Dice {dice}{best}"
+    other = event.get("running_mean_dice")
+    running = "" if other is None else f" ({score_text(other)} with running statistics)"
+    return f"epoch {event['epoch'] + 1}: validation loss {loss}, mean Dice {dice}{running}{best}"
 
 
 @contextmanager

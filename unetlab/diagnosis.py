@@ -13,9 +13,10 @@ Cause = Literal["masks", "imbalance", "learning-rate", "batch-norm", "few-steps"
 ONE_CLASS = 0.999  # from this share of the pixels on, one class is everywhere
 PRACTICALLY_NONE = 0.001  # below this share of the truth, a split shows one class only
 RARE = 0.1  # below this share of the training pixels, a loss that counts pixels hardly notices the other classes
-SETTLED_STEPS = 30  # BatchNorm's running statistics (momentum 0.1) then hold 0.9^30 = 4 % of what they began with
-SHORT_STEPS = 2 * SETTLED_STEPS  # a run of fewer steps spends most of them on settling
+SETTLED_STEPS = 30  # nothing is certain before; running averages (momentum 0.1) hold 0.9^30 = 4 % of their beginning
+SHORT_STEPS = 2 * SETTLED_STEPS  # a run of fewer steps is hardly more than a beginning
 ENOUGH_STEPS = 150  # what a run is lengthened to: five times SETTLED_STEPS
+IN_A_ROW = 2  # so many black validations in a row: a single one comes and goes while the rate is high
 EXPLODED = 4.0  # a loss this many times the reference has blown up: fastai's rule for the end of a sweep
 FALLING = 0.98  # a loss is still falling when its newer half is below this times the older: lr_curve's 2 %
 FLAT_ANSWER = 1e-3  # logits that differ by less between pixels do not look at the picture; healthy ones differ by 0.3
@@ -41,10 +42,11 @@ class BlackMask:
 
     `train_shares`, `valid_shares`: class name -> share 0..1 of the true pixels. `losses`, `lrs`: of the steps so far,
     oldest first, those of the last epoch at least. `constant_loss`: of answering every pixel with the classes' shares.
-    `batch_share`, `running_share`: the largest share of one class in the predictions for one batch of training
-    pictures, by the batch's own statistics and by BatchNorm's running ones. `spread`: standard deviation of the logits
-    between pixels, by the batch's statistics. `batch_size`: pictures that go through the network at a time; it is below
-    `asked_batch_size` where the memory ran out.
+    `batch_share`, `scored_share`: the largest share of one class in the predictions for one batch of training
+    pictures, by the batch's own statistics and by those that validation takes, which are BatchNorm's running ones if
+    `is_running`. `spread`: standard deviation of the logits between pixels, by the batch's statistics. `in_a_row`:
+    validations that were black, this one included. `batch_size`: pictures that go through the network at a time; it is
+    below `asked_batch_size` where the memory ran out.
     """
 
     predicted: str
@@ -55,8 +57,10 @@ class BlackMask:
     valid_loss: float
     constant_loss: float
     batch_share: float
-    running_share: float
+    scored_share: float
+    is_running: bool
     spread: float
+    in_a_row: int
     steps_per_epoch: int
     step: int
     epochs: int
@@ -173,32 +177,35 @@ def _few_steps(facts: BlackMask) -> Advice | None:
     planned = facts.epochs * facts.steps_per_epoch
     if planned < SHORT_STEPS:
         epochs = -(-ENOUGH_STEPS // facts.steps_per_epoch)
-        why = f"This run has only {planned} steps. BatchNorm alone needs about {SETTLED_STEPS} until the averages that "
-        why += "predictions use have caught up with training."
+        why = f"This run has only {planned} steps, hardly more than a beginning."
+        if facts.is_running:
+            why += f" BatchNorm's running averages alone need about {SETTLED_STEPS} to catch up with training."
         do = f"Train for {epochs} epochs, which makes {epochs * facts.steps_per_epoch} steps."
         return Advice("few-steps", f"{_what(facts)}\n{why}\n{do}", {"train.epochs": epochs})
     return _wait(facts) if facts.step < SETTLED_STEPS else None
 
 
 def _still_early(facts: BlackMask) -> Advice | None:
-    """The rate has hardly risen, or no class is rare and the loss falls: it may well come right by itself."""
-    return _wait(facts) if facts.is_rising or (facts.is_falling and facts.other_share >= RARE) else None
+    """The rate has hardly risen, no class is rare and the loss falls, or it is the first: it may well come right."""
+    may_pass = facts.is_rising or (facts.is_falling and facts.other_share >= RARE) or facts.in_a_row < IN_A_ROW
+    return _wait(facts) if may_pass else None
 
 
 def _wait(facts: BlackMask) -> Advice:
     planned = facts.epochs * facts.steps_per_epoch
     signs = [", the learning rate is still rising"] * facts.is_rising + [", the loss is falling"] * facts.is_falling
-    why = f"This is only step {facts.step} of {planned}{''.join(signs)}: not unusual so early."
+    why = f"This is step {facts.step} of {planned}{''.join(signs)}: that often passes."
     return Advice("early", f"{_what(facts)}\n{why}\nWait. If it stays so, you will be told the likely cause.")
 
 
 def _batch_norm(facts: BlackMask) -> Advice | None:
-    """With the batch's own statistics the network does see the classes, with the running ones it does not."""
+    """With the batch's own statistics the network does see the classes, with those of predictions it does not."""
     drawn = 1 - facts.batch_share
-    if facts.running_share < ONE_CLASS or drawn < facts.other_share / 2:
+    if facts.scored_share < ONE_CLASS or drawn < facts.other_share / 2:
         return None
+    averages = "running averages" if facts.is_running else "averages over many pictures"
     why = f"On training pictures it does see other classes ({_percent(drawn)} of the pixels) when BatchNorm uses those "
-    why += "pictures' own mean and variance, as in training, but not with the running averages that predictions use."
+    why += f"pictures' own mean and variance, as in training, but not with the {averages} that predictions use."
     if facts.batch_size <= TINY_BATCH:
         few = "one picture" if facts.batch_size == 1 else f"{facts.batch_size} pictures"
         why += f" Averages over batches of {few} fit no picture well."
@@ -208,9 +215,14 @@ def _batch_norm(facts: BlackMask) -> Advice | None:
             changes["data.image_size"] = max(facts.image_size // 2, SMALLEST_IMAGE)
             do = "Train with pictures of half the size: then the memory holds more of them at a time. "
         do += "Accumulated batches do not help: each meets BatchNorm alone."
+    elif facts.is_running:
+        why += f" At a learning rate of {max(facts.lrs):.2g} the weights move faster than the averages follow."
+        do = "Train with statistics that are estimated anew before each validation."
+        changes = {"train.norm_statistics": "reestimated"}
     else:
         rate = _rounded(max(facts.lrs) / 3)
-        why += f" At a learning rate of {max(facts.lrs):.2g} the weights move faster than the averages follow."
+        why += " The pictures differ too much from one another at a learning rate as high as "
+        why += f"{max(facts.lrs):.2g}."
         do = f"Train with a third of that rate: {rate:g}."
         changes = {"train.max_lr": rate}
     return Advice("batch-norm", f"{_what(facts)}\n{why}\n{do}", changes)

@@ -32,7 +32,8 @@ class Batch:
 class Epoch:
     """Scores on the validation set after `epoch` (from 0). Score definitions: inference/metrics.py.
 
-    A loss is None where no pixel counted.
+    A loss is None where no pixel counted. `running_valid_loss`, `running_mean_dice`: of the same weights with
+    BatchNorm's running statistics; None unless train.norm_statistics is both.
     """
 
     epoch: int
@@ -45,6 +46,8 @@ class Epoch:
     dice: dict[str, float | None]
     iou: dict[str, float | None]
     is_best: bool
+    running_valid_loss: float | None = None
+    running_mean_dice: float | None = None
     type: str = "epoch"
 
 

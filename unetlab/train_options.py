@@ -149,6 +149,13 @@ class TrainOptions(Options):
         ge=0,
         lt=1,
     )
+    norm_statistics: Literal["reestimated", "running", "both"] = option(
+        "reestimated",
+        "BatchNorm statistics in validation",
+        "reestimated: mean and variance anew from a few training batches before a validation. running: averages kept "
+        "while training, which lag behind weights that move fast. both: scores with either, as two curves.",
+        About(pages=TRAIN, level="advanced", effects=RESULT),
+    )
     best_score: Literal["mean_dice", "mean_iou", "pixel_accuracy", "valid_loss"] = option(
         "mean_dice",
         "Best epoch by",

@@ -12,7 +12,7 @@ import torch
 from unetlab import schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
-from unetlab.events import Note
+from unetlab.events import Batch, Note
 from unetlab.inference.evaluation import Evaluation, evaluate
 from unetlab.inference.pictures import Pictures
 from unetlab.models.unet import UNet
@@ -20,6 +20,7 @@ from unetlab.training import alarm
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 from unetlab.training.losses import balanced_weights, make_loss
+from unetlab.training.norm_statistics import num_batches
 
 CPU = torch.device("cpu")
 TINY = {
@@ -85,7 +86,10 @@ class Training:
             lr, momentum = schedules.planned(len(self.losses), total, self.config.train)
             self.losses.append(self.learner.train_step(images, masks, lr, momentum))
             self.lrs.append(lr)
-        learner = self.learner
+        learner, size = self.learner, self.config.train.batch_size
+        count = num_batches(len(self.batches.samples), size, num_validated=len(self.valid))
+        is_running = self.config.train.norm_statistics == "running"
+        learner.take_statistics(() if is_running else self.batches.for_statistics(number, count, size))
         return evaluate(
             learner.scored_model,
             self.batches.pictures,
@@ -96,12 +100,13 @@ class Training:
             batch_size=4,
         )
 
-    def look(self, evaluation: Evaluation, epoch: int, **more: Any) -> Note | None:
+    def look(self, evaluation: Evaluation, epoch: int, *, in_a_row: int = 2, **more: Any) -> Note | None:
         return alarm.look(
             self.learner,
             self.batches,
             evaluation,
             epoch=epoch,
+            in_a_row=in_a_row,
             losses=self.losses,
             lrs=self.lrs,
             config=self.config,
@@ -109,10 +114,15 @@ class Training:
         )
 
     def first_alarm(self) -> dict[str, Any] | None:
-        """What the first note that is more than "wait" is about; None where the watched epochs bring none."""
-        for number in range(alarm.watched_epochs(self.config, self.batches.steps_per_epoch)):
-            note = self.look(self.epoch(number), number, told={"early"})
-            if note:
+        """What the first note that is more than "wait" is about; None where no epoch brings one."""
+        watch, heard = alarm.Watch(self.learner, self.batches, self.config), 0
+        for number in range(self.config.train.epochs):
+            evaluation = self.epoch(number)
+            for step in range(heard, len(self.losses)):
+                watch.hear(Batch(step, number, self.losses[step], self.lrs[step], 0.9))
+            heard = len(self.losses)
+            note = watch.look(evaluation, number)
+            if note and note.about["cause"] != "early":
                 return note.about
         return None
 
@@ -136,6 +146,7 @@ def training(data: DataSet, changes: dict[str, Any], *, valid: list[int] | None 
 
 
 IMBALANCE = {"train.loss": "cross_entropy", "train.max_lr": 1e-2}
+AT_ONCE = IMBALANCE | {"train.norm_statistics": "running"}  # black from the first epoch on: its averages are fresh
 
 
 def test_rare_foreground_under_cross_entropy_is_named_and_the_proposed_run_mends_it(rare):
@@ -147,8 +158,7 @@ def test_rare_foreground_under_cross_entropy_is_named_and_the_proposed_run_mends
     assert training(rare, IMBALANCE | about["changes"]).last_dice() > 0.5
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy+dice"])
-@pytest.mark.parametrize("max_lr", [3, 10])
+@pytest.mark.parametrize(("loss", "max_lr"), [("cross_entropy", 3), ("cross_entropy", 30), ("cross_entropy+dice", 10)])
 def test_a_rate_far_too_high_is_named_whether_the_weights_or_the_answers_blow_up(plain, loss, max_lr):
     wrong = {"train.loss": loss, "train.max_lr": max_lr, "train.schedule": "flat"}
     about = training(plain, wrong).first_alarm()
@@ -168,12 +178,12 @@ def test_the_run_proposed_against_a_rate_of_one_learns(plain):
 def test_statistics_of_single_pictures_are_named_and_a_larger_batch_mends_them(bright_and_dark):
     dark = [i for i in bright_and_dark.indices("valid") if bright_and_dark.image(i).mean() < 0.4]
     assert dark
-    wrong = {"train.batch_size": 1, "train.max_lr": 1e-2, "train.epochs": 4}
+    wrong = {"train.batch_size": 1, "train.max_lr": 1e-2, "train.epochs": 5}
     about = training(bright_and_dark, wrong, valid=dark).first_alarm()
     assert about is not None
     assert about["cause"] == "batch-norm"
     assert about["changes"] == {"train.batch_size": 8}
-    steps = {"train.epochs": 24}  # as many as single pictures had
+    steps = {"train.epochs": 40}  # as many as single pictures had
     found = training(bright_and_dark, wrong | about["changes"] | steps, valid=dark).last_dice()
     assert found > 0.6, found
     assert training(bright_and_dark, wrong, valid=dark).last_dice() < 0.45
@@ -190,18 +200,35 @@ def test_masks_that_hold_one_class_in_training_are_sent_to_the_data_page(import_
 
 
 def test_a_training_that_is_all_right_waits_in_its_first_steps_and_never_alarms(plain):
-    right = training(plain, {"train.max_lr": 1e-2, "train.epochs": 30})
+    lagging = {"train.max_lr": 1e-2, "train.epochs": 30, "train.norm_statistics": "running"}
+    right = training(plain, lagging)
     first = right.look(right.epoch(0), 0)
     assert first is not None
     assert first.about == {"code": "black-mask", "cause": "early", "changes": {}, "page": None}
-    assert training(plain, {"train.max_lr": 1e-2, "train.epochs": 30}).first_alarm() is None
+    assert training(plain, lagging | {"train.epochs": 15}).first_alarm() is None
 
 
-def test_a_run_too_short_for_batchnorm_is_told_so(plain):
-    about = training(plain, {"train.epochs": 3}).first_alarm()
+def test_with_statistics_estimated_anew_there_is_not_even_a_first_black_mask(plain):
+    right = training(plain, {"train.max_lr": 1e-2})
+    assert not any(alarm.is_black(right.epoch(number)) for number in range(6))
+
+
+def test_a_run_too_short_for_running_averages_is_told_so(plain):
+    short = {"train.epochs": 3, "train.norm_statistics": "running"}
+    about = training(plain, short).first_alarm()
     assert about is not None
     assert about["cause"] == "few-steps"
-    assert training(plain, {"train.epochs": 3} | about["changes"]).last_dice() > 0.8
+    assert training(plain, short | about["changes"]).last_dice() > 0.8
+
+
+def test_a_black_mask_that_comes_and_goes_is_told_only_when_it_stays(rare):
+    found = training(rare, IMBALANCE)
+    while not alarm.is_black(evaluation := found.epoch(len(found.losses) // found.batches.steps_per_epoch)):
+        pass
+    first, second = (found.look(evaluation, 9, in_a_row=count) for count in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert [note.about["cause"] for note in (first, second)] == ["early", "imbalance"]
 
 
 def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -222,7 +249,7 @@ def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[s
 @pytest.mark.parametrize("ema", [0.0, 0.99])
 @pytest.mark.parametrize("is_training", [True, False])
 def test_looking_changes_nothing_by_a_bit(rare, is_training, ema):
-    found = training(rare, IMBALANCE | {"train.ema": ema}, dropout=0.5)
+    found = training(rare, AT_ONCE | {"train.ema": ema}, dropout=0.5)
     evaluation = found.epoch(0)
     learner = found.learner
     for model in {learner.model, learner.scored_model}:
@@ -240,7 +267,7 @@ def test_looking_changes_nothing_by_a_bit(rare, is_training, ema):
 
 def test_training_with_looks_in_between_gives_the_same_losses(rare):
     def losses(*, is_watched: bool) -> list[float]:
-        found = training(rare, IMBALANCE, dropout=0.5)
+        found = training(rare, AT_ONCE, dropout=0.5)
         for number in range(3):
             evaluation = found.epoch(number)
             if is_watched:
@@ -267,29 +294,26 @@ def test_buffers_and_modes_are_put_back_also_when_the_forward_pass_fails(plain):
 
 
 def test_what_predicts_two_classes_costs_no_forward_pass(rare):
-    found = training(rare, IMBALANCE)
+    found = training(rare, AT_ONCE)
     evaluation = found.epoch(0)
     two = evaluation.confusion.copy()
     two[:, 1] += two.sum() // 500
-    found.learner.model.register_forward_hook(lambda *_: pytest.fail("a forward pass"))
+    found.learner.scored_model.register_forward_hook(lambda *_: pytest.fail("a forward pass"))
     look = found.look(Evaluation(evaluation.loss, evaluation.scores, two, {}), 0)
     assert look is None
 
 
-def test_epochs_after_the_peak_of_the_rate_are_not_looked_at_and_a_cause_is_told_once(rare):
-    found = training(rare, IMBALANCE | {"train.epochs": 40})
-    assert [alarm.watched_epochs(found.config, steps) for steps in (1, 2, 5)] == [31, 16, 13]
+def test_a_black_mask_is_told_also_late_and_a_cause_once(rare):
+    found = training(rare, AT_ONCE)
     evaluation = found.epoch(0)
-    assert found.look(evaluation, 12) is not None
-    assert found.look(evaluation, 13) is None
-    note = found.look(evaluation, 0)
+    note = found.look(evaluation, 11)
     assert note is not None
-    assert found.look(evaluation, 0, told={note.about["cause"]}) is None
+    assert found.look(evaluation, 11, told={note.about["cause"]}) is None
 
 
 def test_a_look_at_a_black_mask_costs_two_forward_passes(rare):
-    found, passes = training(rare, IMBALANCE), []
+    found, passes = training(rare, AT_ONCE), []
     evaluation = found.epoch(0)
-    found.learner.model.register_forward_hook(lambda *_: passes.append(1))
+    found.learner.scored_model.register_forward_hook(lambda *_: passes.append(1))
     assert found.look(evaluation, 0) is not None
     assert len(passes) == 2

@@ -174,6 +174,8 @@ def test_no_two_random_streams_of_a_seed_share_their_numbers():
         Purpose.SHUFFLING: [(epoch,) for epoch in range(30)],
         Purpose.MINIBATCH: [(epoch, step) for epoch in range(30) for step in range(10)],
         Purpose.DROPOUT: [(step, rank) for step in range(30) for rank in range(4)],
+        Purpose.STATISTICS_SHUFFLING: [(epoch,) for epoch in range(30)],
+        Purpose.STATISTICS: [(epoch, step) for epoch in range(30) for step in range(10)],
     }
     assert set(places) == set(Purpose)
     begun = [stream(7, purpose, *place).bytes(16) for purpose in Purpose for place in places[purpose]]

@@ -38,6 +38,7 @@ def fit(
     pictures = batches.pictures
 
     def validate_here(epoch: int) -> Evaluation:
+        learner.take_statistics()
         return evaluate(
             learner.scored_model,
             pictures,

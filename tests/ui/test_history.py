@@ -1,6 +1,8 @@
 """A run's history as the pages read it. Oracles: lr_curve.smooth; a history read in one go; lines counted by hand."""
 
+import json
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from unetlab import schedules
 from unetlab.events import Batch, Epoch, Note, Preview
 from unetlab.lr_curve import smooth
 from unetlab.runs.store import EventWriter, Run
-from unetlab.ui import history, training
+from unetlab.ui import history, run_charts, training
 from unetlab.ui.history import DRAWN, History, measured_pace, outline, seconds_per_step
 from unetlab.workspace import own_workspace
 
@@ -62,6 +64,28 @@ def log_steps(run: Run, steps: range, *, loss: float, attempt: int) -> None:
 @pytest.fixture
 def run(workspace) -> Run:
     return tiny.waiting_run()
+
+
+@pytest.mark.parametrize(("running", "is_both"), [((3.5, 0.25), True), ((None, None), False), ("missing", False)])
+def test_scores_with_running_statistics_are_drawn_beside_the_others_where_there_are_any(run, running, is_both):
+    log(run, *(batch(step) for step in range(STEPS_AN_EPOCH)))
+    if running == "missing":  # an event of an earlier version
+        said = {key: value for key, value in asdict(epoch(0)).items() if not key.startswith("running")}
+        with (run.folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps({**said, "time": 0.0, "attempt": 1}) + "\n")
+    else:
+        log(run, replace(epoch(0), running_valid_loss=running[0], running_mean_dice=running[1]))
+    read = History(run).refresh()
+    (row,) = read.scores.to_dict("records")
+    assert (row["running_valid_loss"], row["running_mean_dice"]) == (
+        running if is_both else (pytest.approx(math.nan, nan_ok=True),) * 2
+    )
+    specs = [
+        run_charts.loss_chart(read.drawn(), read.drawn_scores, STEPS_AN_EPOCH),
+        run_charts.score_chart(read.drawn_scores, 1),
+    ]
+    layers = [json.dumps(spec["layer"]) + json.dumps(spec.get("transform", "")) for spec in specs]
+    assert ["running_valid_loss" in layers[0], run_charts.RUNNING in layers[1]] == [is_both, is_both]
 
 
 @pytest.mark.parametrize("looks", ["after each attempt", "once"])

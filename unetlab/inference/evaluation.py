@@ -21,12 +21,15 @@ class Evaluation:
     `scores`: from counts pooled over all pictures at original size.
 
     `per_picture`: the same scores of each picture alone, by index into the data set's pairs.
+
+    `running`: of the same weights with BatchNorm's running statistics, where both were asked for.
     """
 
     loss: float | None
     scores: metrics.Scores
     confusion: np.ndarray
     per_picture: dict[int, metrics.Scores]
+    running: "Evaluation | None" = None
 
 
 @torch.inference_mode()

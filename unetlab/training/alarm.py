@@ -1,4 +1,4 @@
-"""The black-mask alarm: one class predicted everywhere in the first epochs, its cause and the run that mends it.
+"""The black-mask alarm: one class predicted everywhere, its cause and the run that mends it.
 
 Measures without a trace: weights, BatchNorm buffers, modes and random states are bitwise what they were.
 """
@@ -10,23 +10,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from unetlab import diagnosis, schedules
+from unetlab import diagnosis
 from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
-from unetlab.diagnosis import ONE_CLASS, SETTLED_STEPS, BlackMask
+from unetlab.diagnosis import ONE_CLASS, BlackMask
 from unetlab.events import Batch, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
-
-
-def watched_epochs(config: RunConfig, steps_per_epoch: int) -> int:
-    """How many first epochs are checked: one more than the learning rate takes to its peak and BatchNorm to settle.
-
-    Before that nothing is certain; a mask that is still black after that has already shown its cause.
-    """
-    rising = math.ceil(schedules.warm_up(config.train) * config.train.epochs)
-    return max(rising, math.ceil(SETTLED_STEPS / steps_per_epoch)) + 1
 
 
 class Watch:
@@ -37,6 +28,7 @@ class Watch:
         self._losses: list[float] = []
         self._lrs: list[float] = []
         self._told: list[str] = []
+        self._in_a_row = 0
 
     def hear(self, batch: Batch) -> None:
         """Remembers a step whose loss is finite; one in which no pixel counts has none."""
@@ -46,11 +38,13 @@ class Watch:
 
     def look(self, evaluation: Evaluation, epoch: int) -> Note | None:
         """The note for the user; None if all is well or the cause was reported before."""
+        self._in_a_row = self._in_a_row + 1 if is_black(evaluation) else 0
         found = look(
             self._learner,
             self._batches,
             evaluation,
             epoch=epoch,
+            in_a_row=self._in_a_row,
             losses=self._losses,
             lrs=self._lrs,
             config=self._config,
@@ -61,12 +55,19 @@ class Watch:
         return found
 
 
+def is_black(evaluation: Evaluation) -> bool:
+    """Whether one class is predicted everywhere."""
+    counts = evaluation.confusion.sum(0)
+    return bool(counts.max() >= ONE_CLASS * max(counts.sum(), 1))
+
+
 def look(
     learner: Learner,
     batches: TrainingBatches,
     evaluation: Evaluation,
     *,
     epoch: int,
+    in_a_row: int,
     losses: list[float],
     lrs: list[float],
     config: RunConfig,
@@ -74,22 +75,21 @@ def look(
 ) -> Note | None:
     """The note after the validation of `epoch` (from 0); None if all is well or the cause is among `told`.
 
-    `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. The note's
+    `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. `in_a_row`:
+    black validations up to this one. The learner's scored model has the statistics of this validation. The note's
     `about` holds `code` "black-mask", `cause`, `changes` (dotted option -> value, one run) and `page`. Costs two
     forward passes of one batch, and only if one class is predicted everywhere.
     """
-    counts = evaluation.confusion.sum(0)
-    is_watched = epoch < watched_epochs(config, batches.steps_per_epoch)
-    if not losses or not is_watched or counts.max() < ONE_CLASS * max(counts.sum(), 1):
+    if not losses or not is_black(evaluation):
         return None
-    data, predicted = batches.pictures.data, int(counts.argmax())
+    data, predicted = batches.pictures.data, int(evaluation.confusion.sum(0).argmax())
     parts = ((images[: learner.micro_batch], masks[: learner.micro_batch]) for images, masks in batches.epoch(epoch))
     found = next((part for part in parts if (part[1] != IGNORE).any()), None)
     if evaluation.loss is None or found is None:
         return None  # nothing to compare
     images, masks = found
     with without_a_trace(learner.scored_model) as model, torch.no_grad(), learner.autocast():
-        running = model(images).float()
+        scored = model(images).float()
         use_batch_statistics(model)
         batch = model(images).float()
     facts = BlackMask(
@@ -101,8 +101,10 @@ def look(
         valid_loss=evaluation.loss,
         constant_loss=constant_loss(learner, data, masks),
         batch_share=largest_share(batch, masks),
-        running_share=largest_share(running, masks),
+        scored_share=largest_share(scored, masks),
+        is_running=config.train.norm_statistics == "running",
         spread=float(batch.std((0, 2, 3)).mean()),
+        in_a_row=in_a_row,
         steps_per_epoch=batches.steps_per_epoch,
         step=(epoch + 1) * batches.steps_per_epoch,
         epochs=config.train.epochs,

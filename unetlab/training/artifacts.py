@@ -20,7 +20,7 @@ from unetlab.models.weights import ModelCard
 from unetlab.runs.store import Run
 from unetlab.training.lr_finder import Sweep
 
-RESULT_VERSION = 2  # raised whenever the same config gives other losses; a resume across versions says so
+RESULT_VERSION = 3  # raised whenever the same config gives other losses; a resume across versions says so
 SCORES = ("mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou")
 
 

@@ -60,12 +60,27 @@ class TrainingBatches:
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The `steps_per_epoch` minibatches of epoch `number`, from its step `start` on."""
-        order = stream(self.seed, Purpose.SHUFFLING, number).permutation(self.samples)
-        for step in range(start, self.steps_per_epoch):
-            chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        steps = range(start, self.steps_per_epoch)
+        return self._drawn(number, steps, self.batch_size, Purpose.SHUFFLING, Purpose.MINIBATCH)
+
+    def for_statistics(self, epoch: int, count: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """`count` minibatches of `size` pictures like those of `epoch`, drawn apart from them, for BatchNorm.
+
+        Fewer where the set has fewer pictures; then the only one may be smaller.
+        """
+        count = min(count, max(len(self.samples) // size, 1))
+        return self._drawn(epoch, range(count), size, Purpose.STATISTICS_SHUFFLING, Purpose.STATISTICS)
+
+    def _drawn(
+        self, epoch: int, steps: range, size: int, shuffling: Purpose, minibatch: Purpose
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        order = stream(self.seed, shuffling, epoch).permutation(self.samples)
+        for step in steps:
+            chosen = order[step * size : (step + 1) * size]
             if self.leaves_out_single:
                 chosen = chosen[: len(chosen) // 2 * 2]
-            yield self.batch([int(index) for index in chosen], *batch_randomness(self.seed, number, step))
+            randomness = batch_randomness(self.seed, epoch, step, minibatch)
+            yield self.batch([int(index) for index in chosen], *randomness)
 
     def batch(
         self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator
@@ -76,9 +91,11 @@ class TrainingBatches:
         return augment(images, masks, self.augment, generator)
 
 
-def batch_randomness(seed: int, epoch: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
+def batch_randomness(
+    seed: int, epoch: int, step: int, purpose: Purpose = Purpose.MINIBATCH
+) -> tuple[np.random.Generator, torch.Generator]:
     """The randomness of one minibatch, `step` counted in its epoch: the first for crops, the other for augmentation."""
-    rng = stream(seed, Purpose.MINIBATCH, epoch, step)
+    rng = stream(seed, purpose, epoch, step)
     return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 

@@ -53,15 +53,17 @@ class Team:
         rank gets a stand-in in which no pixel counts.
         """
         num_parts = parts_per_rank(len(images), self.size, micro_batch)
-        all_parts = zip(
-            images.tensor_split(num_parts * self.size), masks.tensor_split(num_parts * self.size), strict=True
-        )
+        all_parts = zip(self.pieces(images, micro_batch), self.pieces(masks, micro_batch), strict=True)
         for number, (part_images, part_masks) in enumerate(list(all_parts)[self.rank :: self.size]):
             is_last = number == num_parts - 1
             if not len(part_images):
                 part_images, part_masks = images[:1], torch.full_like(masks[:1], IGNORE)
             with nullcontext() if is_last or self._network is None else self._network.no_sync():
                 yield part_images, part_masks
+
+    def pieces(self, rows: Tensor, micro_batch: int | None) -> tuple[Tensor, ...]:
+        """A step's images or masks (B,...) in the parts in which all ranks together take them; some may be empty."""
+        return rows.tensor_split(parts_per_rank(len(rows), self.size, micro_batch) * self.size)
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all ranks of a number on the device."""

@@ -5,7 +5,7 @@ and `keep(position)` may save the state of training.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -19,7 +19,7 @@ from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.models.contract import Group, SegmentationModel
-from unetlab.training import precision
+from unetlab.training import norm_statistics, precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
 from unetlab.training.losses import Loss
@@ -57,6 +57,9 @@ class Learner:
     `micro_batch`: pictures that go through the network at a time, None = all of a step. `ema`: decay of the averaged
     weights, 0 = none. `lr_slice`: as in schedules.lr_scales. `team`: the processes that share each step, one per
     device; one process by default. Freeze parts of the model before.
+
+    `scored_model`: the network that is validated and kept. It has the model's weights, or the averaged ones, and
+    BatchNorm statistics of its own: `take_statistics` sets them.
     """
 
     def __init__(
@@ -88,11 +91,22 @@ class Learner:
         )
         self.is_skipped = False
         self.average = AveragedModel(self.model, multi_avg_fn=ema_towards(ema), use_buffers=True) if ema else None
+        self.scored_model = norm_statistics.twin(self.kept_model)
 
     @property
-    def scored_model(self) -> SegmentationModel:
-        """The model that is validated and kept: the averaged one if there is one."""
+    def kept_model(self) -> SegmentationModel:
+        """The model whose weights are kept, with its running statistics: the averaged one if there is one."""
         return cast(SegmentationModel, self.average.module) if self.average else self.model
+
+    def take_statistics(self, batches: Iterable[tuple[Tensor, Tensor]] = ()) -> None:
+        """Gives `scored_model` the statistics of BatchNorm's layers over `batches`; without any, the running ones.
+
+        Pictures go through as many at a time as in a step. Training is not changed by a bit.
+        """
+        norm_statistics.copy_buffers(self.kept_model, self.scored_model)
+        parts = (part for images, _ in batches for part in self.team.pieces(images, self.micro_batch))
+        with self.autocast():
+            norm_statistics.estimate(self.scored_model, parts)
 
     def autocast(self) -> AbstractContextManager:
         """The mixed-precision context that this learner trains and predicts in."""
@@ -189,6 +203,8 @@ class Learner:
             is_best = (rank > at.best and not is_stopping) or at.epoch == 0
             train_loss = sum(at.losses) / len(at.losses) if at.losses else None
             scores = evaluation.scores.as_dict()
+            if other := evaluation.running:
+                scores |= {"running_valid_loss": other.loss, "running_mean_dice": other.scores.mean_dice}
             on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
                 on_event(Note(diagnosis.stopped_within(at.epoch, is_first=is_best)))

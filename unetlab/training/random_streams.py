@@ -11,6 +11,8 @@ class Purpose(IntEnum):
     SHUFFLING = 1  # of an epoch
     MINIBATCH = 2  # crops and augmentation of (epoch, step)
     DROPOUT = 3  # of (step, rank), on all devices but the first
+    STATISTICS_SHUFFLING = 4  # of an epoch, for the pictures that BatchNorm's statistics are estimated from
+    STATISTICS = 5  # their crops and augmentation, of (epoch, step)
 
 
 def stream(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:

@@ -1,9 +1,13 @@
 """The job `train`: fit, previews, weights and checkpoints on the way, and the best weights scored at the end."""
 
+import math
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from unetlab import files, schedules
 from unetlab.config import RunConfig
@@ -18,6 +22,7 @@ from unetlab.training.checkpoint import Checkpointer
 from unetlab.training.distributed import Team, open_team
 from unetlab.training.keeper import Keeper
 from unetlab.training.learner import Position, to_device
+from unetlab.training.norm_statistics import num_batches
 from unetlab.training.precision import open_device
 from unetlab.training.previews import Previews
 from unetlab.training.setup import OnEvent, Setup, ShouldStop, set_up
@@ -99,7 +104,7 @@ class Training:
         options = self.config.train
         self.setup.learner.fit_one_cycle(
             self.setup.batches,
-            team.led(partial(self.validate, is_alone=team.size == 1)),
+            team.led(self.validate),
             epochs=options.epochs,
             schedule=partial(schedules.planned, options=options),
             on_event=self.follow if team.is_leader else self.on_event,
@@ -115,19 +120,36 @@ class Training:
         self.keeper.keep(position)
         self.pace.begin()
 
-    def validate(self, epoch: int, *, is_alone: bool) -> Evaluation:
+    def validate(self, epoch: int) -> Evaluation:
         """The scores after an epoch, from weights already on the disk; draws previews and checks for the alarm."""
+        learner, running, way = self.setup.learner, None, self.config.train.norm_statistics
+        if way != "reestimated":
+            learner.take_statistics()
+        if way == "both":
+            running = self.evaluate(learner.scored_model, on_progress=self.keep_on)
+        if way != "running":
+            learner.take_statistics(self.for_statistics(epoch))
         self.keeper.save_last(epoch)
         evaluation = self.evaluate(
-            self.setup.learner.scored_model,
-            on_prediction=self.previews.drawer(epoch),
-            on_progress=lambda done, total: self.keeper.keep(self.position),
+            learner.scored_model, on_prediction=self.previews.drawer(epoch), on_progress=self.keep_on
         )
         self.on_event(self.previews.event(epoch))
-        # a probe of one process alone would wait for ever in a BatchNorm that spans several
-        if is_alone and (found := self.watch.look(evaluation, epoch)):
+        if found := self.watch.look(evaluation, epoch):
             self.on_event(found)
-        return evaluation
+        return replace(evaluation, running=running)
+
+    def for_statistics(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The minibatches from which BatchNorm's statistics are estimated after `epoch`; a pause ends them."""
+        batches, size = self.setup.batches, self.config.train.batch_size
+        pixels = sum(math.prod(batches.pictures.size(index)) for index in self.indices)
+        count = num_batches(len(batches.samples), size, num_validated=pixels / math.prod(batches.canvas))
+        for batch in batches.for_statistics(epoch, count, size):
+            self.keeper.keep(self.position)
+            yield batch
+
+    def keep_on(self, done: int, total: int) -> None:
+        """Between pictures of a validation: saves what is due."""
+        self.keeper.keep(self.position)
 
     def follow(self, event: Event) -> None:
         """Takes the learner's events, saves and remembers what belongs to them, and passes them on."""

@@ -19,7 +19,11 @@ from unetlab.runs.store import Run, list_runs, read_events
 from unetlab.workspace import Workspace
 
 BATCH_COLUMNS = ("step", "epoch", "loss", "lr", "momentum", "time")
-SCORE_COLUMNS = ("epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy")
+RUNNING_COLUMNS = ("running_valid_loss", "running_mean_dice")  # of runs that score with either kind of statistics
+SCORE_COLUMNS = (
+    *("epoch", "step", "train_loss", "valid_loss", "mean_dice", "mean_iou", "pixel_accuracy"),
+    *RUNNING_COLUMNS,
+)
 COUNTED = ("epoch", "step")  # whole numbers; the others may be missing
 DRAWN = 1000  # points of a line: more than a screen has pixels for
 PACE_BYTES = 256 * 1024  # end of events.jsonl that gives the pace: some 1,500 steps
@@ -34,7 +38,8 @@ class Columns:
     def append(self, event: dict[str, Any]) -> None:
         """One more row; what is missing becomes NaN."""
         for name, column in self._columns.items():
-            column.append(math.nan if event[name] is None else event[name])
+            value = event.get(name) if name in RUNNING_COLUMNS else event[name]
+            column.append(math.nan if value is None else value)
 
     def cut(self, name: str, first: int) -> None:
         """Removes the rows whose `name`, which rises from row to row, is `first` or above."""
@@ -115,7 +120,7 @@ class History:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """One row per epoch: epoch, step (the last of it), losses, mean_dice, mean_iou, pixel_accuracy."""
+        """One row per epoch: epoch, step (the last of it), losses and scores, as SCORE_COLUMNS names them."""
         with self._lock:
             return pd.DataFrame(self._scores.copies())
 

@@ -16,6 +16,7 @@ import pandas as pd
 from unetlab.ui.charts import AXIS_PX, LR, MOMENTUM, TRAIN, VALID, ceiling
 
 Spec = dict[str, Any]
+RUNNING = "mean Dice, running statistics"
 
 
 def loss_chart(
@@ -23,15 +24,22 @@ def loss_chart(
 ) -> Spec:
     """Training loss (raw faint, smoothed) and a dot for the validation loss after each epoch, over steps.
 
-    `steps`: step, loss, smooth, lr, momentum. `scores`: epoch, step, valid_loss, mean_dice.
+    Where both kinds of BatchNorm statistics were scored, hollow dots on a dotted line are the running ones.
+    `steps`: step, loss, smooth, lr, momentum. `scores`: epoch, step, valid_loss, mean_dice, running_valid_loss.
     """
     # wild validation losses must not flatten the rest: they are drawn at the upper edge, their tooltip tells the number
     top = ceiling(1.3 * steps["smooth"].max())
-    return _with_data(_loss_spec(total_steps, top, is_log, height), steps=steps, scores=scores)
+    spec = _loss_spec(total_steps, top, is_log, height, has_both=has_both(scores))
+    return _with_data(spec, steps=steps, scores=scores)
+
+
+def has_both(scores: pd.DataFrame) -> bool:
+    """Whether the run scores with running statistics of BatchNorm as well."""
+    return bool(scores["running_mean_dice"].notna().any())
 
 
 @lru_cache(maxsize=64)
-def _loss_spec(total_steps: int, top: float, is_log: bool, height: int) -> str:
+def _loss_spec(total_steps: int, top: float, is_log: bool, height: int, *, has_both: bool) -> str:
     domain = (0.0, top)
     base = alt.Chart(alt.NamedData("steps")).encode(x=_x_axis(total_steps))
     faint = base.mark_line(color=TRAIN, opacity=0.25, strokeWidth=1, clip=True)
@@ -50,13 +58,24 @@ def _loss_spec(total_steps: int, top: float, is_log: bool, height: int) -> str:
             ],
         )
     )
-    layers = (
+    running = alt.Chart(alt.NamedData("scores")).encode(
+        x=_x_axis(total_steps), y=_y_axis("running_valid_loss", "loss", domain=domain, is_log=is_log)
+    )
+    layers = [
         faint.encode(y=_y_axis("loss", "loss", domain=domain, is_log=is_log)),
         smoothed.encode(y=_y_axis("smooth", "loss", domain=domain, is_log=is_log)),
         _hover(base, told),
         dots,
-    )
+    ]
+    if has_both:
+        hollow = running.mark_point(color=VALID, filled=False, size=45, clip=True)
+        tooltip = ["epoch:Q", alt.Tooltip("running_valid_loss:Q", format=".4f")]
+        layers += [_dotted(running), hollow.encode(tooltip=tooltip)]
     return _as_json(alt.layer(*layers).properties(height=height))
+
+
+def _dotted(base: alt.Chart) -> alt.Chart:
+    return base.mark_line(color=VALID, strokeDash=[2, 3], strokeWidth=1.2, opacity=0.8, clip=True)
 
 
 def _hover(base: alt.Chart, told: dict[str, str]) -> alt.Chart:
@@ -95,14 +114,19 @@ def _schedule_spec(
 
 
 def score_chart(scores: pd.DataFrame, epochs: int) -> Spec:
-    """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone."""
+    """Mean Dice and mean IoU on the validation set after each epoch; solid and dashed, so not by colour alone.
+
+    Also the mean Dice with BatchNorm's running statistics, where both were scored.
+    """
     drawn = {"epoch": scores["epoch"] + 1, "mean Dice": scores["mean_dice"], "mean IoU": scores["mean_iou"]}
-    return _with_data(_score_spec(epochs), scores=pd.DataFrame(drawn))
+    if is_both := has_both(scores):
+        drawn[RUNNING] = scores["running_mean_dice"]
+    return _with_data(_score_spec(epochs, has_both=is_both), scores=pd.DataFrame(drawn))
 
 
 @lru_cache(maxsize=64)
-def _score_spec(epochs: int) -> str:
-    names = ["mean Dice", "mean IoU"]
+def _score_spec(epochs: int, *, has_both: bool) -> str:
+    names = ["mean Dice", "mean IoU", *([RUNNING] if has_both else [])]
     axis = alt.Axis(tickMinStep=1, grid=False)
     base = (
         alt.Chart(alt.NamedData("scores"))
@@ -113,7 +137,7 @@ def _score_spec(epochs: int) -> str:
             y=_y_axis("value", "score", domain=(0, 1)),
             color=alt.Color(
                 "score:N",
-                scale=alt.Scale(domain=names, range=[VALID, MOMENTUM]),
+                scale=alt.Scale(domain=names, range=[VALID, MOMENTUM, "#8899a6"][: len(names)]),
                 legend=alt.Legend(title=None, orient="bottom"),
             ),
             tooltip=["epoch:Q", "score:N", alt.Tooltip("value:Q", format=".4f")],

@@ -199,6 +199,11 @@ def draw(run: Run, status: Status) -> None:
         f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
         f"dashed: planned. {_note(config, steps, planned)}"
     )
+    if run_charts.has_both(scores):
+        st.caption(
+            "Hollow diamonds: the same weights with BatchNorm's running averages. They lag behind weights that move "
+            "fast, so while the rate is high they show a network that is not there any more."
+        )
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "lr"), alt="Learning rate over steps")
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
     if len(scores):
