@@ -20,7 +20,7 @@ IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
 TRAIN_KEYS |= {"best_epoch", "epochs_trained", "highest_lr", "notes"}
 VALID_KEYS = {"loss", "mean_dice", "mean_iou", "pixel_accuracy", "dice", "iou"}
-PICKS = {"min_gradient", "min_loss_tenth", "valley"}
+PICKS = {"min_gradient", "min_loss_tenth", "valley", "min_gradient_no_lag", "min_loss_tenth_no_lag"}
 
 
 def follow(*arguments: object) -> subprocess.Popen:

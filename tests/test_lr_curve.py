@@ -7,7 +7,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from unetlab.lr_curve import DEFINITIONS, Declined, Pick, caution, first_divergence, picks, smooth, spread
+from unetlab.lr_curve import (
+    DEFINITIONS,
+    NO_LAG_DEFINITIONS,
+    PICKS,
+    Declined,
+    Pick,
+    caution,
+    centre,
+    every_pick,
+    first_divergence,
+    picks,
+    picks_without_lag,
+    smooth,
+    spread,
+)
 
 LRS = [1e-7 * 1e8 ** (i / 100) for i in range(100)]
 
@@ -147,6 +161,51 @@ def test_one_wild_point_is_no_reason_for_caution():
 
 def test_the_spread_holds_one_rate_per_sweep_and_leaves_declined_ones_out():
     curve = falling_then_rising()
-    rate = picks(LRS, curve)["valley"].lr
-    assert spread([(LRS, curve), (LRS, [1.0] * 100), (LRS, curve)])["valley"] == [rate, rate]
-    assert spread([]) == {name: [] for name in DEFINITIONS}
+    found = every_pick(LRS, curve)
+    assert set(found) == set(PICKS)
+    several = spread([(LRS, curve), (LRS, [1.0] * 100), (LRS, curve)])
+    assert several == {name: [pick.lr, pick.lr] for name, pick in found.items()}
+    assert spread([]) == {name: [] for name in PICKS}
+
+
+def test_fastais_smoothing_moves_the_picks_by_9_and_14_steps_and_the_centred_curve_by_none():
+    """Oracle: the picks of the noise-free curve itself."""
+    curve = falling_then_rising()
+    itself, lagging = picks(LRS, curve), picks(LRS, smooth(curve))
+    without = picks_without_lag(LRS, centre(curve))
+    for name, steps in (("min_gradient", 9), ("min_loss_tenth", 14)):
+        assert lagging[name].index - itself[name].index == steps
+        assert abs(without[f"{name}_no_lag"].index - itself[name].index) <= 1
+
+
+def test_the_centred_curve_has_no_direction_and_keeps_a_line_straight():
+    losses = np.random.default_rng(0).uniform(1, 2, 60)
+    losses[:10], losses[-10:] = losses[-10:][::-1], losses[-10:]  # the same ends, so that both are capped alike
+    assert centre(losses[::-1].tolist()) == pytest.approx(centre(losses.tolist())[::-1])
+    line = np.linspace(2, 1, 60)
+    assert centre(line.tolist())[12:-12] == pytest.approx(line[12:-12].tolist(), abs=1e-4)
+    assert np.std(centre(losses.tolist())[12:-12]) < 0.45 * np.std(losses[12:-12])
+
+
+@pytest.mark.parametrize("high", [9.0, 1e30, math.inf, math.nan])
+def test_a_blow_up_does_not_reach_back_into_the_points_before_it(high):
+    curve = [*np.linspace(1, 0.2, 60), *[0.2] * 12]
+    quiet = picks_without_lag(LRS[:72], centre(curve))
+    blown_up = picks_without_lag(LRS[:75], centre([*curve, high, high, high]))
+    assert blown_up["min_gradient_no_lag"] == quiet["min_gradient_no_lag"]
+    assert 0 <= quiet["min_loss_tenth_no_lag"].index - blown_up["min_loss_tenth_no_lag"].index <= 9
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [math.nan] * 30, [1.0] * 100, np.linspace(1, 3, 100).tolist()])
+def test_without_lag_the_same_curves_are_declined(losses):
+    found = picks_without_lag(LRS[: len(losses)], centre(losses))
+    assert found.keys() == NO_LAG_DEFINITIONS.keys()
+    assert all(isinstance(pick, Declined) and pick.reason for pick in found.values())
+
+
+@given(losses_of_any_kind)
+@settings(max_examples=200, deadline=None)
+def test_any_losses_can_be_centred(losses):
+    assert len(centre(losses)) == len(losses)
+    found = picks_without_lag(LRS[: len(losses)], centre(losses))
+    assert all(isinstance(pick, Declined) or pick.lr > 0 for pick in found.values())

@@ -84,7 +84,7 @@ def sweep_and_train(changes: dict[str, Any] | None = None, *, name: str = "") ->
     """A sweep and the training that waits behind it for its rate."""
     asked = config(changes=changes)
     sweep = jobs.start(own_workspace(), asked.changed({}, kind="lr_find"), name=name)
-    return sweep, jobs.train_behind(sweep, asked, name=name)
+    return sweep, jobs.train_behind(sweep, asked, pick="min_gradient", name=name)
 
 
 def start_and_train(changes: dict[str, Any] | None = None, *, epochs: int = 2) -> Run:

@@ -46,7 +46,7 @@ Settings = Annotated[
     ),
 ]
 From = Annotated[str | None, typer.Option("--from", help="Take all options from this run, then apply --set.")]
-LR = Annotated[str | None, typer.Option("--lr", help="min_gradient, min_loss_tenth, valley, or a number such as 1e-3.")]
+LR = Annotated[str | None, typer.Option("--lr", help=f"{', '.join(lr_curve.PICKS)}, or a number such as 1e-3.")]
 Devices = Annotated[
     int | None, typer.Option(min=1, help="Processes that share each step, one per GPU; on a CPU they share its cores.")
 ]
@@ -62,7 +62,9 @@ def demo(json: Json = False) -> None:
     workspace = own_workspace()
     manifest = samples.create_sample(workspace)
     swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name), as_json=json)
-    run = jobs.start(workspace, _with_lr(swept.config, swept, "min_gradient").changed({}, kind="train"), name="demo")
+    run = jobs.start(
+        workspace, _with_lr(swept.config, swept, lr_curve.PRESELECTED).changed({}, kind="train"), name="demo"
+    )
     status = follow(run)
     overlay = run.folder / "overlay.jpg"
     result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
@@ -97,7 +99,7 @@ def train(
     config = _config(workspace, "train", dataset, from_run, settings)
     shared = {"devices": devices, "sync_batchnorm": sync_batchnorm}
     config = config.changed({}, **{key: value for key, value in shared.items() if value is not None})
-    if lr in lr_curve.DEFINITIONS:
+    if lr in lr_curve.PICKS:
         source = open_run(workspace, from_run) if from_run else None
         if source is None or source.config.kind != "lr_find":
             sweep = config.changed({}, kind="lr_find")

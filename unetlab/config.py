@@ -34,7 +34,9 @@ class LRFrom(Options):
     """
 
     sweep: str
-    pick: Literal["min_gradient", "min_loss_tenth", "valley"] = "min_gradient"
+    pick: Literal["min_gradient", "min_loss_tenth", "valley", "min_gradient_no_lag", "min_loss_tenth_no_lag"] = (
+        "min_gradient"
+    )
     lr: float | None = None
 
 

@@ -179,19 +179,21 @@ def show_manifest(
 def lr_result(run: Run) -> dict[str, Any]:
     """The JSON of `lr-find`: a declined pick is null, its reason under `declined`."""
     curve = run.read("lr_curve.json") or {"picks": {}, "declined": {}}
-    picks = {name: (curve["picks"].get(name) or {}).get("lr") for name in lr_curve.DEFINITIONS}
+    picks = {name: (curve["picks"].get(name) or {}).get("lr") for name in lr_curve.PICKS}
     return {**_outcome(run), "picks": picks, "declined": curve["declined"]}
 
 
 def lr_lines(run: Run) -> list[str]:
     """The picks of a sweep with their spread, or why there is none."""
     curve, lines = run.read("lr_curve.json"), [f"{run.id}: {run.status.state}"]
-    for name, definition in lr_curve.DEFINITIONS.items() if curve else ():
+    for name, definition in lr_curve.PICKS.items() if curve else ():
+        if name not in curve["picks"]:
+            continue  # a sweep of an earlier version
         pick, rates = curve["picks"][name], curve["spread"][name]
         spread = f" ({len(rates)} sweeps: {min(rates):.2g} to {max(rates):.2g})" if len(rates) > 1 else ""
         found = f"{pick['lr']:.2e}{spread}" if pick else f"declined. {curve['declined'][name]}"
-        lines += [f"  {name:15} {found}", f"  {'':15} {definition}"]
-        lines += [f"  {'':15} {curve['cautions'][name]}"] if name in curve["cautions"] else []
+        lines += [f"  {name:22} {found}", f"  {'':22} {definition}"]
+        lines += [f"  {'':22} {curve['cautions'][name]}"] if name in curve["cautions"] else []
     return lines
 
 

@@ -1,6 +1,7 @@
 """(lrs, losses) of a sweep -> learning-rate picks, each with its definition, or a refusal with its reason. Pure.
 
-All picks look at the smoothed losses between the trims `[10:-5]` (fastai v1) and before the divergence.
+All picks look at a smoothed curve between the trims `[10:-5]` (fastai v1) and before the divergence. There are two
+curves: fastai's moving average of the past, which lags behind the points, and a centred one, which does not.
 """
 
 import math
@@ -20,6 +21,21 @@ DEFINITIONS = {
     "min_loss_tenth": "The rate with the lowest smoothed loss, divided by 10 (fastai v1's min loss / 10).",
     "valley": "A third to a half of the way down the longest fall of the smoothed loss (fastai v2's default).",
 }
+SIGMA = 3.0  # points: ours; of the raw losses' noise a fifth is left, and a curve that bends within 9 points stays
+CENTRED = "the centred loss (Gaussian mean, sigma 3 points)"
+NO_LAG_DEFINITIONS = {
+    "min_gradient_no_lag": f"The rate at which {CENTRED} falls fastest per step of the sweep.",
+    "min_loss_tenth_no_lag": f"The rate with the lowest value of {CENTRED}, divided by 10.",
+}
+PICKS = DEFINITIONS | NO_LAG_DEFINITIONS
+FASTAI, NO_LAG = "as fastai", "without lag"
+CURVES = {
+    FASTAI: "Read from fastai's moving average (beta 0.98), which follows the points some ten steps later.",
+    NO_LAG: f"Read from {CENTRED}, which looks ahead as far as back.",
+}
+PREFERENCE = ("min_loss_tenth_no_lag", "valley", "min_gradient_no_lag", "min_gradient", "min_loss_tenth")
+PRESELECTED = PREFERENCE[0]
+WHY_PRESELECTED = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,22 @@ def smooth(losses: Sequence[float], beta: float = 0.98) -> list[float]:
     return smoothed
 
 
+def centre(losses: Sequence[float]) -> list[float]:
+    """Gaussian mean over neighbouring points (sigma 3 points): no lag, for the future weighs as much as the past.
+
+    Losses above all of the first TRIM_START points count as the highest of these, since only so can a blow-up not be
+    seen in the points before it; those that are not finite too. Source: kernel regression, Nadaraya and Watson 1964.
+    """
+    points = np.asarray(losses, dtype=np.float64)
+    finite = points[:TRIM_START][np.isfinite(points[:TRIM_START])]
+    if not len(finite):
+        return points.tolist()
+    points = np.where(np.isfinite(points), points, np.inf).clip(max=finite.max())
+    away = np.subtract.outer(np.arange(len(points)), np.arange(len(points)))
+    weights = np.exp(-0.5 * (away / SIGMA) ** 2)
+    return (weights @ points / weights.sum(1)).tolist()
+
+
 def has_diverged(smoothed: float, best: float) -> bool:
     """Whether the sweep should end here: not finite, or far above the best so far."""
     return not math.isfinite(smoothed) or smoothed > DIVERGENCE_FACTOR * best
@@ -63,21 +95,44 @@ def first_divergence(smoothed_losses: Sequence[float]) -> int:
 
 def picks(lrs: Sequence[float], smoothed_losses: Sequence[float]) -> dict[str, Pick | Declined]:
     """`min_gradient`, `min_loss_tenth` and `valley` of one sweep. `lrs` rise; both sequences have the same length."""
-    if len(lrs) != len(smoothed_losses):
-        raise ValueError(f"{len(lrs)} learning rates for {len(smoothed_losses)} losses")
-    reason = _refusal(smoothed_losses)
-    if reason:
-        return {name: Declined(reason) for name in DEFINITIONS}
-    end = min(len(lrs) - TRIM_END, first_divergence(smoothed_losses))
-    rates = np.asarray(lrs[TRIM_START:end], dtype=np.float64)
-    losses = np.asarray(smoothed_losses[TRIM_START:end], dtype=np.float64)
-    steepest, lowest = int(np.argmin(np.gradient(losses))), int(np.argmin(losses))
+    found = _read(lrs, smoothed_losses)
+    if isinstance(found, Declined):
+        return dict.fromkeys(DEFINITIONS, found)
+    rates, losses = found
     valley = _valley(losses)
     return {
-        "min_gradient": Pick(float(rates[steepest]), TRIM_START + steepest),
-        "min_loss_tenth": Pick(float(rates[lowest]) / 10, TRIM_START + lowest),
+        "min_gradient": _steepest(rates, losses),
+        "min_loss_tenth": _tenth_of_lowest(rates, losses),
         "valley": Pick(float(rates[valley]), TRIM_START + valley),
     }
+
+
+def picks_without_lag(lrs: Sequence[float], centred_losses: Sequence[float]) -> dict[str, Pick | Declined]:
+    """`min_gradient_no_lag` and `min_loss_tenth_no_lag`: the two definitions, read from the curve of `centre`."""
+    found = _read(lrs, centred_losses)
+    if isinstance(found, Declined):
+        return dict.fromkeys(NO_LAG_DEFINITIONS, found)
+    return {"min_gradient_no_lag": _steepest(*found), "min_loss_tenth_no_lag": _tenth_of_lowest(*found)}
+
+
+def _read(lrs: Sequence[float], losses: Sequence[float]) -> tuple[np.ndarray, np.ndarray] | Declined:
+    """The rates and losses that picks look at."""
+    if len(lrs) != len(losses):
+        raise ValueError(f"{len(lrs)} learning rates for {len(losses)} losses")
+    if reason := _refusal(losses):
+        return Declined(reason)
+    end = min(len(lrs) - TRIM_END, first_divergence(losses))
+    return np.asarray(lrs[TRIM_START:end], np.float64), np.asarray(losses[TRIM_START:end], np.float64)
+
+
+def _steepest(rates: np.ndarray, losses: np.ndarray) -> Pick:
+    steepest = int(np.argmin(np.gradient(losses)))
+    return Pick(float(rates[steepest]), TRIM_START + steepest)
+
+
+def _tenth_of_lowest(rates: np.ndarray, losses: np.ndarray) -> Pick:
+    lowest = int(np.argmin(losses))
+    return Pick(float(rates[lowest]) / 10, TRIM_START + lowest)
 
 
 def _refusal(losses: Sequence[float]) -> str | None:
@@ -139,11 +194,16 @@ def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str |
     )
 
 
-def spread(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:
-    """Each pick's rates over repeated sweeps `(lrs, smoothed_losses)`; declined ones are left out."""
-    found: dict[str, list[float]] = {name: [] for name in DEFINITIONS}
-    for lrs, losses in curves:
-        for name, pick in picks(lrs, losses).items():
+def every_pick(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, Pick | Declined]:
+    """All of PICKS for one sweep of raw losses."""
+    return picks(lrs, smooth(losses)) | picks_without_lag(lrs, centre(losses))
+
+
+def spread(sweeps: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:
+    """Each pick's rates over repeated sweeps `(lrs, raw losses)`; declined ones are left out."""
+    found: dict[str, list[float]] = {name: [] for name in PICKS}
+    for lrs, losses in sweeps:
+        for name, pick in every_pick(lrs, losses).items():
             if isinstance(pick, Pick):
                 found[name].append(pick.lr)
     return found

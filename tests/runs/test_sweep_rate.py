@@ -43,6 +43,16 @@ def test_a_declined_pick_gives_way_to_the_next_one():
     assert (config.train.max_lr, config.lr_from.pick) == (0.03, "min_gradient")
 
 
+def test_a_pick_where_the_loss_rises_already_gives_way_to_the_one_preferred_next():
+    sweep = sweep_that_is("finished", PICKS)
+    curve = sweep.read("lr_curve.json")
+    for cautions, pick in (({"min_gradient"}, "min_loss_tenth"), (set(), "min_gradient"), (set(PICKS), "min_gradient")):
+        told = {"cautions": dict.fromkeys(cautions, "It rises."), "preference": ["valley", "min_loss_tenth"]}
+        files.write_json(sweep.folder / "lr_curve.json", curve | told)
+        run = training_behind(sweep.id)
+        assert sweep_rate.resolved(run.config, run).lr_from.pick == pick
+
+
 def test_a_rate_that_is_known_asks_no_sweep():
     run = tiny.waiting_run()
     config = run.config.with_pick("a-sweep-that-was-deleted", "valley", 0.5)

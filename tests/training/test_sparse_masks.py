@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -99,10 +100,13 @@ def test_the_alarm_does_not_hear_such_steps(make_learner, make_batches):
     assert watch._losses == [1.0, 2.0]
 
 
+SMOOTHED = attrgetter("smoothed_losses")
+
+
 def test_a_repeat_that_ended_early_does_not_shorten_the_mean_curve_nor_bend_it_at_its_end():
     whole = Sweep([0.1 * 2**i for i in range(40)], [5.0 - 0.1 * i for i in range(40)])
     early = Sweep(whole.lrs[:12], [6.0] * 12)
-    lrs, mean = mean_curve([early, whole])
+    lrs, mean = mean_curve([early, whole], SMOOTHED)
     assert lrs == whole.lrs
     assert mean == pytest.approx([(6.0 + loss) / 2 for loss in whole.smoothed_losses])
 
@@ -111,7 +115,7 @@ def test_a_repeat_that_ended_early_does_not_shorten_the_mean_curve_nor_bend_it_a
 def test_a_repeat_that_blew_up_is_held_at_its_last_finite_loss_and_left_out_without_one(value: float):
     whole = Sweep([0.1 * 2**i for i in range(40)], [2.0] * 40)
     blown_up = Sweep(whole.lrs[:12], [4.0] * 11 + [value])
-    assert mean_curve([whole, blown_up])[1] == pytest.approx([3.0] * 40)
-    assert mean_curve([whole, Sweep(whole.lrs[:1], [value])])[1] == pytest.approx([2.0] * 40)
-    assert mean_curve([whole]) == (whole.lrs, whole.smoothed_losses)
-    assert mean_curve([]) == ([], [])
+    assert mean_curve([whole, blown_up], SMOOTHED)[1] == pytest.approx([3.0] * 40)
+    assert mean_curve([whole, Sweep(whole.lrs[:1], [value])], SMOOTHED)[1] == pytest.approx([2.0] * 40)
+    assert mean_curve([whole], SMOOTHED) == (whole.lrs, whole.smoothed_losses)
+    assert mean_curve([], SMOOTHED) == ([], [])

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
 from tests import tiny
+from unetlab import lr_curve
 from unetlab.config import RunConfig, choices
 from unetlab.data import changes
 from unetlab.data.dataset import open_dataset
@@ -460,10 +461,44 @@ def test_the_loss_beside_a_pick_is_that_of_its_rate_over_all_sweeps(home_with_sw
     spread = {name: [pick["lr"]] for name, pick in picks.items()}
     rewrite(home_with_sweep, "lr_curve.json", sweeps=sweeps, picks=picks, declined={}, spread=spread)
     said = words(open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)).splitlines()
-    (gradient,) = (line for line in said if line.startswith("**min gradient"))
-    (tenth,) = (line for line in said if line.startswith("**min loss / 10"))
+    (gradient,) = (line for line in said if line.startswith("**min gradient: "))
+    (tenth,) = (line for line in said if line.startswith("**min loss / 10: "))
     assert gradient.endswith("Smoothed loss at this rate: 0.700.")
     assert tenth.endswith("Smoothed loss at this rate: 0.600."), "not 0.2, the lowest, at ten times the rate"
+
+
+def test_the_picks_of_either_curve_can_be_chosen_and_one_that_deserves_a_warning_comes_with_it(home_with_sweep):
+    rates = [10.0**power for power in range(-6, 1)]
+    losses = [1.0, 0.9, 0.7, 0.5, 0.2, 0.8, 3.0]
+    sweep = {"lrs": rates, "losses": losses, "smoothed_losses": losses, "centred_losses": losses}
+    found = {"min_gradient": 1e-2, "min_loss_tenth": 0.1, "min_gradient_no_lag": 2e-3, "min_loss_tenth_no_lag": 4e-3}
+    picks = {name: {"lr": rate, "index": 3} for name, rate in found.items()} | {"valley": None}
+    rewrite(
+        home_with_sweep, "lr_curve.json", sweeps=[sweep], picks=picks, declined={"valley": "Too flat."},
+        spread={name: [rate] for name, rate in found.items()}, intervals={"min_gradient": [5e-3, 2e-2]},
+        cautions={"min_loss_tenth": "The raw loss rises there."},
+    )  # fmt: skip
+    app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
+    base, curve = (f"lr:{tiny.NAME}:{name}:{home_with_sweep.id}" for name in ("pick", "curve"))
+
+    def chosen() -> tuple[str, list[str]]:
+        assert not app.exception
+        return app.button(key="train-with").label, [warning.value for warning in app.warning]
+
+    assert chosen() == (f"Train with {found[lr_curve.PRESELECTED]:.2g}", [])
+    app.segmented_control(key=base).set_value("min_loss_tenth").run()
+    app.segmented_control(key=curve).set_value(lr_curve.FASTAI).run()
+    assert chosen() == ("Train with 0.1", ["The raw loss rises there."])
+    app.segmented_control(key=base).set_value("min_gradient").run()
+    assert chosen() == ("Train with 0.01", [])
+    app.segmented_control(key=curve).set_value(lr_curve.NO_LAG).run()
+    assert chosen() == ("Train with 0.002", [])
+    said = words(app)
+    assert "another sweep would give 5.0e-03 to 2.0e-02" in said
+    assert "**valley**: declined. Too flat." in said
+    assert "valley" not in app.segmented_control(key=base).options
+    follow(app.button(key="train-with").click().run())
+    assert app.number_input(key=f"train:{tiny.NAME}:train.max_lr").value == 0.002
 
 
 def test_the_dice_of_the_loss_and_the_dice_that_is_scored_are_told_apart(home_with_run):

@@ -51,13 +51,13 @@ def start(workspace: Workspace, config: RunConfig, *, name: str = "", key: str =
     return run
 
 
-def train_behind(sweep: Run, config: RunConfig, *, name: str = "") -> Run:
-    """Queues the training run `config` behind a sweep, whose rate it takes; one per sweep, however often it is called.
+def train_behind(sweep: Run, config: RunConfig, *, pick: str, name: str = "") -> Run:
+    """Queues the training run `config` behind a sweep, whose `pick` it takes; one per sweep, however often called.
 
     It waits until the sweep is over, whatever else starts meanwhile; if the sweep gives no rate, it ends with a message
     that says so.
     """
-    changed = config.changed({}, lr_from={"sweep": sweep.id}, lr_source=f"the sweep {sweep.id}")
+    changed = config.changed({}, lr_from={"sweep": sweep.id, "pick": pick}, lr_source=f"the sweep {sweep.id}")
     return start(sweep.workspace, changed, name=name, key=f"behind {sweep.id}")
 
 

@@ -17,8 +17,8 @@ def is_stopped(config: RunConfig, run: Run) -> bool:
 def resolved(config: RunConfig, run: Run) -> RunConfig:
     """`config` with the rate that its sweep has found, if that was open; otherwise unchanged.
 
-    A declined pick is replaced by the next one that is not. Raises RunError for a sweep that failed, was stopped or
-    deleted, and for one that declined every pick.
+    A pick that was declined, or that lies where the loss rises already, gives way to the next in the sweep's order of
+    preference. Raises RunError for a sweep that failed, was stopped or deleted, and for one that declined every pick.
     """
     source = config.lr_from
     if source is None or source.lr is not None:
@@ -31,7 +31,8 @@ def resolved(config: RunConfig, run: Run) -> RunConfig:
     if not rates:
         reasons = " ".join(dict.fromkeys(curve.get("declined", {}).values()))
         raise RunError(f"The sweep {source.sweep} gave no learning rate: every pick is declined. {reasons} {AGAIN}")
-    pick = source.pick if source.pick in rates else next(iter(rates))
+    names = [name for name in (source.pick, *curve.get("preference", ()), *rates) if name in rates]
+    pick = next((name for name in names if name not in curve.get("cautions", {})), names[0])
     return config.with_pick(source.sweep, pick, rates[pick])
 
 

@@ -59,17 +59,24 @@ def write_environment(
 
 
 def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
-    """lr_curve.json: every sweep, the picks and refusals of their mean curve, the spread over sweeps."""
-    lrs, mean = mean_curve(sweeps)
-    picks = lr_curve.picks(lrs, mean)
+    """lr_curve.json: every sweep, the picks and refusals of their mean curves, the spread over sweeps."""
+    picks = lr_curve.picks(*mean_curve(sweeps, lambda sweep: sweep.smoothed_losses))
+    picks |= lr_curve.picks_without_lag(*mean_curve(sweeps, lambda sweep: sweep.centred_losses))
     content = {
         "sweeps": [
-            {"lrs": s.lrs, "losses": _finite(s.losses), "smoothed_losses": _finite(s.smoothed_losses)} for s in sweeps
+            {
+                "lrs": sweep.lrs,
+                "losses": _finite(sweep.losses),
+                "smoothed_losses": _finite(sweep.smoothed_losses),
+                "centred_losses": _finite(sweep.centred_losses),
+            }
+            for sweep in sweeps
         ],
         "picks": {name: asdict(p) if isinstance(p, lr_curve.Pick) else None for name, p in picks.items()},
         "declined": {name: pick.reason for name, pick in picks.items() if isinstance(pick, lr_curve.Declined)},
+        "preference": list(lr_curve.PREFERENCE),
         "cautions": _cautions(sweeps, picks),
-        "spread": lr_curve.spread([(sweep.lrs, sweep.smoothed_losses) for sweep in sweeps]),
+        "spread": lr_curve.spread([(sweep.lrs, sweep.losses) for sweep in sweeps]),
     }
     files.write_json(run.folder / "lr_curve.json", content)
 
@@ -82,16 +89,16 @@ def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Dec
     return found
 
 
-def mean_curve(sweeps: list[Sweep]) -> tuple[list[float], list[float]]:
-    """(lrs, mean smoothed losses) over as many steps as the longest sweep has; a single sweep is its own mean.
+def mean_curve(sweeps: list[Sweep], curve: Callable[[Sweep], list[float]]) -> tuple[list[float], list[float]]:
+    """(lrs, mean of the sweeps' curves) over as many steps as the longest sweep has; a single one is its own mean.
 
     A sweep that ended before keeps its last finite loss: it then moves neither the slope nor the lowest point.
     """
     longest = max(sweeps, key=lambda sweep: len(sweep.lrs), default=Sweep())
     if len(sweeps) < 2:
-        return longest.lrs, longest.smoothed_losses
-    rows = [_held(sweep.smoothed_losses, len(longest.lrs)) for sweep in sweeps if np.isfinite(sweep.losses[0])]
-    return longest.lrs, np.mean(rows or [longest.smoothed_losses], axis=0).tolist()
+        return longest.lrs, curve(longest)
+    rows = [_held(curve(sweep), len(longest.lrs)) for sweep in sweeps if np.isfinite(sweep.losses[0])]
+    return longest.lrs, np.mean(rows or [curve(longest)], axis=0).tolist()
 
 
 def _held(losses: list[float], length: int) -> list[float]:

@@ -32,8 +32,13 @@ class Sweep:
 
     @property
     def smoothed_losses(self) -> list[float]:
-        """The debiased moving average of the losses, from which the picks are read."""
+        """fastai's debiased moving average of the losses."""
         return lr_curve.smooth(self.losses)
+
+    @property
+    def centred_losses(self) -> list[float]:
+        """The losses smoothed without lag."""
+        return lr_curve.centre(self.losses)
 
 
 def sweep(

@@ -8,11 +8,21 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from unetlab import lr_curve
 from unetlab.lr_curve import TRIM_END, TRIM_START
 
 TRAIN, VALID, LR, MOMENTUM = "#3a8fc4", "#e08214", "#2a9d8f", "#a879c4"
+CENTRED = "#b8485f"
+CURVES = {"smooth": lr_curve.FASTAI, "centred": lr_curve.NO_LAG}
+LABEL_SHARE = 0.35  # of the narrowest chart's width that a label takes
 AXIS_PX = 56  # every chart keeps the same room for its y axis, so that stacked charts share their x axis by eye
-PICK_LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley"}
+PICK_LABELS = {
+    "min_gradient": "min gradient",
+    "min_loss_tenth": "min loss / 10",
+    "valley": "valley",
+    "min_gradient_no_lag": "min gradient, no lag",
+    "min_loss_tenth_no_lag": "min loss / 10, no lag",
+}
 
 
 def ceiling(value: float) -> float:
@@ -31,9 +41,10 @@ def lr_curve_chart(
     *,
     height: int = 360,
 ) -> alt.LayerChart:
-    """Loss over learning rate (log): raw points faint, smoothed line, trimmed ends shaded, picks marked and labelled.
+    """Loss over learning rate (log): raw points, fastai's moving average and the centred curve, trimmed ends shaded.
 
-    `sweeps`: tables with lr, loss, smooth. Clicking a point selects its rate under the name "pick".
+    `sweeps`: tables with lr, loss, smooth, centred. `picks` are marked and labelled. Clicking a point selects its rate
+    under the name "pick".
     """
     points = pd.concat([sweep.assign(sweep=i) for i, sweep in enumerate(sweeps)])
     x = alt.X(
@@ -44,36 +55,53 @@ def lr_curve_chart(
     )
     # set by the first point, so that the axis stands still while the curve draws itself; blow-ups end at its top
     scale = alt.Scale(domain=[0, 1.3 * points["smooth"].iloc[0]], nice=False, clamp=True)
-    y = alt.Y("smooth:Q", title="loss", scale=scale, axis=alt.Axis(minExtent=AXIS_PX))
+    axis = alt.Axis(minExtent=AXIS_PX)
+    kinds = alt.Color(
+        "curve:N",
+        scale=alt.Scale(domain=list(CURVES.values()), range=[TRAIN, CENTRED]),
+        legend=alt.Legend(title=None, orient="bottom"),
+    )
+    dash = alt.StrokeDash("curve:N", legend=None, scale=alt.Scale(domain=list(CURVES.values()), range=[[1, 0], [6, 3]]))
     raw = (
         alt.Chart(points)
         .mark_circle(color=TRAIN, opacity=0.3, size=18, clip=True)
-        .encode(x=x, y=alt.Y("loss:Q", title="loss", scale=scale))
+        .encode(x=x, y=alt.Y("loss:Q", title="loss", scale=scale, axis=axis))
     )
-    click = alt.selection_point(name="pick", fields=["lr"], nearest=True, on="click", empty=False)
-    line = (
-        alt.Chart(points)
-        .mark_line(color=TRAIN, strokeWidth=2.5, clip=True, point=alt.OverlayMarkDef(opacity=0, size=60))
+    drawn = points.rename(columns=CURVES)
+    lines = (
+        alt.Chart(drawn)
+        .transform_fold(list(CURVES.values()), as_=["curve", "value"])
+        .mark_line(strokeWidth=2.2, clip=True)
         .encode(
             x=x,
-            y=y,
+            y=alt.Y("value:Q", title="loss", scale=scale, axis=axis),
             detail="sweep:N",
+            color=kinds,
+            strokeDash=dash,
+        )
+    )
+    click = alt.selection_point(name="pick", fields=["lr"], nearest=True, on="click", empty=False)
+    told = CURVES | {"loss": "loss"}
+    hover = (
+        alt.Chart(points)
+        .mark_circle(opacity=0, size=60, clip=True)
+        .encode(
+            x=x,
+            y=alt.Y("centred:Q", title="loss", scale=scale, axis=axis),
             tooltip=[
                 alt.Tooltip("lr", format=".2e"),
-                alt.Tooltip("smooth", format=".4f", title="smoothed loss"),
-                alt.Tooltip("loss", format=".4f"),
+                *(alt.Tooltip(field, format=".4f", title=title) for field, title in told.items()),
             ],
         )
         .add_params(click)
     )
-    layers: list[alt.Chart] = [_trims(sweeps[0], x), raw, line]
+    layers: list[alt.Chart] = [_trims(sweeps[0], x), raw, lines, hover]
     found = [{"lr": pick["lr"], "name": PICK_LABELS[name]} for name, pick in picks.items() if pick]
     if chosen is not None:
         found.append({"lr": chosen, "name": "chosen"})
     if found:
-        # labels stay inside: right of the middle they stand to the left of their line
-        layers += _marks(pd.DataFrame(found), x, math.sqrt(math.prod(lr_range)))
-    return alt.layer(*layers).properties(height=height)
+        layers += _marks(pd.DataFrame(found), x, lr_range)
+    return alt.layer(*layers).properties(height=height).resolve_scale(color="independent", strokeDash="independent")
 
 
 def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
@@ -84,25 +112,34 @@ def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
     return alt.Chart(edges).mark_rect(color="#8899a6", opacity=0.14).encode(x=x, x2="end:Q")
 
 
-def _marks(found: pd.DataFrame, x: alt.X, middle: float) -> list[alt.Chart]:
-    found = found.assign(row=range(len(found)))
-    names = [*PICK_LABELS.values(), "chosen"]
-    color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
-    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 3], [1, 0]]))
+def _marks(found: pd.DataFrame, x: alt.X, lr_range: tuple[float, float]) -> list[alt.Chart]:
+    """A rule and a label for each rate; labels point away from one another, and into the chart near its ends."""
+    found = found.sort_values("lr").assign(row=range(len(found)))
+    names, colors, dashes = (
+        [*PICK_LABELS.values(), "chosen"],
+        [VALID, LR, "#8899a6", VALID, LR, "#c4457c"],
+        [[1, 0], [6, 3], [2, 3], [1, 0], [6, 3], [1, 0]],
+    )
+    color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=colors))
+    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=dashes))
     base = alt.Chart(found)
-    labels = [
-        alt.Chart(found[found["row"] == row])
-        .mark_text(
-            align="left" if rate < middle else "right",
-            dx=5 if rate < middle else -5,
-            dy=8 + 15 * row,
-            baseline="top",
-            fontSize=12,
-            fontWeight=600,
+    low, high = map(math.log, lr_range)
+    labels = []
+    for row, rate in zip(found["row"], found["lr"], strict=True):
+        place = (math.log(rate) - low) / (high - low)
+        is_left = place > 1 - LABEL_SHARE or (row == 0 and len(found) > 1 and place > LABEL_SHARE)
+        labels.append(
+            alt.Chart(found[found["row"] == row])
+            .mark_text(
+                align="right" if is_left else "left",
+                dx=-5 if is_left else 5,
+                dy=8 + 15 * row,
+                baseline="top",
+                fontSize=12,
+                fontWeight=600,
+            )
+            .encode(x=x, y=alt.value(0), text="name:N", color=color)
         )
-        .encode(x=x, y=alt.value(0), text="name:N", color=color)
-        for row, rate in zip(found["row"], found["lr"], strict=True)
-    ]
     return [base.mark_rule(strokeWidth=1.8).encode(x=x, color=color, strokeDash=dash), *labels]
 
 

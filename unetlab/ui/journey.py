@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from unetlab import lr_curve
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
 from unetlab.data.samples import create_sample
@@ -56,7 +57,7 @@ def try_sample(key: str) -> None:
     manifest = create_sample(state.workspace())
     config = RunConfig(kind="train", dataset=manifest.name)
     sweep = starts.start("sample", key, config.changed({}, kind="lr_find"), name="sample")
-    jobs.train_behind(sweep, config, name="sample")
+    jobs.train_behind(sweep, config, pick=lr_curve.PRESELECTED, name="sample")
     choices.choose(dataset=manifest.name, sweep=sweep.id)
     state.go_to("pages/lab/learning_rate.py")
 

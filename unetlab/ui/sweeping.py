@@ -10,6 +10,7 @@ import streamlit as st
 
 from unetlab import lr_curve
 from unetlab.config import RunConfig, keys_on
+from unetlab.lr_curve import FASTAI, NO_LAG
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import charts, choices, forms, live, starts, state, training
@@ -19,7 +20,9 @@ from unetlab.ui.text import plain
 BASIC, ADVANCED = keys_on("learning_rate", "basic"), keys_on("learning_rate", "advanced")
 HEIGHT = 360
 OWN, OWN_LR = "own", 1e-3  # the user's own rate, and where its field starts
-LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", OWN: "my own"}
+LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley", OWN: "my own"}
+VALLEY = "valley"
+TWO_CURVES = ("min_gradient", "min_loss_tenth")  # picks that are read from either curve
 
 
 def start(key: str, base: RunConfig) -> None:
@@ -43,12 +46,13 @@ def empty() -> None:
 
 
 def curves_of(run: Run) -> tuple[Sequence[pd.DataFrame], dict[str, Any], dict[str, str]]:
-    """(tables with lr, loss, smooth for each sweep so far, picks by name, reasons of declined ones)."""
+    """(tables with lr, loss, smooth, centred for each sweep so far, picks by name, reasons of declined ones)."""
     batches = history_of(run).batches()
     tables = []
     for _, group in batches.groupby("epoch"):
-        smoothed = lr_curve.smooth(group["loss"].tolist())
-        tables.append(pd.DataFrame({"lr": group["lr"], "loss": group["loss"], "smooth": smoothed}))
+        losses = group["loss"].tolist()
+        curves = {"smooth": lr_curve.smooth(losses), "centred": lr_curve.centre(losses)}
+        tables.append(pd.DataFrame({"lr": group["lr"], "loss": group["loss"], **curves}))
     curve = run.read("lr_curve.json") or {"picks": {}, "declined": {}}
     return tables, curve["picks"], curve["declined"]
 
@@ -65,8 +69,10 @@ def draw(run: Run, status: Status) -> None:
                 else "No point was measured."
             )
         return
-    options = run.config.lr_find
-    shown = {name: picks.get(name) for name in ("min_gradient", "min_loss_tenth")}
+    options, lagging = run.config.lr_find, _is_lagging(run)
+    shown = {name: picks.get(name) for name in [_on_curve(base, lagging) for base in TWO_CURVES]}
+    if _pick(run) == VALLEY:
+        shown[VALLEY] = picks.get(VALLEY)
     own = _own_rate(run) if _pick(run) == OWN else None
     chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
@@ -82,32 +88,15 @@ def draw(run: Run, status: Status) -> None:
 
 
 def choice(run: Run) -> None:
-    """Both picks with their definitions, spread or refusal, the user's own rate, and the way to training."""
+    """The picks of both curves with their definitions, doubt or refusal, one's own rate, and the way to training."""
     curve = run.read("lr_curve.json")
     if not curve:
         return
     _followed(run)
-    names = [name for name in ("min_gradient", "min_loss_tenth") if curve["picks"].get(name)] + [OWN]
-    chosen = _pick(run)
-    st.session_state[forms.key_of("lr", run.config.dataset, f"pick:{run.id}")] = chosen if chosen in names else names[0]
-    st.segmented_control(
-        "Train with", names, required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
-    )
-    chosen = _pick(run)
-    if chosen == OWN:
-        st.session_state[forms.key_of("lr", run.config.dataset, f"own:{run.id}")] = _own_rate(run)
-        st.number_input(
-            "Learning rate",
-            1e-8,
-            10.0,
-            step=1e-4,
-            format="%.2e",
-            help="Or click a point of the curve.",
-            **_kept(run, f"own:{run.id}"),
-        )
-    for name in ("min_gradient", "min_loss_tenth"):
-        _explain(name, curve)
-    rate = rate_of(run)
+    chosen = _choose(run, curve)
+    rate, caution = rate_of(run), curve.get("cautions", {}).get(chosen)
+    if caution:
+        st.warning(plain(caution), icon=":material/warning:")
     if rate is not None:
         st.button(
             f"Train with {rate:.2g}",
@@ -115,8 +104,47 @@ def choice(run: Run) -> None:
             icon=":material/arrow_forward:",
             key="train-with",
             on_click=_carry,
-            args=(run, rate, chosen or OWN),
+            args=(run, rate, chosen),
         )
+    if chosen == lr_curve.PRESELECTED:
+        st.caption(lr_curve.WHY_PRESELECTED)
+    for column, is_lagging in zip(st.columns(2, gap="large"), (False, True), strict=True):
+        with column:
+            st.markdown(f"**{'As fastai' if is_lagging else 'Without lag'}**")
+            st.caption(lr_curve.CURVES[FASTAI if is_lagging else NO_LAG])
+            for base in (*TWO_CURVES, VALLEY) if is_lagging else TWO_CURVES:
+                _explain(base, _on_curve(base, is_lagging), curve)
+
+
+def _choose(run: Run, curve: dict[str, Any]) -> str:
+    """Draws the choice between picks, the switch between curves and the field of one's own rate; what is chosen."""
+    dataset = run.config.dataset
+    bases = [b for b in (*TWO_CURVES, VALLEY) if any(curve["picks"].get(_on_curve(b, lag)) for lag in (False, True))]
+    names = [*bases, OWN]
+    st.session_state[forms.key_of("lr", dataset, f"pick:{run.id}")] = _pick(run) if _pick(run) in names else names[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            "Train with", names, required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
+        )
+        base = _pick(run)
+        if base in TWO_CURVES:
+            curves = [name for name in (NO_LAG, FASTAI) if curve["picks"].get(_on_curve(base, name == FASTAI))]
+            key = forms.key_of("lr", dataset, f"curve:{run.id}")
+            now = FASTAI if _is_lagging(run) else NO_LAG
+            st.session_state[key] = now if now in curves else curves[0]
+            st.segmented_control("Read from", curves, required=True, **_kept(run, f"curve:{run.id}"))
+        if base == OWN:
+            st.session_state[forms.key_of("lr", dataset, f"own:{run.id}")] = _own_rate(run)
+            st.number_input(
+                "Learning rate",
+                1e-8,
+                10.0,
+                step=1e-4,
+                format="%.2e",
+                help="Or click a point of the curve.",
+                **_kept(run, f"own:{run.id}"),
+            )
+    return _chosen(run)
 
 
 def rate_of(run: Run) -> float | None:
@@ -124,16 +152,30 @@ def rate_of(run: Run) -> float | None:
     curve = run.read("lr_curve.json")
     if not curve or run.status.is_live:
         return None
-    chosen = _pick(run)
+    chosen = _chosen(run)
     if chosen == OWN:
         return _own_rate(run)
-    pick = curve["picks"].get(chosen or "min_gradient")
+    pick = curve["picks"].get(chosen)
     return pick["lr"] if pick else None
 
 
-def _pick(run: Run) -> str | None:
-    """Which rate of the sweep is chosen; each sweep has its own choice."""
-    return forms.value("lr", run.config.dataset, f"pick:{run.id}", None)
+def _chosen(run: Run) -> str:
+    """The name of the pick that is chosen, or OWN; each sweep has its own choice."""
+    return _on_curve(_pick(run), _is_lagging(run))
+
+
+def _on_curve(base: str, is_lagging: bool) -> str:
+    """The pick's name in lr_curve.json: the same definition read from either curve."""
+    return base if is_lagging or base not in TWO_CURVES else f"{base}_no_lag"
+
+
+def _pick(run: Run) -> str:
+    return forms.value("lr", run.config.dataset, f"pick:{run.id}", lr_curve.PRESELECTED.removesuffix("_no_lag"))
+
+
+def _is_lagging(run: Run) -> bool:
+    usual = NO_LAG if lr_curve.PRESELECTED in lr_curve.NO_LAG_DEFINITIONS else FASTAI
+    return forms.value("lr", run.config.dataset, f"curve:{run.id}", usual) == FASTAI
 
 
 def _own_rate(run: Run) -> float:
@@ -151,25 +193,30 @@ def _kept(run: Run, name: str) -> dict[str, Any]:
     }
 
 
-def _explain(name: str, curve: dict[str, Any]) -> None:
-    pick, rates = curve["picks"].get(name), curve["spread"].get(name, [])
-    if not pick:
-        st.markdown(f"**{LABELS[name]}**: declined. {plain(curve['declined'][name])}")
+def _explain(base: str, name: str, curve: dict[str, Any]) -> None:
+    if name not in curve["picks"]:
+        st.markdown(f"**{LABELS[base]}**: not known, this sweep is of an earlier version. Sweep again to see it.")
         return
-    loss = _smoothed_at(pick["lr"], curve["sweeps"])
-    spread = (
-        f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
-        if len(rates) > 1
-        else "one sweep: its spread is not known, repeat the sweep to see it"
-    )
+    pick, rates = curve["picks"][name], curve["spread"].get(name, [])
+    if not pick:
+        st.markdown(f"**{LABELS[base]}**: declined. {plain(curve['declined'][name])}")
+        return
+    interval = curve.get("intervals", {}).get(name)
+    doubt = "one sweep: its spread is not known, repeat the sweep to see it"
+    if len(rates) > 1:
+        doubt = f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
+    elif interval:
+        doubt = f"another sweep would give {interval[0]:.1e} to {interval[1]:.1e}"
+    losses = "smoothed_losses" if name in lr_curve.DEFINITIONS else "centred_losses"
+    loss = _loss_at(pick["lr"], curve["sweeps"], losses)
     told = "" if loss is None else f" Smoothed loss at this rate: {loss:.3f}."
-    st.markdown(f"**{LABELS[name]}: {pick['lr']:.2e}** ({spread}). {lr_curve.DEFINITIONS[name]}{told}")
+    st.markdown(f"**{LABELS[base]}: {pick['lr']:.2e}** ({doubt}). {lr_curve.PICKS[name]}{told}")
     if name in curve.get("cautions", {}):
         st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
 
 
-def _smoothed_at(rate: float, sweeps: Sequence[dict[str, Any]]) -> float | None:
-    """Mean smoothed loss of the sweeps at their point nearest to `rate`, which need not be one; None if none is near.
+def _loss_at(rate: float, sweeps: Sequence[dict[str, Any]], kind: str) -> float | None:
+    """Mean smoothed loss (`kind`: its field) of the sweeps at their point nearest to `rate`; None if none is near.
 
     A pick's `index` is no such point: for min loss / 10 it is that of the lowest loss, at ten times the rate.
     """
@@ -177,13 +224,13 @@ def _smoothed_at(rate: float, sweeps: Sequence[dict[str, Any]]) -> float | None:
     if not lrs:
         return None
     near = min(range(len(lrs)), key=lambda index: abs(math.log(lrs[index] / rate)))
-    reached = [sweep["smoothed_losses"][near] for sweep in sweeps if near < len(sweep["smoothed_losses"])]
+    reached = [sweep[kind][near] for sweep in sweeps if near < len(sweep.get(kind, []))]
     losses = [loss for loss in reached if loss is not None]
     return sum(losses) / len(losses) if losses else None
 
 
 def _carry(run: Run, rate: float, pick: str) -> None:
-    label = LABELS[pick]
+    label = charts.PICK_LABELS.get(pick, LABELS[OWN])
     source = {"sweep": run.id, "pick": pick, "lr": rate} if pick != OWN else None
     words = f"{label} of {run.id}"
     training.take_up(
