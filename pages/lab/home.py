@@ -14,8 +14,8 @@ sample, own = st.columns(2, gap="medium")
 with sample.container(border=True, height="stretch"):
     st.markdown("#### Try it on the sample")
     st.write(
-        "Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each "
-        "step; about two minutes."
+        "Synthetic cell nuclei, made here. Sweeps the learning rate, trains with what it finds, and shows each step. "
+        + journey.sample_time()
     )
     key = starts.key_of("sample")
     st.button(

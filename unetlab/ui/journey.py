@@ -6,15 +6,16 @@ import streamlit as st
 
 from unetlab import lr_curve
 from unetlab.config import RunConfig
-from unetlab.data.dataset import DataSet
+from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.data.samples import create_sample
 from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs, open_run, score_text
 from unetlab.train_options import BEST_BY
-from unetlab.ui import choices, starts, state
-from unetlab.ui.history import history_of
+from unetlab.ui import choices, starts, state, training
+from unetlab.ui.history import history_of, measured_pace
 from unetlab.ui.text import plain
 
+SAMPLE = "sample"
 DONE, OPEN = ":material/check_circle:", ":material/radio_button_unchecked:"
 
 
@@ -52,9 +53,19 @@ def steps(data: DataSet | None) -> list[Step]:
     ]
 
 
+def sample_time() -> str:
+    """How long the sample takes from its sweep to its scores, at the pace that this machine has shown on it."""
+    config = RunConfig(kind="train", dataset=SAMPLE)
+    pace = measured_pace(state.workspace(), config)
+    if pace is None or SAMPLE not in state.dataset_names():
+        return "How long that takes on this machine shows after the first steps."
+    steps = training.steps_per_epoch(config, open_dataset(state.workspace(), SAMPLE)) * config.train.epochs
+    return f"About {state.duration(pace[0] * (config.lr_find.num_steps + steps))} at the pace measured on this machine."
+
+
 def try_sample(key: str) -> None:
     """A callback: makes the sample, starts a sweep and a training run with its pick, and opens the sweep."""
-    manifest = create_sample(state.workspace())
+    manifest = create_sample(state.workspace(), SAMPLE)
     config = RunConfig(kind="train", dataset=manifest.name)
     sweep = starts.start("sample", key, config.changed({}, kind="lr_find"), name="sample")
     jobs.train_behind(sweep, config, pick=lr_curve.PRESELECTED, name="sample")
