@@ -1,42 +1,124 @@
 """Which learning rate trains best: the picks of a sweep beside fixed rates, on six sets; and what the alarm says of it.
 
-    python benchmarks/rates.py [--only fixed sweeps repeats alarm ...]
+    python benchmarks/rates.py [--only sweeps fixed picks repeats quiet loud] [--table]
 
 Everything is 120 steps of the U-Net of base width 16 at 128 px, one thread, seeds 0 to 2. Results are kept in
 artifacts/rates, so that a script that was ended goes on; two processes may run at once, each takes what is left. Some
-four hours of one core.
+four hours of one core. --table prints what is there so far.
 """
 
 import argparse
-from itertools import product
+import math
+import statistics
+from collections.abc import Iterator
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
 
 from sets import SETS
 from trainings import Asked, bring, collected, results_folder, swept, trained
 
+from unetlab import lr_curve
+from unetlab.diagnosis import ONE_CLASS
+
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SEEDS = (0, 1, 2)
+MORE_SEEDS = (3, 4)  # for the preselected pick alone, and the alarm
 REPEATED = ("sample", "isbi", "camvid")  # sets whose sweep is repeated, to hold intervals against
 REPEATS = 20
 
 FIXED = [Asked(name, rate, seed) for seed, rate, name in product(SEEDS, RATES, SETS)]
-SWEPT = [Asked(name, 1e-3, seed, (("lr_find.repeats", 1),)) for seed, name in product(range(5), SETS)]
+SWEPT = [Asked(name, 1e-3, seed, (("lr_find.repeats", 1),)) for seed, name in product((*SEEDS, *MORE_SEEDS), SETS)]
 REPEATEDLY = [Asked(name, 1e-3, 0, (("lr_find.repeats", REPEATS),)) for name in REPEATED]
 # the alarm is to keep quiet on the first forty of these, a run that ends black replaced by the next, and is to speak on
 # each of the first ten that end black of the others
 QUIET = [Asked(name, rate, seed) for seed, rate, name in product(range(5), (1e-3, 1e-2), SETS)]
 LOUD = [Asked(name, rate, seed) for seed, rate, name in product(range(3), (1.0, 3.0), SETS)]
-STAGES = {"fixed": (FIXED, trained), "sweeps": (SWEPT, swept), "repeats": (REPEATEDLY, swept)}
+NUM_QUIET, NUM_LOUD = 40, 10
+
+
+def picks_of(sweep: dict[str, Any]) -> dict[str, float]:
+    """The rate of each pick that is not declined, to three digits."""
+    (one,) = sweep["sweeps"]
+    found = lr_curve.every_pick(one["lrs"], [math.inf if loss is None else loss for loss in one["losses"]])
+    return {name: float(f"{pick.lr:.3g}") for name, pick in found.items() if isinstance(pick, lr_curve.Pick)}
+
+
+def picked(folder: Path, names: list[str], seeds: tuple[int, ...]) -> Iterator[tuple[str, Asked]]:
+    """(pick, its training) for the sweeps that are there."""
+    for sweep in collected([one for one in SWEPT if one.seed in seeds], folder, None):
+        rates = picks_of(sweep)
+        yield from ((name, Asked(sweep["set"], rates[name], sweep["seed"])) for name in names if name in rates)
+
+
+def is_black(result: dict[str, Any]) -> bool:
+    """Whether the training ended with one class everywhere, or not at all."""
+    return bool(result["failure"]) or result["largest_share"] >= ONE_CLASS
+
+
+def run(stage: str, folder: Path) -> None:
+    """One stage; of the alarm's two, as many trainings as the lists need."""
+    if stage in ("sweeps", "repeats"):
+        collected(SWEPT if stage == "sweeps" else REPEATEDLY, folder, swept)
+    elif stage == "picks":
+        asked = [one for _, one in picked(folder, list(lr_curve.PICKS), SEEDS)]
+        asked += [one for _, one in picked(folder, [lr_curve.PRESELECTED], MORE_SEEDS)]
+        collected(asked, folder, trained)
+    elif stage == "fixed":
+        collected(FIXED, folder, trained)
+    else:
+        listed, count = (QUIET, NUM_QUIET) if stage == "quiet" else (LOUD, NUM_LOUD)
+        results = (result for one in listed for result in collected([one], folder, trained))
+        list(islice((result for result in results if is_black(result) == (stage == "loud")), count))
+
+
+def print_table(folder: Path) -> None:
+    """Mean Dice of the last epoch by set and rate, and how far each pick is behind the best fixed rate.
+
+    All medians over seeds. A training that ends below half of the best fixed rate's median has collapsed.
+    """
+    fixed, chosen = {}, {}
+    for result in collected(FIXED, folder, None):
+        fixed.setdefault((result["set"], result["max_lr"]), []).append(last_dice(result))
+    for name, one in picked(folder, list(lr_curve.PICKS), SEEDS):
+        for result in collected([one], folder, None):
+            chosen.setdefault((result["set"], name), []).append((last_dice(result), result["max_lr"]))
+    for set_name in SETS:
+        of_rates = {rate: fixed[set_name, rate] for rate in RATES if (set_name, rate) in fixed}
+        best = max(map(statistics.median, of_rates.values()), default=math.nan)
+        print(f"\n{set_name}")
+        for rate, scores in of_rates.items():
+            print(f"  {rate:<24.0e} {_listed(scores)}")
+        for name in lr_curve.PICKS:
+            scores = [score for score, _ in chosen.get((set_name, name), [])]
+            if not scores:
+                continue
+            rates = ", ".join(f"{rate:.2g}" for _, rate in chosen[set_name, name])
+            collapsed = sum(score < best / 2 for score in scores)
+            print(f"  {name:24} {_listed(scores)}  behind {best - statistics.median(scores):+.3f}, at {rates}", end="")
+            print(f", {collapsed} collapsed" if collapsed else "")
+
+
+def last_dice(result: dict[str, Any]) -> float:
+    """Mean Dice after the last epoch; 0 for a training that broke off."""
+    return 0.0 if result["failure"] else result["dice"][-1]
+
+
+def _listed(scores: list[float]) -> str:
+    return f"{statistics.median(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})"
 
 
 def main() -> None:
+    stages = ["sweeps", "fixed", "picks", "repeats", "quiet", "loud"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--only", nargs="+", choices=stages, default=stages)
+    parser.add_argument("--table", action="store_true", help="train nothing")
     options = parser.parse_args()
     folder = results_folder("rates")
     bring(SETS)
-    for stage in options.only:
-        asked, do = STAGES[stage]
-        collected(asked, folder, do)
+    for stage in [] if options.table else options.only:
+        run(stage, folder)
+    print_table(folder)
 
 
 if __name__ == "__main__":

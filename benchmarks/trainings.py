@@ -76,7 +76,7 @@ def collected(
 ) -> list[dict[str, Any]]:
     """What `do` gave for each, from the disk where it is there; without `do` only those.
 
-    One that another process has begun is passed over.
+    One that another process has begun is passed over; where nothing comes of it, its .claim is to be deleted.
     """
     found = []
     for one in asked:
