@@ -72,13 +72,14 @@ def test_statistics_are_those_of_torchs_update_bn_for_the_weights_that_are_score
     assert not learner.scored_model.training
 
 
-def test_what_the_statistics_were_before_leaves_no_trace(make_learner, make_batches):
+@pytest.mark.parametrize("before", [1e6, math.nan])
+def test_what_the_statistics_were_before_leaves_no_trace(make_learner, make_batches, before):
     learner, batches = trained(make_learner, make_batches)
     learner.take_statistics(batches.for_statistics(0, 2, 4))
     first = buffers(learner.scored_model)
     for name, buffer in learner.model.named_buffers():
         if "running" in name:
-            buffer.fill_(1e6)
+            buffer.fill_(before)
     learner.take_statistics(batches.for_statistics(0, 2, 4))
     assert are_equal(first, buffers(learner.scored_model))
 

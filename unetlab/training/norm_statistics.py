@@ -49,11 +49,13 @@ def estimate(model: SegmentationModel, parts: Iterable[Tensor]) -> None:
     momenta = [layer.momentum for layer in layers]
     seen = 0
     for images in parts if layers else ():
-        seen += len(images)
         for layer in layers:
+            if not seen:
+                layer.reset_running_stats()  # a weight of 0 would not do: 0 times NaN is NaN
             layer.train()
-            layer.momentum = len(images) / seen  # 1 at first: what was before is forgotten
+            layer.momentum = len(images) / (seen + len(images))
         model(images)
+        seen += len(images)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     model.eval()
