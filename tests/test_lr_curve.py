@@ -17,6 +17,7 @@ from unetlab.lr_curve import (
     centre,
     every_pick,
     first_divergence,
+    intervals,
     picks,
     picks_without_lag,
     smooth,
@@ -209,3 +210,40 @@ def test_any_losses_can_be_centred(losses):
     assert len(centre(losses)) == len(losses)
     found = picks_without_lag(LRS[: len(losses)], centre(losses))
     assert all(isinstance(pick, Declined) or pick.lr > 0 for pick in found.values())
+
+
+def noisy(seed: int, sigma: float = 0.05) -> list[float]:
+    return (falling_then_rising() + np.random.default_rng(seed).normal(0, sigma, 100)).tolist()
+
+
+def test_an_interval_holds_its_own_pick_and_most_of_those_of_other_sweeps_of_the_same_curve():
+    """Oracle: fresh noise on the given curve."""
+    others = [every_pick(LRS, noisy(seed)) for seed in range(100, 120)]
+    held = {name: [] for name in PICKS}
+    for seed in range(8):
+        found, own = intervals(LRS, noisy(seed)), every_pick(LRS, noisy(seed))
+        assert found.keys() == PICKS.keys()
+        for name, (low, high) in found.items():
+            assert low <= own[name].lr <= high
+            held[name] += [low <= other[name].lr <= high for other in others]
+    assert all(np.mean(hits) >= 0.8 for hits in held.values()), {name: np.mean(hits) for name, hits in held.items()}
+    assert intervals(LRS, noisy(0)) == intervals(LRS, noisy(0))
+
+
+def test_without_noise_an_interval_is_narrow_and_with_more_noise_wider():
+    widths = [
+        np.log([high / low for low, high in intervals(LRS, noisy(3, sigma)).values()]).sum()
+        for sigma in (1e-6, 0.02, 0.1)
+    ]
+    assert widths[0] < math.log(2) * 5, "a factor of two each: the curve is smoothed, so it differs from its points"
+    assert widths[0] < widths[1] < widths[2]
+
+
+@pytest.mark.parametrize("losses", [[], [1.0] * 20, [math.nan] * 40, [1.0] * 100, np.linspace(1, 3, 100).tolist()])
+def test_a_curve_without_picks_has_no_intervals(losses):
+    assert intervals(LRS[: len(losses)], losses) == {}
+
+
+def test_a_sweep_that_blew_up_has_intervals_too():
+    curve = [*noisy(0)[:85], 30.0, math.inf]
+    assert intervals(LRS[: len(curve)], curve).keys() == PICKS.keys()

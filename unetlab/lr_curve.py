@@ -28,6 +28,7 @@ NO_LAG_DEFINITIONS = {
     "min_loss_tenth_no_lag": f"The rate with the lowest value of {CENTRED}, divided by 10.",
 }
 PICKS = DEFINITIONS | NO_LAG_DEFINITIONS
+DRAWS, NEIGHBOURS = 100, 6  # sweeps that are made up, and the points on either side that lend their noise
 FASTAI, NO_LAG = "as fastai", "without lag"
 CURVES = {
     FASTAI: "Read from fastai's moving average (beta 0.98), which follows the points some ten steps later.",
@@ -197,6 +198,34 @@ def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str |
 def every_pick(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, Pick | Declined]:
     """All of PICKS for one sweep of raw losses."""
     return picks(lrs, smooth(losses)) | picks_without_lag(lrs, centre(losses))
+
+
+def intervals(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Where each pick of another sweep like this one is to be expected: (low, high) rates from one sweep's raw losses.
+
+    Sweeps are made up: to the centred curve they add what neighbouring points differ from it, with either sign, times
+    the root of 2, for two sweeps differ by the noise of both. The interval holds 90 % of their picks and this sweep's
+    own; how often it holds the next real sweep's is in docs/experiments.md. A pick that most of them decline has none.
+    Source: the wild bootstrap, Wu 1986.
+    """
+    count, found = len(losses), {name: [] for name in PICKS}
+    curve = np.asarray(centre(losses))
+    if count < TRIM_START + TRIM_END + MIN_POINTS or not np.isfinite(curve).all():
+        return {}
+    points = np.where(np.isfinite(losses), losses, np.inf).clip(max=np.max(losses[:TRIM_START]))
+    random = np.random.default_rng(0)
+    for _ in range(DRAWS):
+        near = (np.arange(count) + random.integers(-NEIGHBOURS, NEIGHBOURS + 1, count)).clip(0, count - 1)
+        noise = (points - curve)[near] * random.choice([-1, 1], count)
+        for name, pick in every_pick(lrs, (curve + math.sqrt(2) * noise).tolist()).items():
+            if isinstance(pick, Pick):
+                found[name].append(pick.lr)
+    own = every_pick(lrs, losses)
+    return {
+        name: (float(min(np.quantile(rates, 0.05), pick.lr)), float(max(np.quantile(rates, 0.95), pick.lr)))
+        for name, rates in found.items()
+        if isinstance(pick := own[name], Pick) and len(rates) > DRAWS / 2
+    }
 
 
 def spread(sweeps: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:

@@ -59,7 +59,10 @@ def write_environment(
 
 
 def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
-    """lr_curve.json: every sweep, the picks and refusals of their mean curves, the spread over sweeps."""
+    """lr_curve.json: every sweep, the picks and refusals of their mean curves, the spread over sweeps.
+
+    `intervals`: of a single sweep, where another one's picks are to be expected.
+    """
     picks = lr_curve.picks(*mean_curve(sweeps, lambda sweep: sweep.smoothed_losses))
     picks |= lr_curve.picks_without_lag(*mean_curve(sweeps, lambda sweep: sweep.centred_losses))
     content = {
@@ -76,6 +79,7 @@ def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
         "declined": {name: pick.reason for name, pick in picks.items() if isinstance(pick, lr_curve.Declined)},
         "preference": list(lr_curve.PREFERENCE),
         "cautions": _cautions(sweeps, picks),
+        "intervals": lr_curve.intervals(sweeps[0].lrs, sweeps[0].losses) if len(sweeps) == 1 else {},
         "spread": lr_curve.spread([(sweep.lrs, sweep.losses) for sweep in sweeps]),
     }
     files.write_json(run.folder / "lr_curve.json", content)
