@@ -1,7 +1,7 @@
-"""Trainings of 120 steps on the sets of sets.py, each in this process with one thread, kept in a file of results.
+"""Trainings of 120 steps on the sets of sets.py, each in this process with one thread; results are recorded.
 
 The job is the real one, without a worker around it. A script that ends early goes on where it was; several processes
-may share one folder of results, each takes what no other has taken.
+may share one record, each takes what no other has taken.
 """
 
 import contextlib
@@ -10,8 +10,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from measuring import ROOT, config_of
 from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import TrainingError
-from unetlab.events import Batch, Epoch, Event, Note
+from unetlab.events import Epoch, Event, Note
 from unetlab.inference.evaluation import evaluate
 from unetlab.inference.pictures import Pictures
 from unetlab.models.weights import load_weights
@@ -51,17 +51,17 @@ class Asked:
 
     @property
     def key(self) -> str:
-        """A file name of its own."""
+        """The name under which its result is recorded."""
         return "_".join([self.set, f"{self.max_lr:.3g}", str(self.seed), *(f"{k}-{v}" for k, v in self.changes)])
 
 
-def results_folder(name: str) -> Path:
-    """artifacts/NAME, which from then on is where the workspace and the results are; one thread for this process."""
+def record_of(name: str) -> Path:
+    """recorded/NAME.jsonl, a result a line. From then on the workspace is in artifacts and there is one thread."""
     folder = ROOT / "artifacts" / name
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(UNETLAB_HOME=str(folder / "home"), UNETLAB_LOCKS=str(folder / "locks"))
     torch.set_num_threads(1)
-    return folder
+    return ROOT / "benchmarks" / "recorded" / f"{name}.jsonl"
 
 
 def bring(names: Iterable[str]) -> None:
@@ -72,26 +72,31 @@ def bring(names: Iterable[str]) -> None:
 
 
 def collected(
-    asked: Iterable[Asked], folder: Path, do: Callable[[Asked], dict[str, Any]] | None
-) -> list[dict[str, Any]]:
-    """What `do` gave for each, from the disk where it is there; without `do` only those.
+    asked: Iterable[Asked], record: Path, do: Callable[[Asked], dict[str, Any]] | None
+) -> Iterator[tuple[Asked, dict[str, Any]]]:
+    """What `do` gave for each, from the record where it is there, else done now and recorded; without `do` only those.
 
-    One that another process has begun is passed over; where nothing comes of it, its .claim is to be deleted.
+    One that another process has begun is passed over; where nothing came of it, delete its file in artifacts.
     """
-    found = []
     for one in asked:
-        result, claim = folder / f"{one.key}.json", folder / f"{one.key}.claim"
-        if not result.exists() and do is not None:
+        result = _recorded(record).get(one.key)
+        if result is None and do is not None:
             try:
-                claim.touch(exist_ok=False)
+                (ROOT / "artifacts" / record.stem / f"{one.key}.begun").touch(exist_ok=False)
             except FileExistsError:
                 continue
             began = time.monotonic()
-            result.write_text(json.dumps({**asdict(one), **do(one)}))
+            result = do(one)
+            with record.open("a") as file:
+                file.write(json.dumps({"key": one.key, **result}) + "\n")
             print(f"{one.key}: {time.monotonic() - began:.0f} s", flush=True)
-        if result.exists():
-            found.append(json.loads(result.read_text()))
-    return found
+        if result is not None:
+            yield one, result
+
+
+def _recorded(record: Path) -> dict[str, dict[str, Any]]:
+    lines = record.read_text().splitlines() if record.exists() else []
+    return {result["key"]: result for result in map(json.loads, lines)}
 
 
 def config_for(one: Asked) -> RunConfig:
@@ -113,29 +118,26 @@ def in_this_process(config: RunConfig, job: Job) -> tuple[Run, list[Event], str 
 
 
 def trained(one: Asked) -> dict[str, Any]:
-    """Scores after each epoch, alarms, the largest share of one class in the last weights' predictions, seconds."""
+    """Mean Dice after each epoch, causes that the alarm told, largest share of one class in the last predictions."""
     run, told, failure = in_this_process(config_for(one), train)
-    epochs = [event for event in told if isinstance(event, Epoch)]
     notes = [event for event in told if isinstance(event, Note) and event.about.get("code") == "black-mask"]
     share = largest_share(run) if failure is None else None
     shutil.rmtree(run.folder)
     return {
-        "dice": [event.mean_dice or 0.0 for event in epochs],
-        "valid_loss": [event.valid_loss for event in epochs],
-        "by_class": [event.dice for event in epochs],
-        "losses": [event.loss for event in told if isinstance(event, Batch)],
-        "alarms": [{"cause": note.about["cause"], "changes": note.about["changes"]} for note in notes],
+        "dice": [round(event.mean_dice or 0.0, 4) for event in told if isinstance(event, Epoch)],
+        "alarms": [note.about["cause"] for note in notes],
         "failure": failure,
-        "largest_share": share,
+        "largest_share": None if share is None else round(share, 5),
     }
 
 
 def swept(one: Asked) -> dict[str, Any]:
-    """Rates and raw losses of each sweep; `max_lr` plays no part."""
+    """Raw losses of each sweep; `max_lr` plays no part."""
     run, _, failure = in_this_process(config_for(one).changed({}, kind="lr_find"), find_lr)
     sweeps = (run.read("lr_curve.json") or {}).get("sweeps", [])
     shutil.rmtree(run.folder)
-    return {"sweeps": [{key: sweep[key] for key in ("lrs", "losses")} for sweep in sweeps], "failure": failure}
+    losses = [[None if loss is None else round(loss, 5) for loss in sweep["losses"]] for sweep in sweeps]
+    return {"losses": losses, "failure": failure}
 
 
 def largest_share(run: Run) -> float:
