@@ -43,8 +43,8 @@ def lr_curve_chart(
 ) -> alt.LayerChart:
     """Loss over learning rate (log): raw points, fastai's moving average and the centred curve, trimmed ends shaded.
 
-    `sweeps`: tables with lr, loss, smooth, centred. `picks` are marked and labelled. Clicking a point selects its rate
-    under the name "pick".
+    `sweeps`: tables with lr, loss, smooth, centred. `picks`: of one of the curves, marked and labelled. Clicking a
+    point selects its rate under the name "pick".
     """
     points = pd.concat([sweep.assign(sweep=i) for i, sweep in enumerate(sweeps)])
     x = alt.X(
@@ -115,13 +115,9 @@ def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
 def _marks(found: pd.DataFrame, x: alt.X, lr_range: tuple[float, float]) -> list[alt.Chart]:
     """A rule and a label for each rate; labels point away from one another, and into the chart near its ends."""
     found = found.sort_values("lr").assign(row=range(len(found)))
-    names, colors, dashes = (
-        [*PICK_LABELS.values(), "chosen"],
-        [VALID, LR, "#8899a6", VALID, LR, "#c4457c"],
-        [[1, 0], [6, 3], [2, 3], [1, 0], [6, 3], [1, 0]],
-    )
-    color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=colors))
-    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=dashes))
+    names = [*map(PICK_LABELS.__getitem__, lr_curve.DEFINITIONS), "chosen"]
+    color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
+    dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 3], [1, 0]]))
     base = alt.Chart(found)
     low, high = map(math.log, lr_range)
     labels = []

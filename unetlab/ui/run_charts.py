@@ -16,7 +16,7 @@ import pandas as pd
 from unetlab.ui.charts import AXIS_PX, LR, MOMENTUM, TRAIN, VALID, ceiling
 
 Spec = dict[str, Any]
-RUNNING = "mean Dice, running statistics"
+RUNNING = "Dice, running"
 
 
 def loss_chart(
@@ -68,7 +68,7 @@ def _loss_spec(total_steps: int, top: float, is_log: bool, height: int, *, has_b
         dots,
     ]
     if has_both:
-        hollow = running.mark_point(color=VALID, filled=False, size=45, clip=True)
+        hollow = running.mark_point(color=VALID, filled=False, size=45, shape="diamond", clip=True)
         tooltip = ["epoch:Q", alt.Tooltip("running_valid_loss:Q", format=".4f")]
         layers += [_dotted(running), hollow.encode(tooltip=tooltip)]
     return _as_json(alt.layer(*layers).properties(height=height))

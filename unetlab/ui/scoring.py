@@ -135,6 +135,8 @@ def curves(run: Run) -> None:
         run_charts.loss_chart(steps, scores, total, is_log=is_log, height=300),
         alt="Training and validation loss over steps",
     )
+    with left:
+        training.two_kinds_of_statistics(scores)
     left.vega_lite_chart(
         run_charts.score_chart(scores, run.config.train.epochs), alt="Mean Dice and mean IoU per epoch"
     )

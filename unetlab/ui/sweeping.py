@@ -70,7 +70,7 @@ def draw(run: Run, status: Status) -> None:
             )
         return
     options, lagging = run.config.lr_find, _is_lagging(run)
-    shown = {name: picks.get(name) for name in [_on_curve(base, lagging) for base in TWO_CURVES]}
+    shown = {base: picks.get(_on_curve(base, lagging)) for base in TWO_CURVES}
     if _pick(run) == VALLEY:
         shown[VALLEY] = picks.get(VALLEY)
     own = _own_rate(run) if _pick(run) == OWN else None

@@ -199,11 +199,7 @@ def draw(run: Run, status: Status) -> None:
         f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
         f"dashed: planned. {_note(config, steps, planned)}"
     )
-    if run_charts.has_both(scores):
-        st.caption(
-            "Hollow diamonds: the same weights with BatchNorm's running averages. They lag behind weights that move "
-            "fast, so while the rate is high they show a network that is not there any more."
-        )
+    two_kinds_of_statistics(scores)
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "lr"), alt="Learning rate over steps")
     st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
     if len(scores):
@@ -217,6 +213,15 @@ def draw(run: Run, status: Status) -> None:
         two_kinds_of_dice(config)
     if history.previews:
         overlays.previews(run, history.previews)
+
+
+def two_kinds_of_statistics(scores: pd.DataFrame) -> None:
+    """Below the loss of a run that is scored with running statistics too: which marks these are, why they differ."""
+    if run_charts.has_both(scores):
+        st.caption(
+            "Hollow diamonds: the same weights with BatchNorm's running averages. They lag behind weights that move "
+            "fast: while the rate is high they show a network that is not there any more."
+        )
 
 
 def two_kinds_of_dice(config: RunConfig) -> None:
