@@ -20,6 +20,7 @@ from unetlab.models.unet import UNet
 from unetlab.models.weights import load_weights
 from unetlab.training import norm_statistics
 from unetlab.training.batches import TrainingBatches
+from unetlab.training.checkpoint import restore, snapshot
 
 CPU = torch.device("cpu")
 
@@ -56,6 +57,22 @@ def test_a_twin_has_the_same_weights_and_statistics_of_its_own(make_learner, mak
     assert not are_equal(running, buffers(scored))
     learner.take_statistics()
     assert are_equal(running, buffers(scored)), "the old way: the running ones"
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_checkpoint_within_a_validation_holds_the_running_statistics(make_learner, make_batches, ema):
+    learner, batches = trained(make_learner, make_batches, ema=ema)
+    before = snapshot(learner)
+    learner.take_statistics(batches.for_statistics(0, 2, 4))
+    after = snapshot(learner)
+    for part in ("model", "average") if ema else ("model",):
+        assert are_equal(before[part], after[part])
+    other = make_learner(seed=5, ema=ema)
+    restore(other, after)
+    other.take_statistics()
+    assert are_equal(buffers(other.scored_model), buffers(learner.kept_model))
+    other.take_statistics(batches.for_statistics(0, 2, 4))
+    assert are_equal(buffers(other.scored_model), buffers(learner.scored_model))
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
