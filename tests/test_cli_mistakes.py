@@ -35,7 +35,7 @@ def refused(done: subprocess.CompletedProcess, *words: str) -> None:
 
 
 def importing(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    return tiny.command("data", "import", folder, "--name", "cells", *options, "--json")
+    return tiny.said("data", "import", folder, "--name", "cells", *options, "--json")
 
 
 def nothing_is_left(home: Path) -> None:
@@ -64,7 +64,7 @@ def nothing_is_left(home: Path) -> None:
 def test_what_is_unknown_or_out_of_bounds_is_named_before_a_worker_starts(
     tiny_set: Path, arguments: list[str], words: list[str]
 ):
-    refused(tiny.command(*arguments), *words)
+    refused(tiny.said(*arguments), *words)
     assert store.list_runs(own_workspace()) == []
 
 
@@ -72,16 +72,16 @@ def test_what_is_unknown_or_out_of_bounds_is_named_before_a_worker_starts(
 def test_a_run_id_that_is_none_deletes_nothing(tiny_set: Path, command: str):
     open_workspace(tiny_set)  # makes its folders, as the command does
     before = set(tiny_set.rglob("*"))
-    refused(tiny.command("runs", command, ".."), "'..' is not a valid name")
+    refused(tiny.said("runs", command, ".."), "'..' is not a valid name")
     assert set(tiny_set.rglob("*")) == before
 
 
 def test_a_live_run_is_not_deleted_and_an_ended_one_not_stopped(tiny_set: Path):
     live = tiny.waiting_run()
-    refused(tiny.command("runs", "delete", live.id), "is queued. Stop it first")
+    refused(tiny.said("runs", "delete", live.id), "is queued. Stop it first")
     assert live.status.state == "queued"
     jobs.write_status(live.folder, live.status.model_copy(update={"state": "failed"}))
-    refused(tiny.command("runs", "stop", live.id), "has ended already (failed)")
+    refused(tiny.said("runs", "stop", live.id), "has ended already (failed)")
 
 
 def test_a_run_without_weights_is_not_evaluated(tiny_set: Path):
@@ -128,7 +128,7 @@ def test_unreadable_files_are_left_out_of_the_rest_which_is_imported(workspace: 
     (folder / "1.png").write_text("this is text")
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:200])  # torn in the middle
     (folder / "4_mask.png").write_bytes(b"")
-    report = tiny.answer("data", "import", folder, "--name", "cells")
+    report = tiny.told("data", "import", folder, "--name", "cells")
     assert report["num_pairs"] == 3
     assert sorted((problem["file"], problem["code"]) for problem in report["problems"]) == [
         ("1.png", "unreadable"),
@@ -157,11 +157,11 @@ def test_three_hundred_mask_values_are_no_classes_and_another_reading_is_one_opt
     for number in range(4):
         values = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) % 300
         Image.fromarray(values).save(folder / f"{number}_mask.png")
-    proposed = tiny.answer("data", "import", folder, "--name", "proposed")
+    proposed = tiny.told("data", "import", folder, "--name", "proposed")
     assert len(proposed["classes"]) == 2
     (told,) = (problem for problem in proposed["problems"] if problem["code"] == "reading")
     assert "count single objects" in told["message"]
-    report = tiny.answer("data", "import", folder, "--name", "cells", "--reading", "threshold:149")
+    report = tiny.told("data", "import", folder, "--name", "cells", "--reading", "threshold:149")
     above = int((np.arange(32 * 32) % 300 > 149).sum()) * 4
     assert [entry["pixels"] for entry in report["classes"]] == [4 * 32 * 32 - above, above]
 
@@ -177,12 +177,12 @@ def test_masks_that_are_all_empty_teach_nothing(workspace: Path, tmp_path: Path)
 def test_a_name_that_is_taken_is_refused_with_a_free_one(tiny_set: Path, tmp_path: Path):
     before = (tiny_set / "datasets" / tiny.NAME / "manifest.json").read_bytes()
     folder = tiny.write_pairs(tmp_path / "pairs", count=2)
-    refused(tiny.command("data", "import", folder, "--name", tiny.NAME), "'tiny' already", "'tiny-2'")
+    refused(tiny.said("data", "import", folder, "--name", tiny.NAME), "'tiny' already", "'tiny-2'")
     assert (tiny_set / "datasets" / tiny.NAME / "manifest.json").read_bytes() == before
 
 
 def test_a_refusal_is_one_object_with_each_reason_by_itself(tiny_set: Path):
-    done = tiny.command("train", "tiny", "--set", "train.epochs=0", "--set", "model.depth=99", "--json")
+    done = tiny.said("train", "tiny", "--set", "train.epochs=0", "--set", "model.depth=99", "--json")
     refused(done, "train.epochs = 0", "model.depth = 99")
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "config-error"
@@ -191,7 +191,7 @@ def test_a_refusal_is_one_object_with_each_reason_by_itself(tiny_set: Path):
 
 def test_a_run_that_failed_says_why_in_its_one_object(tiny_set: Path):
     too_deep = tiny.sets({"train.batch_size": 1, "model.depth": 5})
-    done = tiny.command("forecast", tiny.NAME, *too_deep, "--json")
+    done = tiny.said("forecast", tiny.NAME, *too_deep, "--json")
     printed = json.loads(done.stdout)
     assert (done.returncode, printed["status"], printed["error"]["code"]) == (2, "failed", "failed")
     assert "Use a batch size of 2 or more" in printed["error"]["message"]

@@ -1,5 +1,6 @@
 """A data set of eight small pictures and runs on it, for tests with real workers."""
 
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image
 
 from unetlab import events
+from unetlab.__main__ import main
 from unetlab.config import RunConfig
 from unetlab.data.importing import import_dataset
 from unetlab.files import write_json
@@ -125,9 +128,29 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
     )
 
 
+def said(*arguments: object) -> subprocess.CompletedProcess:
+    """What `command` gives, without a process of its own, which takes a second: for commands that start no worker."""
+    words, out, err, code = list(map(str, arguments)), io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["unetlab", *words])
+        try:
+            main()
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
 def answer(*arguments: object) -> dict[str, Any]:
     """The JSON object that `python -m unetlab ... --json` prints, and nothing else with it."""
-    done = command(*arguments, "--json")
+    return _object_of(command(*arguments, "--json"))
+
+
+def told(*arguments: object) -> dict[str, Any]:
+    """The same, without a process of its own."""
+    return _object_of(said(*arguments, "--json"))
+
+
+def _object_of(done: subprocess.CompletedProcess) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -186,7 +186,7 @@ def test_a_set_that_is_kept_stays_in_use_when_its_class_files_disagree(swapped):
     manifest = changes.revise(folder, {})
     assert only(manifest, "class-file").severity == "warning"
     assert manifest.content_hash == old.content_hash
-    answer = tiny.answer("data", "change", "pets", "--class-file", "valid/classes.txt")
+    answer = tiny.told("data", "change", "pets", "--class-file", "valid/classes.txt")
     assert answer["classes"][1]["name"] == "Hund"
 
 
