@@ -1,5 +1,6 @@
 """Picks from a sweep. Oracles: fastai v1's and v2's answers on two given curves; a refusal everywhere else."""
 
+import json
 import math
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import ROOT
 from unetlab.lr_curve import (
     DEFINITIONS,
+    HELD,
+    HIGHEST_GOOD,
     NO_LAG_DEFINITIONS,
     PICKS,
     Declined,
@@ -146,12 +150,21 @@ def test_a_pick_where_the_raw_loss_has_lost_its_fall_comes_with_a_caution():
     assert text is not None
     assert "lowest 0.21" in text
     assert caution(LRS, raw, picks(LRS, raw)["min_gradient"].lr) is None
-    assert caution(LRS, raw, LRS[86]) is None  # past the lowest point, but a twentieth of the fall is no loss
+    a_hundredth = [lr / 100 for lr in LRS]  # the same curve at low rates
+    assert "lowest 0.21" in (caution(a_hundredth, raw, 0.05) or "")
+    assert caution(a_hundredth, raw, a_hundredth[86]) is None, "past the lowest point, by a twentieth of the fall"
+
+
+def test_a_rate_above_all_that_were_ever_found_good_comes_with_a_caution_whatever_the_curve_says():
+    falling = np.linspace(2, 1, 100).tolist()
+    assert caution(LRS, falling, HIGHEST_GOOD) is None
+    assert "no training above 0.08" in (caution(LRS, falling, 1.01 * HIGHEST_GOOD) or "")
+    assert "no training above 0.08" in (caution(LRS, falling_then_rising(), 5.0) or "")
 
 
 def test_no_caution_is_read_off_a_curve_that_is_short_or_not_finite():
     assert caution(LRS[:10], falling_then_rising()[:10], 1e-3) is None
-    assert caution(LRS, [*falling_then_rising()[:-1], math.nan], 5.0) is None
+    assert "raw loss" not in (caution(LRS, [*falling_then_rising()[:-1], math.nan], 5.0) or "")
 
 
 def test_one_wild_point_is_no_reason_for_caution():
@@ -247,3 +260,22 @@ def test_a_curve_without_picks_has_no_intervals(losses):
 def test_a_sweep_that_blew_up_has_intervals_too():
     curve = [*noisy(0)[:85], 30.0, math.inf]
     assert intervals(LRS[: len(curve)], curve).keys() == PICKS.keys()
+
+
+def test_intervals_hold_the_picks_of_real_repeated_sweeps_as_often_as_is_said():
+    """Oracle: sweeps of three sets, 20 each, recorded by benchmarks/rates.py; every fifth says where the others lie."""
+    lines = (ROOT / "benchmarks" / "recorded" / "rates.jsonl").read_text().splitlines()
+    repeated = [result for result in map(json.loads, lines) if len(result.get("losses", ())) == 20]
+    assert len(repeated) == 3
+    held: dict[str, list[float]] = {name: [] for name in PICKS}
+    widths: dict[str, list[float]] = {name: [] for name in PICKS}
+    for result in repeated:
+        sweeps = [(LRS[: len(losses)], [math.inf if x is None else x for x in losses]) for losses in result["losses"]]
+        found = [every_pick(*sweep) for sweep in sweeps]
+        for number in range(0, 20, 5):
+            for name, (low, high) in intervals(*sweeps[number]).items():
+                others = [picks[name] for picks in found if picks is not found[number]]
+                held[name] += [low <= pick.lr <= high for pick in others if isinstance(pick, Pick)]
+                widths[name].append(high / low)
+    assert {name: float(np.mean(hits)) for name, hits in held.items()} == pytest.approx(HELD, abs=0.12)
+    assert np.median(widths["min_loss_tenth_no_lag"]) < 10

@@ -29,12 +29,21 @@ NO_LAG_DEFINITIONS = {
 }
 PICKS = DEFINITIONS | NO_LAG_DEFINITIONS
 DRAWS, NEIGHBOURS = 100, 6  # sweeps that are made up, and the points on either side that lend their noise
+HELD = {  # how often an interval holds the pick of the next real sweep: 20 sweeps of three sets, docs/experiments.md
+    "min_gradient": 0.97,
+    "min_loss_tenth": 0.71,
+    "valley": 0.87,
+    "min_gradient_no_lag": 0.92,
+    "min_loss_tenth_no_lag": 0.87,
+}
 FASTAI, NO_LAG = "as fastai", "without lag"
 CURVES = {
     FASTAI: "Read from fastai's moving average (beta 0.98), which follows the points some ten steps later.",
     NO_LAG: f"Read from {CENTRED}, which looks ahead as far as back.",
 }
-PREFERENCE = ("min_loss_tenth_no_lag", "valley", "min_gradient_no_lag", "min_gradient", "min_loss_tenth")
+HIGHEST_GOOD = 0.08  # no training at a higher rate came within .02 Dice of the best fixed one: docs/experiments.md
+# by how far they are behind the best fixed rate on the worst of six sets: docs/experiments.md
+PREFERENCE = ("min_loss_tenth_no_lag", "min_gradient_no_lag", "valley", "min_gradient", "min_loss_tenth")
 PRESELECTED = PREFERENCE[0]
 WHY_PRESELECTED = ""
 
@@ -177,10 +186,14 @@ def _valley(losses: np.ndarray) -> int:
 
 
 def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str | None:
-    """Why a pick should be taken with care, read off the raw losses; None when nothing speaks against it.
+    """Why a pick should be taken with care, from the raw losses and the rate; None when nothing speaks against it."""
+    return " ".join(filter(None, (_rising(lrs, losses, rate), _very_high(rate)))) or None
 
-    The smoothed loss lags behind the raw one, by some ten points at beta 0.98, so a pick can lie where the raw loss
-    rises already. Said when the raw loss there (median of 5) has lost more than a quarter of its fall.
+
+def _rising(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str | None:
+    """fastai's curve lags behind the raw losses, by some ten points, so a pick can lie where these rise already.
+
+    Said when the raw loss there (median of 5) has lost more than a quarter of its fall.
     """
     raw = np.asarray(losses, dtype=np.float64)
     if len(raw) < TRIM_START + TRIM_END + MIN_POINTS or not np.isfinite(raw).all():
@@ -195,6 +208,14 @@ def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str |
     )
 
 
+def _very_high(rate: float) -> str | None:
+    if rate <= HIGHEST_GOOD:
+        return None
+    return (
+        f"This rate is very high: in trials on six data sets no training above {HIGHEST_GOOD:g} came near the best one."
+    )
+
+
 def every_pick(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, Pick | Declined]:
     """All of PICKS for one sweep of raw losses."""
     return picks(lrs, smooth(losses)) | picks_without_lag(lrs, centre(losses))
@@ -205,7 +226,7 @@ def intervals(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, tuple[
 
     Sweeps are made up: to the centred curve they add what neighbouring points differ from it, with either sign, times
     the root of 2, for two sweeps differ by the noise of both. The interval holds 90 % of their picks and this sweep's
-    own; how often it holds the next real sweep's is in docs/experiments.md. A pick that most of them decline has none.
+    own; HELD says how often it holds the next real sweep's. A pick that most of them decline has none.
     Source: the wild bootstrap, Wu 1986.
     """
     count, found = len(losses), {name: [] for name in PICKS}

@@ -494,7 +494,7 @@ def test_the_picks_of_either_curve_can_be_chosen_and_one_that_deserves_a_warning
     app.segmented_control(key=curve).set_value(lr_curve.NO_LAG).run()
     assert chosen() == ("Train with 0.002", [])
     said = words(app)
-    assert "another sweep would give 5.0e-03 to 2.0e-02" in said
+    assert "of 10 cases another sweep gives 5.0e-03 to 2.0e-02" in said
     assert "**valley**: declined. Too flat." in said
     assert "valley" not in app.segmented_control(key=base).options
     follow(app.button(key="train-with").click().run())

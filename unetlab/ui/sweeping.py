@@ -22,6 +22,7 @@ HEIGHT = 360
 OWN, OWN_LR = "own", 1e-3  # the user's own rate, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley", OWN: "my own"}
 VALLEY = "valley"
+PRESELECTED = lr_curve.PRESELECTED.removesuffix("_no_lag")
 TWO_CURVES = ("min_gradient", "min_loss_tenth")  # picks that are read from either curve
 
 
@@ -71,8 +72,6 @@ def draw(run: Run, status: Status) -> None:
         return
     options, lagging = run.config.lr_find, _is_lagging(run)
     shown = {base: picks.get(_on_curve(base, lagging)) for base in TWO_CURVES}
-    if _pick(run) == VALLEY:
-        shown[VALLEY] = picks.get(VALLEY)
     own = _own_rate(run) if _pick(run) == OWN else None
     chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
@@ -119,9 +118,10 @@ def choice(run: Run) -> None:
 def _choose(run: Run, curve: dict[str, Any]) -> str:
     """Draws the choice between picks, the switch between curves and the field of one's own rate; what is chosen."""
     dataset = run.config.dataset
-    bases = [b for b in (*TWO_CURVES, VALLEY) if any(curve["picks"].get(_on_curve(b, lag)) for lag in (False, True))]
+    bases = [b for b in TWO_CURVES if any(curve["picks"].get(_on_curve(b, is_lagging)) for is_lagging in (False, True))]
     names = [*bases, OWN]
-    st.session_state[forms.key_of("lr", dataset, f"pick:{run.id}")] = _pick(run) if _pick(run) in names else names[0]
+    usual = next(base for base in (_pick(run), PRESELECTED, *names) if base in names)
+    st.session_state[forms.key_of("lr", dataset, f"pick:{run.id}")] = usual
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Train with", names, required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
@@ -170,7 +170,7 @@ def _on_curve(base: str, is_lagging: bool) -> str:
 
 
 def _pick(run: Run) -> str:
-    return forms.value("lr", run.config.dataset, f"pick:{run.id}", lr_curve.PRESELECTED.removesuffix("_no_lag"))
+    return forms.value("lr", run.config.dataset, f"pick:{run.id}", PRESELECTED)
 
 
 def _is_lagging(run: Run) -> bool:
@@ -206,13 +206,17 @@ def _explain(base: str, name: str, curve: dict[str, Any]) -> None:
     if len(rates) > 1:
         doubt = f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
     elif interval:
-        doubt = f"another sweep would give {interval[0]:.1e} to {interval[1]:.1e}"
+        doubt = f"{_of_ten(name)} another sweep gives {interval[0]:.1e} to {interval[1]:.1e}"
     losses = "smoothed_losses" if name in lr_curve.DEFINITIONS else "centred_losses"
     loss = _loss_at(pick["lr"], curve["sweeps"], losses)
     told = "" if loss is None else f" Smoothed loss at this rate: {loss:.3f}."
     st.markdown(f"**{LABELS[base]}: {pick['lr']:.2e}** ({doubt}). {lr_curve.PICKS[name]}{told}")
     if name in curve.get("cautions", {}):
         st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
+
+
+def _of_ten(name: str) -> str:
+    return f"in {int(10 * lr_curve.HELD[name])} of 10 cases"
 
 
 def _loss_at(rate: float, sweeps: Sequence[dict[str, Any]], kind: str) -> float | None:
