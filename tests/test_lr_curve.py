@@ -158,8 +158,8 @@ def test_a_pick_where_the_raw_loss_has_lost_its_fall_comes_with_a_caution():
 def test_a_rate_above_all_that_were_ever_found_good_comes_with_a_caution_whatever_the_curve_says():
     falling = np.linspace(2, 1, 100).tolist()
     assert caution(LRS, falling, HIGHEST_GOOD) is None
-    assert "no training above 0.08" in (caution(LRS, falling, 1.01 * HIGHEST_GOOD) or "")
-    assert "no training above 0.08" in (caution(LRS, falling_then_rising(), 5.0) or "")
+    assert "no training above 0.12" in (caution(LRS, falling, 1.01 * HIGHEST_GOOD) or "")
+    assert "no training above 0.12" in (caution(LRS, falling_then_rising(), 5.0) or "")
 
 
 def test_no_caution_is_read_off_a_curve_that_is_short_or_not_finite():
