@@ -103,7 +103,7 @@ def choice(run: Run) -> None:
             icon=":material/arrow_forward:",
             key="train-with",
             on_click=_carry,
-            args=(run, rate, chosen),
+            args=(run,),
         )
     if chosen == lr_curve.PRESELECTED:
         st.caption(lr_curve.WHY_PRESELECTED)
@@ -233,10 +233,13 @@ def _loss_at(rate: float, sweeps: Sequence[dict[str, Any]], kind: str) -> float 
     return sum(losses) / len(losses) if losses else None
 
 
-def _carry(run: Run, rate: float, pick: str) -> None:
-    label = charts.PICK_LABELS.get(pick, LABELS[OWN])
+def _carry(run: Run) -> None:
+    """Takes what is chosen now: a click on a pick and one on the button may reach the server together."""
+    rate, pick = rate_of(run), _chosen(run)
+    if rate is None:
+        return
     source = {"sweep": run.id, "pick": pick, "lr": rate} if pick != OWN else None
-    words = f"{label} of {run.id}"
+    words = f"{charts.PICK_LABELS.get(pick, LABELS[OWN])} of {run.id}"
     training.take_up(
         run.config.changed({"train.max_lr": rate}, kind="train", form_from=None, lr_from=source, lr_source=words)
     )
