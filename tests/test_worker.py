@@ -165,8 +165,9 @@ def test_a_sweep_writes_its_curve_and_the_training_behind_it_takes_its_rate(tiny
     assert curve["picks"].keys() == set(lr_curve.PICKS) == picks.keys() | curve["declined"].keys()
     assert picks, curve["declined"]
     assert tiny.ended(training).state == "finished", training.log_tail()
-    name, rate = next(iter(picks.items()))
-    config = training.config
+    preferred = [name for name in ("min_gradient", *lr_curve.PREFERENCE) if name in picks]
+    name = next((name for name in preferred if name not in curve["cautions"]), preferred[0])
+    rate, config = picks[name], training.config
     assert config.lr_from == LRFrom(sweep=sweep.id, pick=name, lr=rate)
     assert (config.train.max_lr, config.lr_source) == (rate, f"{name} of {sweep.id}")
     assert max(event["lr"] for event in tiny.of_type(training, "batch")) <= rate

@@ -98,7 +98,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     page.get_by_role("radio", name="min gradient").click()
     train.click()
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
-    expect(page.get_by_text("learning rate: min gradient, from").first).to_be_visible()
+    expect(page.get_by_text("learning rate: min gradient without lag, from").first).to_be_visible()
     set_number(page, "Epochs", "400")
     page.get_by_role("button", name="Start training").click()
     loss = page.locator(".st-key-live-loss").first

@@ -158,7 +158,7 @@ def test_a_frozen_encoder_keeps_its_bits_under_decay_and_only_trained_norms_move
         model.eval()
         model.train()
         learner.train_step(*next(make_batches().epoch(number)), 0.05, 0.9)
-    learner.take_statistics(make_batches().for_statistics(0, 1, 8))
+    learner.take_statistics(make_batches().for_statistics(0, 2, 4))
     for fixed, norms, rest in (parts(model), parts(learner.scored_model)):
         assert unchanged(before[0], fixed) == before[0].keys()
         assert unchanged(before[1], norms) == (before[1].keys() if norm == "hold" else set())

@@ -34,4 +34,4 @@ def test_home_says_how_long_the_sample_takes_once_this_machine_has_shown_its_pac
     samples.create_sample(own_workspace())
     monkeypatch.setattr(journey, "measured_pace", lambda where, config: (0.5, None))
     # 100 steps of the sweep and 20 epochs of 4
-    assert "About 1 min 30 s at the pace measured on this machine." in words(open_page("home"))
+    assert "About 1 min 30 s at the pace measured here." in words(open_page("home"))

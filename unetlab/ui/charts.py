@@ -20,8 +20,8 @@ PICK_LABELS = {
     "min_gradient": "min gradient",
     "min_loss_tenth": "min loss / 10",
     "valley": "valley",
-    "min_gradient_no_lag": "min gradient, no lag",
-    "min_loss_tenth_no_lag": "min loss / 10, no lag",
+    "min_gradient_no_lag": "min gradient without lag",
+    "min_loss_tenth_no_lag": "min loss / 10 without lag",
 }
 
 

@@ -58,9 +58,9 @@ def sample_time() -> str:
     config = RunConfig(kind="train", dataset=SAMPLE)
     pace = measured_pace(state.workspace(), config)
     if pace is None or SAMPLE not in state.dataset_names():
-        return "How long that takes on this machine shows after the first steps."
+        return "How long that takes shows after the first steps."
     steps = training.steps_per_epoch(config, open_dataset(state.workspace(), SAMPLE)) * config.train.epochs
-    return f"About {state.duration(pace[0] * (config.lr_find.num_steps + steps))} at the pace measured on this machine."
+    return f"About {state.duration(pace[0] * (config.lr_find.num_steps + steps))} at the pace measured here."
 
 
 def try_sample(key: str) -> None:
