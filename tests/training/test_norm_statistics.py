@@ -153,10 +153,11 @@ def test_pictures_go_through_as_many_at_a_time_as_in_a_step(make_learner, make_b
 
 
 def test_a_synchronised_norm_is_estimated_by_one_process_alone():
-    """On a CPU SyncBatchNorm refuses to train; with several devices it would wait for the others."""
+    """With several devices a SyncBatchNorm would wait for the others."""
     plain, images = UNet(1, 2, base_width=4, depth=2), [torch.rand(2, 1, 16, 16) for _ in range(2)]
     synced = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
     scored = norm_statistics.twin(synced)  # pyright: ignore[reportArgumentType]
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in scored.modules())
     assert list(scored.state_dict()) == list(plain.state_dict())
     norm_statistics.copy_buffers(synced, scored)  # pyright: ignore[reportArgumentType]
     fresh = buffers(synced)
@@ -178,8 +179,9 @@ def test_the_pictures_are_a_function_of_seed_and_epoch_apart_from_those_of_train
     assert [len(images) for images in first] == [3, 3]
     assert all(torch.equal(a, b) for a, b in zip(first, drawn(again, 0), strict=True))
     others = [drawn(batches, 1), drawn(make_batches(augment="standard", seed=1), 0)]
-    others += [[images[:3] for images, _ in batches.epoch(0)]]
     assert not any(torch.equal(first[0], other[0]) for other in others)
+    trained_on = [images for images, _ in batches.epoch(0)]
+    assert not torch.equal(drawn(batches, 0, size=len(trained_on[0]))[0], trained_on[0])
 
 
 def test_a_set_with_fewer_pictures_gives_fewer_batches(make_batches):
