@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 from measuring import (
-    ROOT,
     Trace,
     config_of,
     python_of_peers,
@@ -29,6 +28,7 @@ from measuring import (
     write_arrays,
 )
 from peers import Job
+from sets import test_data
 
 from unetlab.data.importing import import_dataset
 from unetlab.data.samples import create_sample
@@ -47,10 +47,7 @@ class Problem:
 
 
 def import_membranes() -> None:
-    folder = Path(os.environ.get("UNETLAB_TEST_DATA") or ROOT.parent / "shared" / "data") / "isbi_membrane"
-    if not folder.is_dir():
-        raise SystemExit(f"{folder} is not there. Name the folder of the test data in UNETLAB_TEST_DATA.")
-    import_dataset(own_workspace(), [folder], name="isbi")
+    import_dataset(own_workspace(), [test_data() / "isbi_membrane"], name="isbi")
 
 
 PROBLEMS = {

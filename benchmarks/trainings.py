@@ -78,9 +78,10 @@ def collected(
 
     One that another process has begun is passed over; where nothing came of it, delete its file in artifacts.
     """
+    known = _recorded(record)
     for one in asked:
-        result = _recorded(record).get(one.key)
-        if result is None and do is not None:
+        result = known.get(one.key)
+        if result is None and do is not None and (result := _recorded(record).get(one.key)) is None:
             try:
                 (ROOT / "artifacts" / record.stem / f"{one.key}.begun").touch(exist_ok=False)
             except FileExistsError:

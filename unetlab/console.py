@@ -192,7 +192,7 @@ def lr_lines(run: Run) -> list[str]:
         pick, rates = curve["picks"][name], curve["spread"][name]
         spread = f" ({len(rates)} sweeps: {min(rates):.2g} to {max(rates):.2g})" if len(rates) > 1 else ""
         if interval := curve.get("intervals", {}).get(name):
-            often = f"in {int(10 * lr_curve.HELD[name])} of 10 cases"
+            often = lr_curve.how_often(name)
             spread = f" ({often} another sweep gives {interval[0]:.2g} to {interval[1]:.2g})"
         found = f"{pick['lr']:.2e}{spread}" if pick else f"declined. {curve['declined'][name]}"
         lines += [f"  {name:22} {found}", f"  {'':22} {definition}"]

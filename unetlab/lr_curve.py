@@ -252,6 +252,11 @@ def intervals(lrs: Sequence[float], losses: Sequence[float]) -> dict[str, tuple[
     }
 
 
+def how_often(name: str) -> str:
+    """In how many cases the interval of this pick holds another sweep's, in words."""
+    return f"in {int(10 * HELD[name])} of 10 cases"
+
+
 def spread(sweeps: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, list[float]]:
     """Each pick's rates over repeated sweeps `(lrs, raw losses)`; declined ones are left out."""
     found: dict[str, list[float]] = {name: [] for name in PICKS}

@@ -206,17 +206,13 @@ def _explain(base: str, name: str, curve: dict[str, Any]) -> None:
     if len(rates) > 1:
         doubt = f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
     elif interval:
-        doubt = f"{_of_ten(name)} another sweep gives {interval[0]:.1e} to {interval[1]:.1e}"
+        doubt = f"{lr_curve.how_often(name)} another sweep gives {interval[0]:.1e} to {interval[1]:.1e}"
     losses = "smoothed_losses" if name in lr_curve.DEFINITIONS else "centred_losses"
     loss = _loss_at(pick["lr"], curve["sweeps"], losses)
     told = "" if loss is None else f" Smoothed loss at this rate: {loss:.3f}."
     st.markdown(f"**{LABELS[base]}: {pick['lr']:.2e}** ({doubt}). {lr_curve.PICKS[name]}{told}")
     if name in curve.get("cautions", {}):
         st.markdown(f":orange[:material/warning: {plain(curve['cautions'][name])}]")
-
-
-def _of_ten(name: str) -> str:
-    return f"in {int(10 * lr_curve.HELD[name])} of 10 cases"
 
 
 def _loss_at(rate: float, sweeps: Sequence[dict[str, Any]], kind: str) -> float | None:
