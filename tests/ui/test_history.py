@@ -88,6 +88,18 @@ def test_scores_with_running_statistics_are_drawn_beside_the_others_where_there_
     assert ["running_valid_loss" in layers[0], run_charts.RUNNING in layers[1]] == [is_both, is_both]
 
 
+def test_the_validation_after_the_last_step_is_drawn_wholly(run):
+    log_steps(run, range(2 * STEPS_AN_EPOCH), loss=1.0, attempt=1)
+    read = History(run).refresh()
+    assert read.drawn_scores["step"].max() == 2 * STEPS_AN_EPOCH  # counted after the last batch's, which counts from 0
+    for is_log in (False, True):
+        spec = run_charts.loss_chart(read.drawn(), read.drawn_scores, 2 * STEPS_AN_EPOCH, is_log=is_log)
+        ends = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in spec["layer"]}
+        (dots,) = [layer["mark"] for layer in spec["layer"] if layer["mark"].get("shape") == "diamond"]
+        assert ends == {(0, 2 * STEPS_AN_EPOCH)}
+        assert not dots.get("clip")
+
+
 @pytest.mark.parametrize("looks", ["after each attempt", "once"])
 def test_of_a_step_logged_twice_the_last_attempt_holds(run, looks):
     read = History(run)

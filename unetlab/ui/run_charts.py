@@ -47,7 +47,7 @@ def _loss_spec(total_steps: int, top: float, is_log: bool, height: int, *, has_b
     told = {"step": "d", "loss": ".4f", "smooth": ".4f", "lr": ".2e", "momentum": ".3f"}
     dots = (
         alt.Chart(alt.NamedData("scores"))
-        .mark_point(color=VALID, filled=True, size=55, shape="diamond", clip=True)
+        .mark_point(color=VALID, filled=True, size=55, shape="diamond")
         .encode(
             x=_x_axis(total_steps),
             y=_y_axis("valid_loss", "loss", domain=domain, is_log=is_log),
@@ -68,7 +68,7 @@ def _loss_spec(total_steps: int, top: float, is_log: bool, height: int, *, has_b
         dots,
     ]
     if has_both:
-        hollow = running.mark_point(color=VALID, filled=False, size=45, shape="diamond", clip=True)
+        hollow = running.mark_point(color=VALID, filled=False, size=45, shape="diamond")
         tooltip = ["epoch:Q", alt.Tooltip("running_valid_loss:Q", format=".4f")]
         layers += [_dotted(running), hollow.encode(tooltip=tooltip)]
     return _as_json(alt.layer(*layers).properties(height=height))
@@ -149,10 +149,11 @@ def _score_spec(epochs: int, *, has_both: bool) -> str:
 
 
 def _x_axis(total: int) -> alt.X:
+    """Up to the number of steps, for the last validation follows the last step."""
     return alt.X(
         "step:Q",
         title="step",
-        scale=alt.Scale(domain=[0, max(total - 1, 1)], nice=False),
+        scale=alt.Scale(domain=[0, total], nice=False),
         axis=alt.Axis(tickMinStep=1, grid=False),
     )
 
