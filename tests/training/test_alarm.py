@@ -12,6 +12,7 @@ import torch
 from unetlab import schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
+from unetlab.diagnosis import Advice
 from unetlab.events import Batch, Note
 from unetlab.inference.evaluation import Evaluation, evaluate
 from unetlab.inference.pictures import Pictures
@@ -229,6 +230,34 @@ def test_a_black_mask_that_comes_and_goes_is_told_only_when_it_stays(rare):
     assert first is not None
     assert second is not None
     assert [note.about["cause"] for note in (first, second)] == ["early", "imbalance"]
+
+
+def test_only_black_masks_in_a_row_count(rare, monkeypatch: pytest.MonkeyPatch):
+    counts, found = [], training(rare, AT_ONCE)
+    black = found.epoch(0)
+    two = black.confusion.copy()
+    two[:, 1] += two.sum()
+    monkeypatch.setattr(alarm, "look", lambda *_, in_a_row, **__: counts.append(in_a_row))
+    watch = alarm.Watch(found.learner, found.batches, found.config)
+    for evaluation in (black, black, Evaluation(black.loss, black.scores, two, {}), black):
+        watch.look(evaluation, 0)
+    assert counts == [1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("way", ["running", "reestimated"])
+def test_the_diagnosis_is_told_which_statistics_were_scored_and_what_they_give(plain, monkeypatch, way):
+    facts, found = [], training(plain, {"train.max_lr": 1e-2, "train.norm_statistics": way})
+    evaluation = [found.epoch(number) for number in range(12)][-1]
+    black = np.zeros_like(evaluation.confusion)
+    black[:, 0] = evaluation.confusion.sum(1)
+    monkeypatch.setattr(alarm.diagnosis, "black_mask", lambda told: facts.append(told) or Advice("early", ""))
+    assert found.look(Evaluation(evaluation.loss, evaluation.scores, black, {}), 0) is not None
+    (told,) = facts
+    assert told.is_running == (way == "running")
+    images, _ = next(found.batches.epoch(0))
+    answers = found.learner.scored_model(images).argmax(1)
+    assert told.scored_share == pytest.approx((answers == 0).float().mean().item())
+    assert 0.5 < told.scored_share < 0.9
 
 
 def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -18,9 +18,13 @@ from tests.training.test_train_job import trained_here
 from unetlab.events import Batch, Epoch
 from unetlab.models.unet import UNet
 from unetlab.models.weights import load_weights
+from unetlab.runs.status import Paused
+from unetlab.runs.store import create_run
 from unetlab.training import norm_statistics
-from unetlab.training.batches import TrainingBatches
+from unetlab.training.batches import Purpose, TrainingBatches, batch_randomness
 from unetlab.training.checkpoint import restore, snapshot
+from unetlab.training.train_job import train
+from unetlab.workspace import own_workspace
 
 CPU = torch.device("cpu")
 
@@ -156,9 +160,12 @@ def test_a_synchronised_norm_is_estimated_by_one_process_alone():
     """With several devices a SyncBatchNorm would wait for the others."""
     plain, images = UNet(1, 2, base_width=4, depth=2), [torch.rand(2, 1, 16, 16) for _ in range(2)]
     synced = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
+    for mean in (buffer for name, buffer in synced.named_buffers() if name.endswith("running_mean")):
+        mean.fill_(3)
     scored = norm_statistics.twin(synced)  # pyright: ignore[reportArgumentType]
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in scored.modules())
     assert list(scored.state_dict()) == list(plain.state_dict())
+    assert are_equal(buffers(scored), buffers(synced)), "taken over, not made anew: they may lie on a GPU"
     norm_statistics.copy_buffers(synced, scored)  # pyright: ignore[reportArgumentType]
     fresh = buffers(synced)
     norm_statistics.estimate(scored, images)
@@ -251,6 +258,32 @@ def test_the_weights_that_are_kept_are_the_network_of_the_shown_score(three_ways
         model, card = load_weights(run.folder / f"{name}.safetensors")
         assert card.valid["mean_dice"] == of_type(told, Epoch)[card.epoch].mean_dice
         assert all(math.isfinite(buffer.sum()) for buffer in model.buffers())
+
+
+def test_the_last_weights_hold_the_statistics_that_were_scored_too(three_ways):
+    kept = {way: load_weights(run.folder / "last.safetensors")[0] for way, (run, _) in three_ways.items()}
+    running, estimated, both = (kept[way] for way in WAYS)
+    assert all(torch.equal(*pair) for pair in zip(running.parameters(), estimated.parameters(), strict=True))
+    assert are_equal(buffers(estimated), buffers(both))
+    assert not are_equal(buffers(estimated), buffers(running))
+
+
+def test_a_pause_does_not_wait_for_the_pictures_of_an_estimate(tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def asking(self: TrainingBatches, epoch: int, count: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for number in range(3):
+            (run.folder / "pause").touch()
+            asked.append(number)
+            yield self.batch([0, 1], *batch_randomness(0, 0, number, Purpose.STATISTICS))
+
+    monkeypatch.setattr(TrainingBatches, "for_statistics", asking)
+    config = tiny.config(changes=FAST)
+    run, told = create_run(own_workspace(), config, device="cpu"), []
+    with pytest.raises(Paused):
+        train(run, config, "cpu", on_event=told.append, should_stop=lambda: False)
+    assert asked == [0]
+    assert not of_type(told, Epoch)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

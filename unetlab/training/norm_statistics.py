@@ -66,7 +66,7 @@ def estimated_layers(model: SegmentationModel) -> list[_BatchNorm]:
     model.train()
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.training]
     model.eval()
-    return [layer for layer in layers if layer.track_running_stats]
+    return layers
 
 
 def num_batches(num_samples: int, batch_size: int, *, num_validated: float) -> int:
