@@ -21,6 +21,7 @@ from unetlab.lr_curve import (
     centre,
     every_pick,
     first_divergence,
+    how_often,
     intervals,
     picks,
     picks_without_lag,
@@ -257,6 +258,24 @@ def test_a_curve_without_picks_has_no_intervals(losses):
     assert intervals(LRS[: len(losses)], losses) == {}
 
 
+def test_a_pick_that_most_sweeps_like_it_decline_has_no_interval():
+    """The loss falls by 2.1 %, where 2 % are needed: with other noise most sweeps decline."""
+    curve = np.array([*[1.0] * 40, *np.linspace(1, 0.979, 40), *np.linspace(0.979, 3, 20)])
+    lucky, *others = [
+        (curve + np.random.default_rng(seed).normal(0, 0.005, 100)).tolist() for seed in (5, 0, 1, 2, 3, 4)
+    ]
+    has_pick = [isinstance(every_pick(LRS, losses)["min_loss_tenth_no_lag"], Pick) for losses in (lucky, *others)]
+    assert has_pick == [True, False, False, False, False, False]
+    assert intervals(LRS, lucky) == {}
+
+
+def test_what_is_said_of_an_interval_is_never_more_than_was_measured():
+    for name, share in HELD.items():
+        words = how_often(name)
+        (said,) = [number for number in range(11) if f" {number} of 10 " in words]
+        assert share - 0.1 < said / 10 <= share
+
+
 def test_a_sweep_that_blew_up_has_intervals_too():
     curve = [*noisy(0)[:85], 30.0, math.inf]
     assert intervals(LRS[: len(curve)], curve).keys() == PICKS.keys()
@@ -272,8 +291,9 @@ def test_intervals_hold_the_picks_of_real_repeated_sweeps_as_often_as_is_said():
     for result in repeated:
         sweeps = [(LRS[: len(losses)], [math.inf if x is None else x for x in losses]) for losses in result["losses"]]
         found = [every_pick(*sweep) for sweep in sweeps]
-        for number in range(0, 20, 5):
+        for number in range(1, 20, 5):
             for name, (low, high) in intervals(*sweeps[number]).items():
+                assert low <= found[number][name].lr <= high
                 others = [picks[name] for picks in found if picks is not found[number]]
                 held[name] += [low <= pick.lr <= high for pick in others if isinstance(pick, Pick)]
                 widths[name].append(high / low)
