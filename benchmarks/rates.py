@@ -3,14 +3,15 @@
     python benchmarks/rates.py [--only sweeps fixed picks group repeats quiet loud] [--table]
 
 Everything is 120 steps of the U-Net of base width 16 at 128 px, one thread, seeds 0 to 2. Results are recorded in
-recorded/rates.jsonl: delete that file to measure anew. A script that was ended goes on; two processes may run at once,
-each takes what is left. Some four hours of one core. --table prints what is there.
+recorded/rates.jsonl: delete that file to measure anew. A script that was ended goes on; once the sets are imported a
+second process may run beside it, each takes what is left. Some four hours of one core. --table prints what is there.
 """
 
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -83,39 +84,79 @@ def alarm_runs(stage: str, record: Path, do: Callable[[Asked], dict[str, Any]] |
     return list(islice(wanted, count))
 
 
-def print_table(record: Path) -> None:
-    """Mean Dice of the last epoch by set and rate, and how far each pick is behind the best fixed rate.
+@dataclass(frozen=True)
+class Found:
+    """What was recorded of a set's trainings, by seed: mean Dice of the last epoch, and how far behind (`regret`).
 
-    All medians over seeds. A training that ends below half of the best fixed rate's median has collapsed.
+    `regret`: behind the best fixed rate of the same seed. A training with less than half of that best has collapsed.
     """
-    fixed: dict[tuple[str, float], list[float]] = {}
-    chosen: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    grouped: dict[tuple[str, float], list[float]] = {}
-    for found, listed in ((fixed, FIXED), (grouped, GROUPED)):
-        for one, result in collected(listed, record, None):
-            found.setdefault((one.set, one.max_lr), []).append(last_dice(result))
-    for name, asked in picked(record, list(lr_curve.PICKS), SEEDS):
-        for one, result in collected([asked], record, None):
-            chosen.setdefault((one.set, name), []).append((last_dice(result), one.max_lr))
-    for set_name in SETS:
-        of_rates = {rate: fixed[set_name, rate] for rate in RATES if (set_name, rate) in fixed}
-        best = max(map(statistics.median, of_rates.values()), default=math.nan)
-        print(f"\n{set_name}")
-        for rate, scores in of_rates.items():
-            other = grouped.get((set_name, rate))
-            print(f"  {rate:<24.0e} {_listed(scores)}" + (f"  GroupNorm {_listed(other)}" if other else ""))
-        for name in lr_curve.PICKS:
-            scores = [score for score, _ in chosen.get((set_name, name), [])]
-            if not scores:
-                continue
-            rates = ", ".join(f"{rate:.2g}" for _, rate in chosen[set_name, name])
-            collapsed = sum(score < best / 2 for score in scores)
-            print(f"  {name:24} {_listed(scores)}  behind {best - statistics.median(scores):+.3f}, at {rates}", end="")
-            print(f", {collapsed} collapsed" if collapsed else "")
+
+    fixed: dict[float, dict[int, float]]
+    grouped: dict[float, dict[int, float]]
+    picks: dict[str, dict[int, float]]
+    rates: dict[str, dict[int, float]]
+
+    def regrets(self, scores: dict[int, float]) -> list[float]:
+        """Of trainings by seed, in the order of seeds."""
+        return [self.best(seed) - score for seed, score in sorted(scores.items())]
+
+    def best(self, seed: int) -> float:
+        """Mean Dice of the best fixed rate of a seed."""
+        return max(scores[seed] for scores in self.fixed.values() if seed in scores)
+
+    def collapsed(self, scores: dict[int, float]) -> int:
+        """How many collapsed."""
+        return sum(score < self.best(seed) / 2 for seed, score in scores.items())
+
+
+def found_on(name: str, record: Path) -> Found:
+    """All that was recorded of a set, with the seeds that the fixed rates have."""
+
+    def by_rate(asked: list[Asked]) -> dict[float, dict[int, float]]:
+        scores: dict[float, dict[int, float]] = {}
+        for one, result in collected([one for one in asked if one.set == name], record, None):
+            scores.setdefault(one.max_lr, {})[one.seed] = last_dice(result)
+        return scores
+
+    found = Found(by_rate(FIXED), by_rate(GROUPED), {}, {})
+    chosen = [(pick, one) for pick, one in picked(record, list(lr_curve.PICKS), SEEDS) if one.set == name]
+    results = {one.key: result for one, result in collected([one for _, one in chosen], record, None)}
+    for pick, one in chosen:
+        if one.key in results:
+            found.picks.setdefault(pick, {})[one.seed] = last_dice(results[one.key])
+            found.rates.setdefault(pick, {})[one.seed] = one.max_lr
+    return found
+
+
+def preselected_runs(record: Path) -> list[tuple[Asked, dict[str, Any]]]:
+    """The trainings with the preselected pick, of all five seeds."""
+    asked = [one for _, one in picked(record, [lr_curve.PRESELECTED], (*SEEDS, *MORE_SEEDS))]
+    return list(collected(asked, record, None))
+
+
+def print_table(record: Path) -> None:
+    """Mean Dice of the last epoch by set and rate: median (each seed); regret; how many collapsed."""
+    for name in SETS:
+        found = found_on(name, record)
+        print(f"\n{name}")
+        for rate, scores in found.fixed.items():
+            other = found.grouped.get(rate, {})
+            print(_line(f"{rate:.0e}", found, scores) + (f"  GroupNorm {_listed(other.values())}" if other else ""))
+        for pick in lr_curve.PICKS:
+            if scores := found.picks.get(pick):
+                print(_line(pick, found, scores), "at", ", ".join(f"{rate:.2g}" for rate in found.rates[pick].values()))
+    ended = preselected_runs(record)
+    print(f"\n{lr_curve.PRESELECTED}: {sum(is_black(result) for _, result in ended)} of {len(ended)} end black")
     for stage in ("quiet", "loud"):
-        found = alarm_runs(stage, record, None)
-        spoken = [(one.key, causes) for one, result in found if (causes := set(result["alarms"]) - {"early"})]
-        print(f"\nthe alarm speaks in {len(spoken)} of {len(found)} trainings that are to be {stage}: {spoken}")
+        listed = alarm_runs(stage, record, None)
+        spoken = [(one.key, causes) for one, result in listed if (causes := set(result["alarms"]) - {"early"})]
+        print(f"\nthe alarm speaks in {len(spoken)} of {len(listed)} trainings that are to be {stage}: {spoken}")
+
+
+def _line(name: str, found: Found, scores: dict[int, float]) -> str:
+    said = f"  {name:24} {_listed(scores.values())}  behind {statistics.median(found.regrets(scores)):+.3f}"
+    collapsed = found.collapsed(scores)
+    return f"{said}, {collapsed} collapsed" if collapsed else said
 
 
 def last_dice(result: dict[str, Any]) -> float:
@@ -123,7 +164,7 @@ def last_dice(result: dict[str, Any]) -> float:
     return 0.0 if result["failure"] else result["dice"][-1]
 
 
-def _listed(scores: list[float]) -> str:
+def _listed(scores: Collection[float]) -> str:
     return f"{statistics.median(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})"
 
 

@@ -1,14 +1,20 @@
 """The arithmetic that benchmarks print, and the bare loop that they compare with."""
 
 import importlib
+import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
+from unetlab import lr_curve
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+RATES = BENCHMARKS / "recorded" / "rates.jsonl"
 
 
 @pytest.fixture
@@ -139,3 +145,53 @@ def test_a_commit_may_say_more_than_the_first_but_not_train_longer_or_shorter(sa
     assert same_bits.difference(first, logged(same_bits, steps=4)) == "step 3 is new"
     assert same_bits.difference(first, logged(same_bits, steps=2)) == "step 2: loss: 0.25, then missing"
     assert same_bits.difference({}, {}) == "no step was logged"
+
+
+@pytest.fixture(scope="module")
+def rates() -> Iterator[ModuleType]:
+    """benchmarks/rates.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+        yield importlib.import_module("rates")
+
+
+@pytest.fixture(scope="module")
+def found(rates: ModuleType) -> dict[str, Any]:
+    """What rates.py has recorded, by set."""
+    return {name: rates.found_on(name, RATES) for name in rates.SETS}
+
+
+def test_the_record_of_rates_is_whole(rates, found):
+    for one in found.values():
+        assert list(one.fixed) == list(rates.RATES)
+        assert set(one.picks) == set(lr_curve.PICKS)
+        assert {len(scores) for scores in (*one.fixed.values(), *one.picks.values())} == {len(rates.SEEDS)}
+
+
+def test_picks_are_preferred_by_their_regret_on_the_worst_set_and_the_page_says_the_numbers(found):
+    worst = {
+        pick: max(statistics.median(one.regrets(one.picks[pick])) for one in found.values()) for pick in lr_curve.PICKS
+    }
+    assert list(lr_curve.PREFERENCE) == sorted(worst, key=worst.__getitem__)
+    assert worst[lr_curve.PRESELECTED] <= 0.02
+    for pick, digits in ((lr_curve.PRESELECTED, 3), ("valley", 3), ("min_loss_tenth", 2)):
+        assert f" {worst[pick]:.{digits}f} " in lr_curve.WHY_PRESELECTED.replace(";", " ")
+
+
+def test_no_training_with_the_preselected_pick_collapsed_or_ended_black(rates, found):
+    assert sum(one.collapsed(one.picks[lr_curve.PRESELECTED]) for one in found.values()) == 0
+    assert sum(one.collapsed(one.picks["min_loss_tenth"]) for one in found.values()) > 0
+    ended = rates.preselected_runs(RATES)
+    assert len(ended) == 30
+    assert not any(rates.is_black(result) for _, result in ended)
+
+
+def test_no_training_above_the_highest_good_rate_came_near_the_best(found):
+    near = [
+        one.rates[pick][seed]
+        for one in found.values()
+        for pick, scores in one.picks.items()
+        for seed, score in scores.items()
+        if one.best(seed) - score <= 0.02
+    ]
+    assert max(near) <= lr_curve.HIGHEST_GOOD < 1.1 * max(near)
