@@ -12,9 +12,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests import tiny
+from unetlab import cli, lr_curve
+from unetlab.config import LRFrom, RunConfig
+from unetlab.data.dataset import open_dataset
+from unetlab.errors import RunError
 from unetlab.runs import freeing, jobs, queue, store
 from unetlab.runs.store import Run
-from unetlab.workspace import own_workspace
+from unetlab.workspace import Workspace, own_workspace
 
 IMPORT_KEYS = {"name", "num_pairs", "classes", "problems", "unmatched_images", "unmatched_masks", "ignored_files"}
 TRAIN_KEYS = {"run", "status", "max_lr", "epochs", "steps", "seconds", "images_per_s", "valid"}
@@ -54,6 +58,22 @@ def test_the_sample_is_made_checked_and_listed(workspace: Path):
     (listed,) = tiny.answer("data", "list")["datasets"]
     assert (listed["name"], listed["num_pairs"], listed["num_classes"]) == ("sample", made["num_pairs"], 2)
     assert "synthetic" in listed["note"].lower()
+
+
+def test_the_demo_trains_behind_its_sweep_so_that_a_pick_with_a_caution_gives_way(tiny_set: Path, monkeypatch):
+    sweep, asked = tiny.finished_sweep(), []
+
+    def start(workspace: Workspace, config: RunConfig, **_: object) -> Run:
+        asked.append(config)
+        raise RunError("That is enough.")
+
+    monkeypatch.setattr(cli.samples, "create_sample", lambda workspace: open_dataset(workspace, tiny.NAME).manifest)
+    monkeypatch.setattr(cli, "_sweep_first", lambda *_, **__: sweep)
+    monkeypatch.setattr(cli.jobs, "start", start)
+    assert "That is enough." in tiny.said("demo").stderr
+    (config,) = asked
+    assert (config.kind, config.lr_from) == ("train", LRFrom(sweep=sweep.id, pick=lr_curve.PRESELECTED))
+    assert config.lr_from.lr is None, "read from the curve when the training starts: tests/runs/test_sweep_rate.py"
 
 
 def test_an_import_reports_what_it_found(workspace: Path, tmp_path: Path):

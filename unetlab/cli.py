@@ -62,9 +62,8 @@ def demo(json: Json = False) -> None:
     workspace = own_workspace()
     manifest = samples.create_sample(workspace)
     swept = _sweep_first(workspace, RunConfig(kind="lr_find", dataset=manifest.name), as_json=json)
-    run = jobs.start(
-        workspace, _with_lr(swept.config, swept, lr_curve.PRESELECTED).changed({}, kind="train"), name="demo"
-    )
+    config = swept.config.changed({}, kind="train")
+    run = jobs.train_behind(swept, config, pick=lr_curve.PRESELECTED, name="demo")
     status = follow(run)
     overlay = run.folder / "overlay.jpg"
     result = {"lr_find": lr_result(swept), "train": train_result(run), "overlay": str(overlay)}
