@@ -86,9 +86,10 @@ def centre(losses: Sequence[float]) -> list[float]:
     if not len(finite):
         return points.tolist()
     points = np.where(np.isfinite(points), points, np.inf).clip(max=finite.max())
-    away = np.subtract.outer(np.arange(len(points)), np.arange(len(points)))
-    weights = np.exp(-0.5 * (away / SIGMA) ** 2)
-    return (weights @ points / weights.sum(1)).tolist()
+    reach = round(8 * SIGMA)  # points farther away weigh less than the last digit
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SIGMA) ** 2)
+    total, weight = (np.convolve(values, weights)[reach:-reach] for values in (points, np.ones(len(points))))
+    return (total / weight).tolist()
 
 
 def has_diverged(smoothed: float, best: float) -> bool:
@@ -175,17 +176,13 @@ def _refusal(losses: Sequence[float]) -> str | None:
 
 def _valley(losses: np.ndarray) -> int:
     """Index a third plus a sixth along the longest decreasing subsequence. Source: fastai v2 `valley`."""
-    lengths = [1] * len(losses)
-    longest_end = longest_start = 0
+    lengths = np.ones(len(losses), np.int64)
     for i in range(1, len(losses)):
-        for j in range(i):
-            if losses[i] < losses[j] and lengths[i] < lengths[j] + 1:
-                lengths[i] = lengths[j] + 1
-            if lengths[longest_end] < lengths[i]:
-                longest_end = i
-                longest_start = longest_end - lengths[longest_end]
-    section = (longest_end - longest_start) / 3
-    return longest_start + int(section) + int(section / 2)
+        lengths[i] += lengths[:i].max(initial=0, where=losses[:i] > losses[i])
+    end = int(lengths.argmax())
+    start = end - int(lengths[end]) if end else 0
+    section = (end - start) / 3
+    return start + int(section) + int(section / 2)
 
 
 def caution(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str | None:
@@ -198,12 +195,12 @@ def _rising(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str |
 
     Said when the raw loss there (median of 5) has lost more than a quarter of its fall.
     """
-    raw = np.asarray(losses, dtype=np.float64)
-    if len(raw) < TRIM_START + TRIM_END + MIN_POINTS or not np.isfinite(raw).all():
+    raw = np.where(np.isfinite(losses), losses, np.inf)
+    if len(raw) < TRIM_START + TRIM_END + MIN_POINTS:
         return None
     calm = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(raw, 2, mode="edge"), 5), axis=1)
     here, lowest = int(np.argmin(np.abs(np.log(np.asarray(lrs) / rate)))), int(np.argmin(calm))
-    if here <= lowest or calm[here] - calm[lowest] < 0.25 * (calm[0] - calm[lowest]):
+    if not math.isfinite(calm[0]) or here <= lowest or calm[here] - calm[lowest] < 0.25 * (calm[0] - calm[lowest]):
         return None
     return (
         f"Take care: at this rate the raw loss was {calm[here]:.2f} already, up from its lowest {calm[lowest]:.2f} "
