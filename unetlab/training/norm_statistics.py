@@ -73,12 +73,12 @@ def num_batches(num_samples: int, batch_size: int, *, num_validated: float) -> i
     """How many batches of `batch_size` the statistics are estimated from, where an epoch has `num_samples` pictures.
 
     `num_validated`: of pictures of that size the validation predicts. From 40 steps an epoch on the estimate takes a
-    tenth of the epoch's pictures at most, below that as many as the validation.
+    tenth of the epoch's pictures at most; below that as many as the validation, and one batch or 8 pictures at least.
     """
     least = math.ceil(LEAST_PICTURES / batch_size)
-    is_long = num_samples >= MOST * SHARE * batch_size
-    shown = num_samples / SHARE if is_long else max(num_samples / SHARE, num_validated)
-    return min(max(int(shown / batch_size), least), MOST * least)
+    if num_samples >= MOST * SHARE * batch_size:
+        return min(int(num_samples / SHARE / batch_size), MOST * least)
+    return min(max(int(max(num_samples / SHARE, num_validated) / batch_size), least), MOST * least)
 
 
 def _alone(module: nn.Module) -> nn.Module:

@@ -126,6 +126,7 @@ class Training:
         if way != "reestimated":
             learner.take_statistics()
         if way == "both":
+            self.keeper.save_last(epoch)
             running = self.evaluate(learner.scored_model, on_progress=self.keep_on)
         if way != "running":
             learner.take_statistics(self.for_statistics(epoch))
