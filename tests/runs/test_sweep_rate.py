@@ -46,11 +46,15 @@ def test_a_declined_pick_gives_way_to_the_next_one():
 def test_a_pick_where_the_loss_rises_already_gives_way_to_the_one_preferred_next():
     sweep = sweep_that_is("finished", PICKS)
     curve = sweep.read("lr_curve.json")
-    for cautions, pick in (({"min_gradient"}, "min_loss_tenth"), (set(), "min_gradient"), (set(PICKS), "min_gradient")):
+    for cautions, pick in (({"min_gradient"}, "min_loss_tenth"), (set(), "min_gradient"), (set(PICKS), None)):
         told = {"cautions": dict.fromkeys(cautions, "It rises."), "preference": ["valley", "min_loss_tenth"]}
         files.write_json(sweep.folder / "lr_curve.json", curve | told)
         run = training_behind(sweep.id)
-        assert sweep_rate.resolved(run.config, run).lr_from.pick == pick
+        if pick:
+            assert sweep_rate.resolved(run.config, run).lr_from.pick == pick
+            continue
+        with pytest.raises(RunError, match=f"No pick of the sweep {sweep.id} can be trusted. min_gradient: It rises."):
+            sweep_rate.resolved(run.config, run)
 
 
 def test_a_rate_that_is_known_asks_no_sweep():

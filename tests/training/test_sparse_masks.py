@@ -10,8 +10,10 @@ import torch
 
 from tests.inference.test_evaluation import evaluated
 from tests.training.test_learner import fit, of_type, scored
+from unetlab import lr_curve
 from unetlab.data.dataset import IGNORE
 from unetlab.events import Batch, Epoch
+from unetlab.training import artifacts
 from unetlab.training.alarm import Watch
 from unetlab.training.artifacts import mean_curve
 from unetlab.training.learner import Learner, Position, rank_of
@@ -119,3 +121,19 @@ def test_a_repeat_that_blew_up_is_held_at_its_last_finite_loss_and_left_out_with
     assert mean_curve([whole, Sweep(whole.lrs[:1], [value])], SMOOTHED)[1] == pytest.approx([2.0] * 40)
     assert mean_curve([whole], SMOOTHED) == (whole.lrs, whole.smoothed_losses)
     assert mean_curve([], SMOOTHED) == ([], [])
+
+
+def test_cautions_of_repeated_sweeps_are_read_from_their_mean_not_from_the_first():
+    """Only the first one has lost its fall at the rate of the pick; of one that ended at once nothing is read."""
+    count = 60
+    lrs = [1e-7 * 1e6 ** (step / count) for step in range(count)]
+    falling = np.linspace(2, 0.5, count).tolist()
+    rising = [*np.linspace(2, 0.5, 30), *[1.9] * 30]
+    risky = {"pick": lr_curve.Pick(lrs[45], 45)}
+
+    def cautions(*curves: list[float]) -> set[str]:
+        return set(artifacts._cautions([Sweep(lrs[: len(losses)], losses) for losses in curves], risky))
+
+    assert cautions(rising) == {"pick"}
+    assert cautions(rising, falling, falling, falling) == set()
+    assert cautions([2.0], rising, rising, rising) == {"pick"}

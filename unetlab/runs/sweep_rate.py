@@ -17,8 +17,8 @@ def is_stopped(config: RunConfig, run: Run) -> bool:
 def resolved(config: RunConfig, run: Run) -> RunConfig:
     """`config` with the rate that its sweep has found, if that was open; otherwise unchanged.
 
-    A pick that was declined, or that lies where the loss rises already, gives way to the next in the sweep's order of
-    preference. Raises RunError for a sweep that failed, was stopped or deleted, and for one that declined every pick.
+    A pick that was declined, or that comes with a caution, gives way to the next in the sweep's order of preference.
+    Raises RunError for a sweep that failed, was stopped or deleted, and for one that left none.
     """
     source = config.lr_from
     if source is None or source.lr is not None:
@@ -32,7 +32,10 @@ def resolved(config: RunConfig, run: Run) -> RunConfig:
         reasons = " ".join(dict.fromkeys(curve.get("declined", {}).values()))
         raise RunError(f"The sweep {source.sweep} gave no learning rate: every pick is declined. {reasons} {AGAIN}")
     names = [name for name in (source.pick, *curve.get("preference", ()), *rates) if name in rates]
-    pick = next((name for name in names if name not in curve.get("cautions", {})), names[0])
+    cautions = curve.get("cautions", {})
+    pick = next((name for name in names if name not in cautions), None)
+    if pick is None:
+        raise RunError(f"No pick of the sweep {source.sweep} can be trusted. {names[0]}: {cautions[names[0]]} {AGAIN}")
     return config.with_pick(source.sweep, pick, rates[pick])
 
 

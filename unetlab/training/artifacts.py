@@ -86,9 +86,9 @@ def write_lr_curve(run: Run, sweeps: list[Sweep]) -> None:
 
 
 def _cautions(sweeps: list[Sweep], picks: dict[str, lr_curve.Pick | lr_curve.Declined]) -> dict[str, str]:
-    found = {}
+    found, (lrs, losses) = {}, mean_curve(sweeps, lambda sweep: sweep.losses)
     for name, pick in picks.items():
-        if isinstance(pick, lr_curve.Pick) and (text := lr_curve.caution(sweeps[0].lrs, sweeps[0].losses, pick.lr)):
+        if isinstance(pick, lr_curve.Pick) and (text := lr_curve.caution(lrs, losses, pick.lr)):
             found[name] = text
     return found
 
