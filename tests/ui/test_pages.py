@@ -467,6 +467,28 @@ def test_the_loss_beside_a_pick_is_that_of_its_rate_over_all_sweeps(home_with_sw
     assert tenth.endswith("Smoothed loss at this rate: 0.600."), "not 0.2, the lowest, at ten times the rate"
 
 
+@pytest.mark.parametrize("kept", [{"min_gradient", "min_loss_tenth"}, {"min_gradient"}, {"min_gradient_no_lag"}, set()])
+def test_the_first_view_of_a_sweep_marks_what_it_has_and_what_would_be_trained_with(home_with_sweep, monkeypatch, kept):
+    """The preselected pick is declined, or of a version that did not know it."""
+    drawn, draw = [], charts.lr_curve_chart
+    monkeypatch.setattr(
+        charts, "lr_curve_chart", lambda *given, **more: drawn.append(given[1:3]) or draw(*given, **more)
+    )
+    losses = [1.0, 0.9, 0.7, 0.5, 0.2, 0.8, 3.0]
+    sweep = {"lrs": [10.0**power for power in range(-6, 1)], "losses": losses, "smoothed_losses": losses}
+    picks = {name: {"lr": 1e-3, "index": 4} if name in kept else None for name in ("min_gradient", *kept)}
+    told = {"declined": {"min_gradient": "Too flat."}, "spread": {}, "cautions": {}, "intervals": {}}
+    rewrite(home_with_sweep, "lr_curve.json", sweeps=[sweep | {"centred_losses": losses}], picks=picks, **told)
+    app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
+    assert not app.exception
+    ((marks, own),) = drawn
+    assert [bool(mark) for mark in marks.values()].count(True) == len(kept)
+    assert (own is None) == bool(kept)
+    assert app.button(key="train-with").label.startswith("Train with")
+    (find,) = [button for button in app.button if button.label == "Find the learning rate"]
+    assert find.proto.type == "secondary"
+
+
 def test_the_picks_of_either_curve_can_be_chosen_and_one_that_deserves_a_warning_comes_with_it(home_with_sweep):
     rates = [10.0**power for power in range(-6, 1)]
     losses = [1.0, 0.9, 0.7, 0.5, 0.2, 0.8, 3.0]

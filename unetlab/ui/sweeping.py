@@ -70,9 +70,9 @@ def draw(run: Run, status: Status) -> None:
                 else "No point was measured."
             )
         return
-    options, lagging = run.config.lr_find, _is_lagging(run)
-    shown = {base: picks.get(_on_curve(base, lagging)) for base in TWO_CURVES}
-    own = _own_rate(run) if _pick(run) == OWN else None
+    options, (base, lagging) = run.config.lr_find, _settled(run, picks)
+    shown = {name: picks.get(_on_curve(name, lagging)) for name in TWO_CURVES}
+    own = _own_rate(run) if base == OWN else None
     chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
     if status.is_live:
@@ -117,21 +117,16 @@ def choice(run: Run) -> None:
 
 def _choose(run: Run, curve: dict[str, Any]) -> str:
     """Draws the choice between picks, the switch between curves and the field of one's own rate; what is chosen."""
-    dataset = run.config.dataset
-    bases = [b for b in TWO_CURVES if any(curve["picks"].get(_on_curve(b, is_lagging)) for is_lagging in (False, True))]
-    names = [*bases, OWN]
-    usual = next(base for base in (_pick(run), PRESELECTED, *names) if base in names)
-    st.session_state[forms.key_of("lr", dataset, f"pick:{run.id}")] = usual
+    dataset, picks = run.config.dataset, curve["picks"]
+    st.session_state[forms.key_of("lr", dataset, f"pick:{run.id}")] = _settled(run, picks)[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
-            "Train with", names, required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
+            "Train with", _names(picks), required=True, format_func=LABELS.__getitem__, **_kept(run, f"pick:{run.id}")
         )
-        base = _pick(run)
+        base, is_lagging = _settled(run, picks)
         if base in TWO_CURVES:
-            curves = [name for name in (NO_LAG, FASTAI) if curve["picks"].get(_on_curve(base, name == FASTAI))]
-            key = forms.key_of("lr", dataset, f"curve:{run.id}")
-            now = FASTAI if _is_lagging(run) else NO_LAG
-            st.session_state[key] = now if now in curves else curves[0]
+            curves = [name for name in (NO_LAG, FASTAI) if picks.get(_on_curve(base, name == FASTAI))]
+            st.session_state[forms.key_of("lr", dataset, f"curve:{run.id}")] = FASTAI if is_lagging else NO_LAG
             st.segmented_control("Read from", curves, required=True, **_kept(run, f"curve:{run.id}"))
         if base == OWN:
             st.session_state[forms.key_of("lr", dataset, f"own:{run.id}")] = _own_rate(run)
@@ -144,7 +139,7 @@ def _choose(run: Run, curve: dict[str, Any]) -> str:
                 help="Or click a point of the curve.",
                 **_kept(run, f"own:{run.id}"),
             )
-    return _chosen(run)
+    return _chosen(run, picks)
 
 
 def rate_of(run: Run) -> float | None:
@@ -152,16 +147,16 @@ def rate_of(run: Run) -> float | None:
     curve = run.read("lr_curve.json")
     if not curve or run.status.is_live:
         return None
-    chosen = _chosen(run)
+    chosen = _chosen(run, curve["picks"])
     if chosen == OWN:
         return _own_rate(run)
     pick = curve["picks"].get(chosen)
     return pick["lr"] if pick else None
 
 
-def _chosen(run: Run) -> str:
+def _chosen(run: Run, picks: dict[str, Any]) -> str:
     """The name of the pick that is chosen, or OWN; each sweep has its own choice."""
-    return _on_curve(_pick(run), _is_lagging(run))
+    return _on_curve(*_settled(run, picks))
 
 
 def _on_curve(base: str, is_lagging: bool) -> str:
@@ -169,13 +164,23 @@ def _on_curve(base: str, is_lagging: bool) -> str:
     return base if is_lagging or base not in TWO_CURVES else f"{base}_no_lag"
 
 
-def _pick(run: Run) -> str:
-    return forms.value("lr", run.config.dataset, f"pick:{run.id}", PRESELECTED)
-
-
-def _is_lagging(run: Run) -> bool:
+def _settled(run: Run, picks: dict[str, Any]) -> tuple[str, bool]:
+    """(definition or OWN, whether on fastai's curve): what is chosen, or the next that the finished sweep has."""
+    dataset = run.config.dataset
     usual = NO_LAG if lr_curve.PRESELECTED in lr_curve.NO_LAG_DEFINITIONS else FASTAI
-    return forms.value("lr", run.config.dataset, f"curve:{run.id}", usual) == FASTAI
+    base = forms.value("lr", dataset, f"pick:{run.id}", PRESELECTED)
+    is_lagging = forms.value("lr", dataset, f"curve:{run.id}", usual) == FASTAI
+    if picks:
+        names = _names(picks)
+        base = next(name for name in (base, PRESELECTED, *names) if name in names)
+        is_lagging ^= base in TWO_CURVES and not picks.get(_on_curve(base, is_lagging))
+    return base, is_lagging
+
+
+def _names(picks: dict[str, Any]) -> list[str]:
+    """What can be chosen: the definitions that have a rate on either curve, and one's own."""
+    on_either = [name for name in TWO_CURVES if picks.get(_on_curve(name, False)) or picks.get(_on_curve(name, True))]
+    return [*on_either, OWN]
 
 
 def _own_rate(run: Run) -> float:
@@ -231,9 +236,10 @@ def _loss_at(rate: float, sweeps: Sequence[dict[str, Any]], kind: str) -> float 
 
 def _carry(run: Run) -> None:
     """Takes what is chosen now: a click on a pick and one on the button may reach the server together."""
-    rate, pick = rate_of(run), _chosen(run)
-    if rate is None:
+    rate, curve = rate_of(run), run.read("lr_curve.json")
+    if rate is None or not curve:
         return
+    pick = _chosen(run, curve["picks"])
     source = {"sweep": run.id, "pick": pick, "lr": rate} if pick != OWN else None
     words = f"{charts.PICK_LABELS.get(pick, LABELS[OWN])} of {run.id}"
     training.take_up(
