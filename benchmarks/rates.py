@@ -43,13 +43,16 @@ LOUD = [Asked(name, rate, seed) for seed, rate, name in product(range(3), (1.0, 
 NUM_QUIET, NUM_LOUD = 40, 10
 
 
+def curve_of(losses: list[float | None]) -> tuple[list[float], list[float]]:
+    """(rates, losses) of a recorded sweep."""
+    asked = LRFindOptions()
+    rates = [schedules.exponential(step, asked.num_steps, asked.start_lr, asked.end_lr) for step in range(len(losses))]
+    return rates, [math.inf if loss is None else loss for loss in losses]
+
+
 def picks_of(losses: list[float | None]) -> dict[str, float]:
     """The rate of each pick of a sweep that is not declined, to three digits."""
-    options = LRFindOptions()
-    rates = [
-        schedules.exponential(step, options.num_steps, options.start_lr, options.end_lr) for step in range(len(losses))
-    ]
-    found = lr_curve.every_pick(rates, [math.inf if loss is None else loss for loss in losses])
+    found = lr_curve.every_pick(*curve_of(losses))
     return {name: float(f"{pick.lr:.3g}") for name, pick in found.items() if isinstance(pick, lr_curve.Pick)}
 
 
@@ -145,12 +148,30 @@ def print_table(record: Path) -> None:
         for pick in lr_curve.PICKS:
             if scores := found.picks.get(pick):
                 print(_line(pick, found, scores), "at", ", ".join(f"{rate:.2g}" for rate in found.rates[pick].values()))
+    print_intervals(record)
     ended = preselected_runs(record)
     print(f"\n{lr_curve.PRESELECTED}: {sum(is_black(result) for _, result in ended)} of {len(ended)} end black")
     for stage in ("quiet", "loud"):
         listed = alarm_runs(stage, record, None)
         spoken = [(one.key, causes) for one, result in listed if (causes := set(result["alarms"]) - {"early"})]
         print(f"\nthe alarm speaks in {len(spoken)} of {len(listed)} trainings that are to be {stage}: {spoken}")
+
+
+def print_intervals(record: Path) -> None:
+    """How often the interval of one of the repeated sweeps holds another one's pick, and its width (high / low)."""
+    for one, result in collected(REPEATEDLY, record, None):
+        sweeps = [curve_of(losses) for losses in result["losses"]]
+        found = [lr_curve.every_pick(*sweep) for sweep in sweeps]
+        print(f"\nintervals from one of {len(sweeps)} sweeps, {one.set}: share of the others held, median width")
+        intervals = [lr_curve.intervals(*sweep) for sweep in sweeps]
+        for name in lr_curve.PICKS:
+            ends = [(*each[name], own) for own, each in enumerate(intervals) if name in each]
+            others = [
+                (pick[name], number) for number, pick in enumerate(found) if isinstance(pick[name], lr_curve.Pick)
+            ]
+            held = [low <= pick.lr <= high for low, high, own in ends for pick, number in others if number != own]
+            width = statistics.median(high / low for low, high, _ in ends)
+            print(f"  {name:24} {statistics.mean(held):.3f} {width:.2g}")
 
 
 def _line(name: str, found: Found, scores: dict[int, float]) -> str:

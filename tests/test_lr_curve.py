@@ -162,8 +162,9 @@ def test_a_pick_where_the_raw_loss_has_lost_its_fall_comes_with_a_caution():
 def test_a_rate_above_all_that_were_ever_found_good_comes_with_a_caution_whatever_the_curve_says():
     falling = np.linspace(2, 1, 100).tolist()
     assert caution(LRS, falling, HIGHEST_GOOD) is None
-    assert "no training above 0.12" in (caution(LRS, falling, 1.01 * HIGHEST_GOOD) or "")
-    assert "no training above 0.12" in (caution(LRS, falling_then_rising(), 5.0) or "")
+    assert caution(LRS, falling, LRS[76]) is None, "on defects a training at this one was .0007 behind the best"
+    assert "no training above 0.125" in (caution(LRS, falling, 1.01 * HIGHEST_GOOD) or "")
+    assert "no training above 0.125" in (caution(LRS, falling_then_rising(), 5.0) or "")
 
 
 def test_no_caution_is_read_off_a_curve_that_is_short_or_not_finite_from_the_start():
@@ -322,7 +323,7 @@ def test_a_sweep_that_blew_up_has_intervals_too():
 
 
 def test_intervals_hold_the_picks_of_real_repeated_sweeps_as_often_as_is_said():
-    """Oracle: sweeps of three sets, 20 each, recorded by benchmarks/rates.py; every fifth says where the others lie."""
+    """Oracle: sweeps of three sets, 20 each, recorded by benchmarks/rates.py; each says where the others lie."""
     lines = (ROOT / "benchmarks" / "recorded" / "rates.jsonl").read_text().splitlines()
     repeated = [result for result in map(json.loads, lines) if len(result.get("losses", ())) == 20]
     assert len(repeated) == 3
@@ -331,11 +332,11 @@ def test_intervals_hold_the_picks_of_real_repeated_sweeps_as_often_as_is_said():
     for result in repeated:
         sweeps = [(LRS[: len(losses)], [math.inf if x is None else x for x in losses]) for losses in result["losses"]]
         found = [every_pick(*sweep) for sweep in sweeps]
-        for number in range(1, 20, 5):
+        for number in range(20):
             for name, (low, high) in intervals(*sweeps[number]).items():
                 assert low <= found[number][name].lr <= high
                 others = [picks[name] for picks in found if picks is not found[number]]
                 held[name] += [low <= pick.lr <= high for pick in others if isinstance(pick, Pick)]
                 widths[name].append(high / low)
-    assert {name: float(np.mean(hits)) for name, hits in held.items()} == pytest.approx(HELD, abs=0.12)
+    assert {name: float(np.mean(hits)) for name, hits in held.items()} == pytest.approx(HELD, abs=0.006)
     assert np.median(widths["min_loss_tenth_no_lag"]) < 10

@@ -74,7 +74,8 @@ class ModelOptions(Options):
     norm: Literal["batch", "group"] = option(
         "batch",
         "Normalisation",
-        "batch: BatchNorm, over the pictures of a step. group: GroupNorm, 8 groups of channels, each picture alone.",
+        "batch: BatchNorm, over the pictures of a step. "
+        "group: GroupNorm, each picture alone, up to 8 groups of channels.",
         About(pages=BOTH, level="advanced", effects=ALL),
     )
     dropout: float = option(
