@@ -104,8 +104,8 @@ class Found:
         return [self.best(seed) - score for seed, score in sorted(scores.items())]
 
     def best(self, seed: int) -> float:
-        """Mean Dice of the best fixed rate of a seed."""
-        return max(scores[seed] for scores in self.fixed.values() if seed in scores)
+        """Mean Dice of the best fixed rate of a seed; NaN while none is recorded."""
+        return max((scores[seed] for scores in self.fixed.values() if seed in scores), default=math.nan)
 
     def collapsed(self, scores: dict[int, float]) -> int:
         """How many collapsed."""
