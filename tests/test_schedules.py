@@ -205,3 +205,10 @@ def test_each_schedule_warms_up_for_its_own_share_unless_another_was_set(name: s
         assert [schedules.planned(step, 40, options) for step in range(40)] == [
             own(step, 40, 0.1) for step in range(40)
         ]
+
+
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "epochs"), [(1, 400), (3, 134), (6, 67), (20, 20), (40, 10), (41, 10), (1000, 10)]
+)
+def test_a_small_set_is_given_epochs_for_400_steps_and_a_large_one_ten(steps_per_epoch: int, epochs: int):
+    assert schedules.proposed_epochs(steps_per_epoch) == epochs

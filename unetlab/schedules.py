@@ -10,6 +10,8 @@ from typing import Protocol
 
 Curve = Callable[[float], float]
 FEW_STEPS = 10  # ours: with fewer steps a one-cycle is hardly a cycle
+ENOUGH_STEPS = 400  # ours: a U-Net from random weights needs a few hundred; 60 tiles ended at Dice .115 after 120
+FEWEST_EPOCHS = 10  # of a large set: each is scored once, and a curve of fewer scores says little
 
 
 def cosine(start: float, end: float) -> Curve:
@@ -142,6 +144,11 @@ def planned(step: int, total_steps: int, options: Options) -> tuple[float, float
 def highest_lr(num_steps: int, total_steps: int, options: Options) -> float | None:
     """The highest rate that the first `num_steps` of `total_steps` take; None for no step."""
     return max((planned(step, total_steps, options)[0] for step in range(num_steps)), default=None)
+
+
+def proposed_epochs(steps_per_epoch: int) -> int:
+    """Epochs for a set of this size: as many as make 400 steps, and 10 at least. `steps_per_epoch` is 1 or more."""
+    return max(-(-ENOUGH_STEPS // steps_per_epoch), FEWEST_EPOCHS)
 
 
 def caution(total_steps: int, options: Options) -> str | None:
