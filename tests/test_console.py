@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import typer
 from tests import tiny
 from unetlab import console
 from unetlab.events import Note
-from unetlab.runs import devices, queue
+from unetlab.runs import queue
 from unetlab.runs.status import Status, StatusKeeper, write_status
 from unetlab.runs.store import EventWriter, Run
 from unetlab.workspace import own_workspace
@@ -80,10 +81,10 @@ def test_a_follower_without_a_terminal_says_once_what_the_run_waits_for(tiny_set
         lambda: queue.leave(first),
         lambda: queue.hold(own_workspace()),
     )
-    start = f"{run.id} waits for {devices.label('cpu')}: "
+    start = f"{run.id} is waiting since {time.strftime('%H:%M', time.localtime(run.status.created))} for "
     assert capsys.readouterr().err.splitlines() == [
-        f"{start}1 before it in the queue.",
-        f"{start}it is next; another program or workspace may hold the device.",
+        f"{start}1 run before it in the queue.",
+        f"{start}another workspace, which holds the device.",
         f"{run.id} waits: the queue is held. Release it with: python -m unetlab free --release",
     ]
 

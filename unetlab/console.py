@@ -86,7 +86,7 @@ def _waits(run: Run, status: Status) -> str:
     if queue.read_queue(run.workspace).is_held:
         return f"{run.id} waits: the queue is held. Release it with: python -m unetlab free --release"
     is_waiting = status.is_parked or status.phase  # a worker that waits for its turn says so as its phase
-    return f"{run.id} waits for {devices.label(status.device)}: {jobs.waits_for(run, status)}." if is_waiting else ""
+    return f"{run.id} is {jobs.waits_for(run, status)}." if is_waiting else ""
 
 
 def _told(run: Run, event: dict[str, Any]) -> str | None:

@@ -63,11 +63,16 @@ class Preview:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the job is: `done` of `total` in `phase` (plain words). It goes into status.json, not into the events."""
+    """Where the job is: `done` of `total` in `phase` (plain words). It goes into status.json, not into the events.
+
+    `detail`: what it is busy with besides. `time_left`: seconds until the job has ended, None if it cannot say.
+    """
 
     phase: str
     done: int
     total: int
+    detail: str = ""
+    time_left: float | None = None
     type: str = "progress"
 
 

@@ -263,7 +263,7 @@ def _run_job(run: Run, config: RunConfig, device: str, keeper: StatusKeeper) -> 
 
     def on_event(event: Event) -> None:
         if isinstance(event, Progress):
-            keeper.progress(event.phase, event.done, event.total)
+            keeper.progress(event.phase, event.done, event.total, event.detail, event.time_left)
         else:
             writer.write(event)
 

@@ -1,5 +1,6 @@
 """Whose turn it is, asked of real files, threads and processes."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import Timeout
 from streamlit.testing.v1 import AppTest
@@ -156,6 +158,35 @@ def test_the_lock_of_a_device_goes_with_its_process():
             process.kill()
     with queue.device_lock("cpu").acquire(timeout=0):
         pass
+
+
+def test_a_waiting_run_says_since_when_and_for_whom():
+    first, run = in_line("cpu", "cpu")
+    since = f"waiting since {time.strftime('%H:%M', time.localtime(run.status.created))} for "
+    assert jobs.waits_for(run, run.status) == f"{since}1 run before it in the queue"
+    set_status(first, state="running", pid=os.getpid(), started=psutil.Process().create_time(), boot_id=boot_id(),
+               host=socket.gethostname(), heartbeat=time.time())  # fmt: skip
+    first.write_notes(store.Notes(name="cells"))
+    queue.leave(first)
+    assert jobs.waits_for(run, run.status) == f"{since}cells"
+    set_status(first, state="finished")
+    assert jobs.waits_for(run, run.status) == f"{since}its process to start"
+
+
+def test_the_worker_of_another_workspace_that_holds_the_device_is_named_where_it_can_be_seen():
+    (run,) = in_line("cpu")
+    set_status(run, phase="waiting for the device")
+    assert jobs.waits_for(run, run.status).endswith(" for another workspace, which holds the device")
+    named = [sys.executable, "-c", HOLDER, "cpu", "unetlab.worker"]
+    with subprocess.Popen(named, cwd=tiny.ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            queue._holder.cache_clear()
+            assert jobs.waits_for(run, run.status).endswith(f" for another workspace (process {process.pid})")
+            told = jobs.waits_for(run, run.status, names_processes=False)
+            assert told.endswith(" for another workspace, which holds the device")
+        finally:
+            process.kill()
 
 
 def test_a_parked_run_that_is_stopped_ends_at_once_and_leaves_the_line():

@@ -192,6 +192,24 @@ def test_the_time_left_of_a_phase_comes_from_its_own_speed():
     assert status.model_copy(update={"done": 1}).seconds_left is None
 
 
+def test_a_resumed_phase_is_timed_by_what_it_has_done_since():
+    status = of_process(phase="training", done=304, total=310, phase_began=100.0, heartbeat=120.0, done_before=300)
+    assert status.seconds_left == pytest.approx(30)
+    assert status.model_copy(update={"done": 301}).seconds_left is None
+
+
+def test_what_the_job_says_of_the_time_left_goes_before_its_pace(tmp_path: Path):
+    write_status(tmp_path, Status(state="queued", created=5.0))
+    keeper = StatusKeeper(tmp_path)
+    keeper.progress("training", 300, 310)
+    keeper.progress("training", 304, 310, "validating, 1 of 5 pictures", 77.0)
+    keeper.end("finished")
+    status = read_status(tmp_path)
+    assert (status.done, status.done_before, status.detail) == (304, 300, "validating, 1 of 5 pictures")
+    assert status.seconds_left == 77
+    assert status.model_copy(update={"time_left": None, "heartbeat": status.phase_began + 20}).seconds_left == 30
+
+
 def test_readers_never_see_half_a_status(tmp_path: Path):
     write_status(tmp_path, alive())
     is_over = threading.Event()

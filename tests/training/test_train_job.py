@@ -6,7 +6,7 @@ import pytest
 
 from tests import tiny
 from unetlab.console import train_lines
-from unetlab.events import Batch, Epoch, Event, Note
+from unetlab.events import Batch, Epoch, Event, Note, Progress
 from unetlab.runs import store
 from unetlab.runs.store import Run
 from unetlab.training import learner
@@ -58,3 +58,15 @@ def test_a_training_of_one_step_says_that_it_never_came_near_the_rate(tiny_set: 
     assert run.read("result.json")["highest_lr"] == pytest.approx(4e-9)
     (lines,) = (line for line in train_lines(run) if "learning rate" in line)
     assert "highest learning rate used 4.00e-09" in lines
+
+
+def test_progress_says_how_far_a_validation_is_and_how_long_the_training_lasts(tiny_set: Path):
+    _, told = trained_here({"train.epochs": 3, "train.batch_size": 1})
+    progress = [event for event in told if isinstance(event, Progress) and event.phase == "training"]
+    details = [event.detail for event in progress]
+    assert [detail for detail in details if detail][:2] == [
+        "validating, 0 of 2 pictures",
+        "validating, 1 of 2 pictures",
+    ]
+    assert [event.time_left is None for event in progress[:3]] == [True, True, False]
+    assert 0 < progress[-1].time_left < progress[5].time_left

@@ -174,20 +174,35 @@ def wait(run: Run, *, timeout_s: float) -> Status:
     return status
 
 
-def waits_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None) -> str:
-    """What a queued run waits for, in words. `live`: queued and running runs, if already known."""
+def waits_for(
+    run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None = None, *, names_processes: bool = True
+) -> str:
+    """What a queued run waits for and since when, in words. `live`: queued and running runs, if already known.
+
+    `names_processes`: whether the reader may know the process id of another workspace's worker.
+    """
+    since = time.strftime("%H:%M", time.localtime(status.created))
+    return f"waiting since {since} for {_waited_for(run, status, live, names_processes=names_processes)}"
+
+
+def _waited_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | None, *, names_processes: bool) -> str:
     if status.is_parked:
-        return "parked until the queue is released"
+        return "the queue, which is paused"
     if status.device == devices.LANE:
-        return "its worker is starting"
+        return "its process to start"
     if sweep := queue.sweep_before(run):
-        return f"it takes its learning rate from {sweep.title}, which has not ended"
-    before = queue.position(run)
-    if before:
-        return f"{before} before it in the queue"
+        return f"{sweep.title}, from which it takes its learning rate"
     live = [(other, other.status) for other in live_runs(run.workspace)] if live is None else live
-    ahead = [other.title for other, state in live if state.state == "running" and state.device == status.device]
-    return f"it is next, after {ahead[0]}" if ahead else "it is next; another program or workspace may hold the device"
+    running = [other.title for other, state in live if state.state == "running" and state.device == status.device]
+    before = queue.position(run)
+    waiting = [f"{before} {'run' if before == 1 else 'runs'} before it in the queue"] if before else []
+    if running or waiting:
+        return " and ".join(running[:1] + waiting)
+    if not status.phase:  # a process that waits for its turn says so as its phase
+        return "its process to start"
+    pid = queue.holder(devices.lock_key(status.device))
+    is_told = names_processes and pid not in (None, status.pid)
+    return f"another workspace (process {pid})" if is_told else "another workspace, which holds the device"
 
 
 def _end_parked(run: Run, status: Status, state: State, reason: str) -> None:

@@ -4,13 +4,17 @@
 `is_my_turn`, then takes the device's lock, which the operating system releases when the process ends.
 """
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from filelock import FileLock
 from pydantic import BaseModel
 
@@ -19,6 +23,7 @@ from unetlab.errors import RunError
 from unetlab.runs.store import Run
 from unetlab.workspace import Workspace
 
+HOLDER_S = 5.0  # looking through all processes takes some 10 ms
 Place = Literal["first", "up", "down"]
 
 
@@ -165,7 +170,28 @@ def _line(queue: Queue, run: Run) -> list[Waiting]:
 
 def device_lock(device_key: str) -> FileLock:
     """One holder per device and machine, whatever the workspace. Released by the system when its process ends."""
-    default = Path(tempfile.gettempdir()) / f"unetlab-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    folder = Path(os.environ.get("UNETLAB_LOCKS") or default)
+    folder = _locks()
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"device-{device_key}.lock")
+
+
+def holder(device_key: str) -> int | None:
+    """The worker on this machine that has a device's lock open: its process id; None if none can be seen.
+
+    Those of other users and in other containers cannot. The answer is up to HOLDER_S old.
+    """
+    return _holder(str(_locks() / f"device-{device_key}.lock"), int(time.monotonic() / HOLDER_S))
+
+
+@lru_cache(maxsize=8)
+def _holder(lock: str, turn: int) -> int | None:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "unetlab.worker" in process.cmdline() and lock in (file.path for file in process.open_files()):
+                return process.pid
+    return None
+
+
+def _locks() -> Path:
+    default = Path(tempfile.gettempdir()) / f"unetlab-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    return Path(os.environ.get("UNETLAB_LOCKS") or default)

@@ -55,7 +55,10 @@ class Status(BaseModel):
     phase: str = ""
     done: int = 0
     total: int = 0
+    detail: str = ""  # what the phase is busy with besides, e.g. "validating picture 5 of 12"
     phase_began: float | None = None
+    done_before: int = 0  # when the phase began: a resumed run does not begin at 0
+    time_left: float | None = None  # seconds from the heartbeat on, where the job itself knows better than its pace
     running_since: float | None = None
     ended: float | None = None
 
@@ -71,10 +74,13 @@ class Status(BaseModel):
 
     @property
     def seconds_left(self) -> float | None:
-        """Of the current phase, from its measured speed; None before two steps are done."""
-        if self.phase_began is None or self.heartbeat is None or self.done < 2 or not self.total:
+        """As the job says, else of the current phase at its measured speed; None before it has done two more steps."""
+        if self.time_left is not None:
+            return self.time_left
+        done = self.done - self.done_before
+        if self.phase_began is None or self.heartbeat is None or done < 2 or not self.total:
             return None
-        return (self.heartbeat - self.phase_began) / self.done * (self.total - self.done)
+        return (self.heartbeat - self.phase_began) / done * (self.total - self.done)
 
 
 def boot_id() -> str:
@@ -212,13 +218,14 @@ class StatusKeeper:
             self._status = self._status.model_copy(update={**changes, "heartbeat": time.time()})
             write_status(self._folder, self._status, is_durable=is_durable)
 
-    def progress(self, phase: str, done: int, total: int) -> None:
+    def progress(self, phase: str, done: int, total: int, detail: str = "", time_left: float | None = None) -> None:
         """Where the job is; written with the next heartbeat, so it may be called at every step."""
         now = time.time()
         with self._lock:
             changes: dict[str, object] = {"phase": phase, "done": done, "total": total}
+            changes |= {"detail": detail, "time_left": time_left}
             if phase != self._status.phase:
-                changes["phase_began"] = now
+                changes |= {"phase_began": now, "done_before": done}
             self._status = self._status.model_copy(update=changes)
 
     def end(self, state: State, reason: str = "", *, is_bug: bool = False) -> None:

@@ -27,6 +27,7 @@ from unetlab.training.precision import open_device
 from unetlab.training.previews import Previews
 from unetlab.training.setup import OnEvent, Setup, ShouldStop, set_up
 from unetlab.training.threads import Pace, slow_steps
+from unetlab.training.time_left import TimeLeft
 
 
 def train(run: Run, config: RunConfig, device: str, *, on_event: OnEvent, should_stop: ShouldStop) -> bool:
@@ -89,6 +90,11 @@ class Training:
         self.total_steps = config.train.epochs * setup.batches.steps_per_epoch
         self.previews = Previews(run, setup.data, self.indices)
         self.watch, self.pace = Watch(learner, setup.batches, config), Pace()
+        self.time_left = TimeLeft(
+            epochs=config.train.epochs,
+            steps_per_epoch=setup.batches.steps_per_epoch,
+            valid_share=self.valid_pixels / (len(setup.batches.samples) * math.prod(setup.batches.canvas)),
+        )
         self.evaluate = partial(
             evaluate,
             pictures=setup.pictures,
@@ -123,6 +129,7 @@ class Training:
     def validate(self, epoch: int) -> Evaluation:
         """The scores after an epoch, from weights already on the disk; draws previews and checks for the alarm."""
         learner, running, way = self.setup.learner, None, self.config.train.norm_statistics
+        self.keep_on(0, len(self.indices))
         if way != "reestimated":
             learner.take_statistics()
         if way == "both":
@@ -142,25 +149,34 @@ class Training:
     def for_statistics(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The minibatches from which BatchNorm's statistics are estimated after `epoch`; a pause ends them."""
         batches, size = self.setup.batches, self.config.train.batch_size
-        pixels = sum(math.prod(batches.pictures.size(index)) for index in self.indices)
-        count = num_batches(len(batches.samples), size, num_validated=pixels / math.prod(batches.canvas))
+        count = num_batches(len(batches.samples), size, num_validated=self.valid_pixels / math.prod(batches.canvas))
         for batch in batches.for_statistics(epoch, count, size):
             self.keeper.keep(self.position)
             yield batch
 
+    @property
+    def valid_pixels(self) -> int:
+        """Of all validation pictures, as they go through the network."""
+        return sum(math.prod(self.setup.batches.pictures.size(index)) for index in self.indices)
+
     def keep_on(self, done: int, total: int) -> None:
-        """Between pictures of a validation: saves what is due."""
+        """Between pictures of a validation: says how far it is, saves what is due."""
+        step = self.position.step
+        left = self.time_left.while_validating(step, done / total)
+        self.on_event(Progress("training", step, self.total_steps, f"validating, {done} of {total} pictures", left))
         self.keeper.keep(self.position)
 
     def follow(self, event: Event) -> None:
         """Takes the learner's events, saves and remembers what belongs to them, and passes them on."""
         if isinstance(event, Batch):
-            self.on_event(Progress("training", event.step + 1, self.total_steps))
+            step = event.step + 1
+            self.on_event(Progress("training", step, self.total_steps, time_left=self.time_left.after_step(step)))
             self.watch.hear(event)
             slow, device = self.pace.end(), self.setup.learner.device.type
             if slow and device == "cpu" and torch.get_num_threads() > 1:
                 self.on_event(slow_steps(*slow))
         if isinstance(event, Epoch):
+            self.time_left.after_validation()
             self.keeper.save_scores(event)
         self.on_event(event)
 

@@ -12,7 +12,7 @@ from unetlab.files import size_text
 from unetlab.runs import devices, freeing, jobs, queue, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import charts, choices, incoming, live, state
+from unetlab.ui import charts, choices, hosting, incoming, live, state
 from unetlab.ui.text import plain
 
 POLL_S = 5
@@ -115,7 +115,8 @@ def _job(run: Run, status: Status, others: list[tuple[Run, Status]]) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
     st.markdown(f"{icon} **{run.kind_word.capitalize()}** {plain(run.notes.name)} :{color}-badge[{word}]")
     if status.state == "queued":
-        st.caption(f"Waiting: {plain(jobs.waits_for(run, status, others))}.")
+        waits = jobs.waits_for(run, status, others, names_processes=hosting.is_own_machine())
+        st.caption(f"{waits[0].upper()}{plain(waits[1:])}.")
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     else:

@@ -138,14 +138,14 @@ def _resume(run: Run, status: Status) -> None:
 def _queued(run: Run, status: Status) -> None:
     if queue.read_queue(run.workspace).is_held:
         st.warning(
-            "The queue has been held since the memory was freed. Release it in the sidebar, below the jobs.",
-            title="Waiting",
+            "The queue is paused since the memory was freed. Resume it in the sidebar, below the jobs.",
+            title="Queue paused",
             icon=":material/pause_circle:",
         )
         return
-    waits = f"Waiting for {devices.label(status.device)}: {jobs.waits_for(run, status)}."
+    waits = jobs.waits_for(run, status, names_processes=hosting.is_own_machine())
     st.info(
-        f"{plain(waits)} It starts by itself, even if this page is closed.",
+        f"{waits[0].upper()}{plain(waits[1:])}. It starts by itself, even if this page is closed.",
         icon=":material/hourglass_top:",
     )
 

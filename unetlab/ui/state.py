@@ -166,7 +166,8 @@ def progress_text(status: Status) -> str:
     if not status.total:
         return status.phase or status.state
     left = duration(status.seconds_left) + ("" if status.seconds_left is None else " left")
-    return f"{status.phase}: {_unit(status.phase)}{status.done:,} of {status.total:,}, {left}"
+    busy = f", {status.detail}" if status.detail else ""
+    return f"{status.phase}: {_unit(status.phase)}{status.done:,} of {status.total:,}{busy}, {left}"
 
 
 def _unit(phase: str) -> str:
