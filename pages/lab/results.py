@@ -31,5 +31,5 @@ with right:
     scoring.worst_first(run, data, evaluation)
 scoring.curves(run)
 scoring.take_away(run)
-training.next_step(run, is_results=True)
+training.next_step(run)
 training.notes_and_log(run)

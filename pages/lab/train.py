@@ -1,51 +1,50 @@
-"""Train: the form, what the schedule will do, and the run while it learns."""
+"""Train: the form of a new training with its schedule, or a run over the whole width."""
 
 import streamlit as st
 
-from unetlab.config import RunConfig
 from unetlab.runs import launching
-from unetlab.ui import forms, live, memory_forecast, starts, state, training
+from unetlab.ui import forms, live, memory_forecast, starts, state, training, watching
 
-st.title("Train")
+heading = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+heading.title("Train", width="content")
 data = state.chosen_dataset()
 if data is None:
     live.nothing_yet(
         "Training needs a data set: pictures, each with its mask.",
         "pages/lab/data.py",
-        "Bring pictures, or make the sample",
+        "Upload images, or make the sample",
     )
 run = state.chosen_run()
 launching.warm_up(state.workspace())
-
-form, view = st.columns([1, 2.4], gap="large")
-with form:
-    base = RunConfig(kind="train", dataset=data.name)
-    values = forms.options("train", base, training.BASIC)
-    with st.expander("Advanced", icon=":material/tune:"):
-        values |= forms.options("train", base, training.ADVANCED)
-    st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
-    config = training.configured(base, values)
-    if config:
-        training.facts(config, data)
-        memory_forecast.draw(config, data)
-    key = starts.key_of("train")
-    st.button(
-        "Start training",
-        type="primary",
-        icon=":material/play_arrow:",
-        key=f"start-training-{key}",
-        width="stretch",
-        disabled=config is None,
-        on_click=state.attempt,
-        args=(training.start, key, base),
-    )
-
-with view:
+state.scroll_up_once()
+with heading:
     shown = training.view(run)
-    if shown == training.NEW or run is None:
+
+if run is not None and shown == training.RUN:
+    live.panel(run, watching.draw)
+    training.notes_and_log(run)
+else:
+    form, plan = st.columns([1, 1.7], gap="large")
+    with form:
+        base = training.base_config(data)
+        values = forms.options("train", base, training.BASIC)
+        with st.expander("Advanced", icon=":material/tune:"):
+            values |= forms.options("train", base, training.ADVANCED)
+        st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
+    with plan:
+        config = training.configured(base, values)
+        if config:
+            training.facts(config, data)
+            memory_forecast.draw(config, data)
+        key = starts.key_of("train")
+        st.button(
+            "Start training",
+            type="primary",
+            icon=":material/play_arrow:",
+            key=f"start-training-{key}",
+            disabled=config is None,
+            on_click=state.attempt,
+            args=(training.start, key, base),
+        )
         if config:
             training.preview(config, data)
-    else:
-        training.next_step(run)
-        live.panel(run, training.draw)
-        training.notes_and_log(run)

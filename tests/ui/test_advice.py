@@ -12,7 +12,7 @@ from tests.ui.test_pages import open_page, put_into, words
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, list_runs
 from unetlab.training.threads import slow_steps
-from unetlab.ui import advice, training
+from unetlab.ui import advice, watching
 from unetlab.workspace import own_workspace
 
 SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": 1.7e9}
@@ -48,7 +48,7 @@ def run(workspace: Path, trained: Run) -> Run:
 
 def page_of(run: Run, notes: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The train page on the run, with nothing in its panel but the notes."""
-    monkeypatch.setattr(training, "draw", lambda run, status: advice.draw(run, notes))
+    monkeypatch.setattr(watching, "draw", lambda run, status: advice.draw(run, notes))
     app = open_page("train", dataset=tiny.NAME, run=run.id)
     app.session_state["train-view"] = "Chosen run"
     return app.run()

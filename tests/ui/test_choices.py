@@ -74,7 +74,7 @@ def test_a_draft_with_a_value_out_of_bounds_or_no_json_is_passed_over(home: Path
     drafts.write(folder, "train", {"train.epochs": -3, "train.batch_size": 5})
     app = open_page("train", dataset=tiny.NAME)
     assert not app.exception
-    assert (field(app, "train.epochs").value, field(app, "train.batch_size").value) == (20, 5)
+    assert (field(app, "train.epochs").value, field(app, "train.batch_size").value) == (400, 5)  # as proposed
     write_atomic(folder / "drafts" / "train.json", "{ half")
     assert not open_page("train", dataset=tiny.NAME).exception
 
@@ -96,7 +96,7 @@ def test_a_set_of_the_name_of_a_deleted_one_starts_with_a_fresh_form(home: Path)
     assert not app.exception
     kept.rename(home / "datasets" / tiny.NAME)
     app.switch_page("pages/lab/train.py").run()
-    assert field(app, "train.epochs").value == 20
+    assert field(app, "train.epochs").value == 400  # as proposed
 
 
 def test_a_form_is_not_started_again_while_its_run_is_live(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -104,7 +104,12 @@ def test_a_form_is_not_started_again_while_its_run_is_live(home: Path, monkeypat
     monkeypatch.setattr(launching, "hand_over", lambda run, **_: handed.append(run))
     app = open_page("train", dataset=tiny.NAME)
 
+    def open_form() -> AppTest:
+        app.session_state["train-view"] = "New training"
+        return app.run()
+
     def press() -> None:
+        open_form()
         next(button for button in app.button if button.label == "Start training").click().run()
         assert not app.exception
 
@@ -114,12 +119,12 @@ def test_a_form_is_not_started_again_while_its_run_is_live(home: Path, monkeypat
     assert [toast.value for toast in app.toast] == ["This run is started already. Change an option to start another."]
     assert app.session_state["run"] == handed[0].id
     assert len(handed) == 1
-    field(app, "train.epochs").set_value(7).run()
+    field(open_form(), "train.epochs").set_value(7).run()
     press()
-    assert [run.config.train.epochs for run in handed] == [20, 7]
+    assert [run.config.train.epochs for run in handed] == [400, 7]
     put_into(handed[1], "stopped")
     press()
-    assert [run.config.train.epochs for run in handed] == [20, 7, 7]
+    assert [run.config.train.epochs for run in handed] == [400, 7, 7]
 
 
 def test_a_title_that_is_no_option_any_more_is_no_choice_and_brings_a_new_box(monkeypatch: pytest.MonkeyPatch):

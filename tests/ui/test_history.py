@@ -94,8 +94,9 @@ def test_the_validation_after_the_last_step_is_drawn_wholly(run):
     assert read.drawn_scores["step"].max() == 2 * STEPS_AN_EPOCH  # counted after the last batch's, which counts from 0
     for is_log in (False, True):
         spec = run_charts.loss_chart(read.drawn(), read.drawn_scores, 2 * STEPS_AN_EPOCH, is_log=is_log)
-        ends = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in spec["layer"]}
-        (dots,) = [layer["mark"] for layer in spec["layer"] if layer["mark"].get("shape") == "diamond"]
+        layers = [inner for layer in spec["layer"] for inner in layer.get("layer", [layer])]
+        ends = {tuple(layer["encoding"]["x"]["scale"]["domain"]) for layer in layers}
+        (dots,) = [layer["mark"] for layer in layers if layer["mark"].get("shape") == "diamond"]
         assert ends == {(0, 2 * STEPS_AN_EPOCH)}
         assert not dots.get("clip")
 
@@ -270,3 +271,34 @@ def test_a_pace_is_taken_only_from_a_run_that_did_the_same_work_each_step(worksp
     found = measured_pace(own_workspace(), config)
     assert found is not None
     assert found == (pytest.approx(2.0), twin)
+
+
+def test_the_best_epoch_and_the_last_are_told_apart():
+    def event(epoch: int, dice: float | None, *, is_best: bool) -> dict:
+        return {"epoch": epoch, "mean_dice": dice, "is_best": is_best}
+
+    epochs = [event(0, 0.05, is_best=True), event(1, 0.115, is_best=True)]
+    assert history.best_and_last(epochs, 20) == "Best epoch 2 of 20, the newest: mean Dice 0.115"
+    epochs.append(event(2, 0.0, is_best=False))
+    assert history.best_and_last(epochs, 20) == "Best epoch 2 of 20: mean Dice 0.115; the last epoch: 0.000"
+    epochs.append(event(3, None, is_best=False))
+    assert history.best_and_last(epochs, 3).endswith("the last epoch: absent")
+
+
+def test_losses_above_the_axis_are_marks_one_a_stretch_and_a_validation_first():
+    steps = pd.DataFrame({"step": range(80), "loss": [0.5] * 80})
+    steps.loc[[3, 5, 70], "loss"] = [7.0, 9.0, 8.0]
+    scores = pd.DataFrame({"step": [20, 75, 80], "valid_loss": [700.0, 3.0, 2.5], "running_valid_loss": math.nan})
+    marks = run_charts.above_axis(steps, scores, 2.0, 80)
+    assert marks.to_dict("split")["data"] == [[5, 9.0, "training"], [20, 700.0, "validation"], [75, 3.0, "validation"]]
+    assert run_charts.above_axis(steps, scores, math.inf, 80).empty
+    scores["running_valid_loss"] = [900.0, 5.0, math.nan]
+    assert run_charts.above_axis(steps, scores, 2.0, 80)["value"].tolist() == [9.0, 700.0, 3.0]
+
+
+def test_a_note_has_the_number_of_steps_before_it(run):
+    log_steps(run, range(5), loss=1.0, attempt=1)
+    with (run.folder / "events.jsonl").open("a") as file:
+        for about in ({}, {"step": 2}):
+            file.write(json.dumps({"type": "note", "message": "!", "about": about, "time": 0, "attempt": 1}) + "\n")
+    assert [note["at_step"] for note in History(run).refresh().notes] == [5, 2]

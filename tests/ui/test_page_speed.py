@@ -59,10 +59,10 @@ def look(folder: str) -> None:
     from pathlib import Path
 
     from unetlab.runs.store import Run
-    from unetlab.ui import training
+    from unetlab.ui import watching
 
     run = Run(Path(folder))
-    training.draw(run, run.status)
+    watching.draw(run, run.status)
 
 
 def watching(run: Run) -> AppTest:

@@ -25,6 +25,11 @@ def value(form: str, dataset: str, name: str, default: Any) -> Any:
     return st.session_state[key] if key in st.session_state else drafts.read(_folder(dataset), form).get(name, default)
 
 
+def is_kept(form: str, dataset: str, name: str) -> bool:
+    """Whether the field was set by a person or filled, and not only drawn with its default."""
+    return name in drafts.read(_folder(dataset), form)
+
+
 def put(form: str, dataset: str, values: dict[str, Any]) -> None:
     """Sets fields of the form and keeps them; call it before they are drawn (a callback)."""
     st.session_state.update({key_of(form, dataset, name): new for name, new in values.items()})

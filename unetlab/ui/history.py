@@ -15,7 +15,7 @@ import streamlit as st
 
 from unetlab.config import RunConfig, costs
 from unetlab.errors import ConfigError
-from unetlab.runs.store import Run, list_runs, read_events
+from unetlab.runs.store import Run, list_runs, read_events, score_text
 from unetlab.workspace import Workspace
 
 BATCH_COLUMNS = ("step", "epoch", "loss", "lr", "momentum", "time")
@@ -56,7 +56,8 @@ class History:
     """The events of a run so far. `refresh` reads only what is new; one object serves all tabs.
 
     A run that was killed and resumed has logged some steps twice: the last attempt's events count for a step, and for
-    the epochs from there on. `epochs`, `previews` and `notes` are the events themselves, in order.
+    the epochs from there on. `epochs`, `previews` and `notes` are the events themselves, in order; a note's `at_step`
+    is the number of steps before it.
     """
 
     def __init__(self, run: Run):
@@ -93,7 +94,7 @@ class History:
             _cut(self.previews, event["epoch"])
             self.previews.append(event)
         elif kind == "note":
-            self.notes.append(event)
+            self.notes.append(event | {"at_step": (event.get("about") or {}).get("step", self._last_step + 1)})
 
     def _cut_epochs(self, first: int) -> None:
         _cut(self.epochs, first)
@@ -138,6 +139,19 @@ class History:
 
 def _cut(said: list[dict[str, Any]], first_epoch: int) -> None:
     del said[bisect_left(said, first_epoch, key=itemgetter("epoch")) :]
+
+
+def best_and_last(epochs: list[dict[str, Any]], planned: int) -> str:
+    """The best epoch so far and the last one: "Best epoch 6 of 20: mean Dice 0.115; the last epoch: 0.000".
+
+    `epochs`: at least one event of type epoch, in order. `planned`: how many were asked for.
+    """
+    last = epochs[-1]
+    best = next((event for event in reversed(epochs) if event["is_best"]), last)
+    which, dice = f"Best epoch {best['epoch'] + 1} of {max(planned, len(epochs))}", score_text(best["mean_dice"])
+    if best is last:
+        return f"{which}, the newest: mean Dice {dice}"
+    return f"{which}: mean Dice {dice}; the last epoch: {score_text(last['mean_dice'])}"
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

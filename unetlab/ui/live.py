@@ -26,6 +26,7 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
         if status.is_live:
             jobs.insist(run)
         draw(run, status)
+        st.set_page_config(page_title=_tab_title(run, status))
         if status.state != first.state or _is_young(status) != was_young:
             st.rerun()  # the whole page: its buttons depend on the state
 
@@ -33,41 +34,53 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
     state.poll(look, every=interval)
 
 
+def _tab_title(run: Run, status: Status) -> str:
+    """For the browser's tab: how far the run is, and how it ended."""
+    word = state.STATE_WORDS[status.state][0]
+    is_counting = status.state == "running" and status.total
+    return f"{state.fraction(status):.0%} · {run.title}" if is_counting else f"{word.capitalize()} · {run.title}"
+
+
 def _is_young(status: Status) -> bool:
     since = status.running_since or status.created
     return status.is_live and time.time() - since < YOUNG_S
 
 
-def face(run: Run, status: Status, *, keeps: str) -> None:
-    """What state the run is in and what to do next. `keeps`: what a stop leaves, e.g. "the model so far"."""
+def face(run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = lambda run: None) -> None:
+    """What state the run is in and what to do next.
+
+    `keeps`: what a stop leaves, e.g. "the model so far". `then`: draws the next step of a run that has ended.
+    """
     word, icon, color = state.STATE_WORDS[status.state]
     is_training, reason = run.config.kind == "train", plain(hosting.reason_of(status))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(word if status.is_responding else "not responding", icon=icon, color=color)
         st.markdown(f"**{plain(run.title)}**", width="content")
+        if status.state == "running" and status.is_responding:
+            st.progress(state.fraction(status), text=plain(state.progress_text(status)))
         if status.is_live:
             _stop_and_pause(run, status, keeps)
+        else:
+            then(run)
     if status.state == "queued":
         _queued(run, status)
     elif status.state == "running" and not status.is_responding:
         st.warning(
-            "The worker is alive but has not written for a while: the machine may be very busy, or a step is "
-            "long. Wait, or press Stop; it is ended by force a minute later if it does not answer.",
+            "The training process is alive but has reported nothing for a while: the computer may be very busy, or a "
+            "step is long. Wait, or press Stop; it is ended by force a minute later if it does not answer.",
             title="Not responding",
             icon=":material/hourglass_disabled:",
         )
-    elif status.state == "running":
-        st.progress(state.fraction(status), text=plain(state.progress_text(status)))
     elif status.state == "paused":
         st.info(f"{reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
     elif status.state == "stopped":
         st.info(
-            f"{reason} Nothing is lost: you can look at it, and train again with changes.",
+            f"{reason} Nothing is lost: {'resume it, or train again with changes' if is_training else 'look at it'}.",
             title="Stopped",
             icon=":material/stop_circle:",
         )
     elif status.state == "failed":
-        st.error(reason, title="It failed", icon=":material/error:")
+        st.error(reason, title="The run failed", icon=":material/error:")
         st.caption("What it logged and saved is kept. Change what the message names, then start again.")
     elif status.state == "lost":
         again = (
@@ -75,7 +88,7 @@ def face(run: Run, status: Status, *, keeps: str) -> None:
         )
         st.error(
             f"{reason} What it logged and saved is kept.{again}",
-            title="The worker is gone",
+            title="The training process crashed" if is_training else "The process crashed",
             icon=":material/help:",
         )
     if status.state in RESUMABLE and is_training:
@@ -154,7 +167,7 @@ def log(run: Run) -> None:
     """The worker's log, one click away; hidden from others, because it says much about the machine."""
     if not hosting.is_own_machine():
         return
-    with st.expander("Log of the worker", icon=":material/article:", key=f"log-{run.id}"):
+    with st.expander("Log", icon=":material/article:", key=f"log-{run.id}"):
         st.code(run.log_tail() or "The log is empty.", language=None, height=260)
 
 

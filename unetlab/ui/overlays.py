@@ -10,31 +10,50 @@ from PIL import Image
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.runs.store import Run
-from unetlab.ui.text import plain
 
 FILM_FRAMES = 8
 
 
-def previews(run: Run, found: list[dict[str, Any]]) -> None:
-    """The newest overlays of the same validation pictures, and below them the first picture over the epochs."""
-    newest = found[-1]
-    st.caption(f"Validation pictures after epoch {newest['epoch'] + 1}: prediction in colour, truth as outline.")
-    with st.grid(4, min_column_width=120, gap="small"):
-        for number, name in enumerate(newest["names"]):
-            path = run.folder / newest["folder"] / f"{number}.jpg"
+def masks(run: Run, found: list[dict[str, Any]]) -> None:
+    """The overlays of the same validation pictures: the newest, or those of the epoch that the scrubber is set to."""
+    shown = found[_scrubbed(run, len(found))]
+    epoch = shown["epoch"] + 1
+    with st.grid(2, min_column_width=100, gap="xsmall"):
+        for number, name in enumerate(shown["names"]):
+            path = run.folder / shown["folder"] / f"{number}.jpg"
             if path.exists():
-                st.image(
-                    str(path),
-                    caption=plain(name),
-                    width="stretch",
-                    alt=f"Prediction and truth on {name} after epoch {newest['epoch'] + 1}",
-                )
+                st.image(str(path), width="stretch", alt=f"Prediction and truth on {name} after epoch {epoch}")
     if len(found) > 1:
-        film(run, found)
+        st.select_slider(
+            "After epoch",
+            range(len(found)),
+            key=_scrubber(run),
+            format_func=lambda place: str(found[place]["epoch"] + 1),
+            help="Move it to see the masks of an earlier epoch. At the right end it follows the newest.",
+        )
+    st.caption(
+        f"Validation pictures after epoch {epoch}{', the newest' if shown is found[-1] else ''}: prediction in colour, "
+        "truth as outline."
+    )
+
+
+def _scrubber(run: Run) -> str:
+    return f"film-{run.id}"
+
+
+def _scrubbed(run: Run, count: int) -> int:
+    """Place of the epoch to show; a scrubber that stands at the newest one goes along with it."""
+    key, newest = _scrubber(run), count - 1
+    if st.session_state.get(key) in (None, st.session_state.get(f"{key}-newest")):
+        st.session_state[key] = newest
+    st.session_state[f"{key}-newest"] = newest
+    st.session_state[key] = min(st.session_state[key], newest)  # a resumed run may have fewer
+    return st.session_state[key]
 
 
 def film(run: Run, found: list[dict[str, Any]]) -> None:
     """One picture over the epochs: at most eight, first and last among them."""
+    st.markdown("**From epoch to epoch**")
     chosen = np.unique(np.linspace(0, len(found) - 1, FILM_FRAMES).round().astype(int))
     with st.grid(FILM_FRAMES, min_column_width=64, gap="xsmall"):
         for event in (found[i] for i in chosen):

@@ -15,6 +15,7 @@ from unetlab.runs.store import Run, list_runs, open_run
 from unetlab.ui.text import plain
 from unetlab.workspace import Workspace
 
+SCROLL_UP = """document.querySelector('[data-testid="stMain"]').scrollTo({top: 0})"""
 STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "queued": ("waiting", ":material/hourglass_top:", "gray"),
     "running": ("running", ":material/play_circle:", "blue"),
@@ -125,6 +126,12 @@ def in_place(draw: Callable[..., None], *args: Any) -> None:
 def go_to(page: str) -> None:
     """A callback: asks for another page, given as its file; `frame.open_next` opens it."""
     st.session_state["next-page"] = page
+
+
+def scroll_up_once() -> None:
+    """After a callback that set "to-top": what it has put in place of the old content is seen from its beginning."""
+    if st.session_state.pop("to-top", False):
+        st.html(f"<script>{SCROLL_UP}</script>", unsafe_allow_javascript=True)
 
 
 def poll(look: Callable[..., None], *args: Any, every: float | None) -> None:

@@ -18,6 +18,7 @@ from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
 BASIC, ADVANCED = keys_on("learning_rate", "basic"), keys_on("learning_rate", "advanced")
+RATE = "train.max_lr"
 HEIGHT = 360
 OWN, OWN_LR = "own", 1e-3  # the user's own rate, and where its field starts
 LABELS = {"min_gradient": "min gradient", "min_loss_tenth": "min loss / 10", "valley": "valley", OWN: "my own"}
@@ -243,8 +244,10 @@ def _carry(run: Run) -> None:
     source = {"sweep": run.id, "pick": pick, "lr": rate} if pick != OWN else None
     words = f"{charts.PICK_LABELS.get(pick, LABELS[OWN])} of {run.id}"
     training.take_up(
-        run.config.changed({"train.max_lr": rate}, kind="train", form_from=None, lr_from=source, lr_source=words)
+        run.config.changed({"train.max_lr": rate}, kind="train", form_from=None, lr_from=source, lr_source=words),
+        [RATE, *(key for key in BASIC + ADVANCED if key in training.BASIC + training.ADVANCED)],
     )
+    st.session_state["to-top"] = True
     state.go_to("pages/lab/train.py")
 
 

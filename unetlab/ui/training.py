@@ -1,6 +1,8 @@
-"""The train page's parts: what will be trained, its schedule, and a run while it learns."""
+"""A new training: the form's config, how long it is, its schedule, the start; name and remarks of a run."""
 
+import contextlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,35 @@ from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices
-from unetlab.runs.status import Status
-from unetlab.runs.store import Notes, Run, open_run, score_text
+from unetlab.runs.store import Notes, Run, open_run
 from unetlab.train_options import TrainOptions
-from unetlab.ui import advice, choices, forms, live, overlays, run_charts, starts, state
-from unetlab.ui.history import history_of, measured_pace
+from unetlab.ui import charts, choices, forms, live, run_charts, starts, state
+from unetlab.ui.history import measured_pace
 from unetlab.ui.text import plain
 
 BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
-SOURCES = {"typed": "typed", "default": "the default, not measured yet"}
+EPOCHS = "train.epochs"
+STEPS_DEPEND_ON = ("data.image_size", "data.size_mode", "train.batch_size", "train.accumulate")
+SHORT_STEPS = 300  # below these the form warns: a few hundred steps are the least for a U-Net from random weights
+SOURCES = {"typed": "typed", "default": "the default, not from a sweep"}
 PLANNED = 400  # points that draw a schedule
 UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of an unchanged form, and its source
+
+
+def base_config(data: DataSet) -> RunConfig:
+    """What an untouched form holds: the defaults, and as many epochs as the set needs with the form's other options.
+
+    The field goes along with the proposal until a person, or a run that filled the form, sets it.
+    """
+    base = RunConfig(kind="train", dataset=data.name)
+    asked = {key: forms.value("train", data.name, key, None) for key in STEPS_DEPEND_ON}
+    with contextlib.suppress(ConfigError):  # out of bounds: the form says so
+        base = base.changed({key: value for key, value in asked.items() if value is not None})
+    proposed = schedules.proposed_epochs(steps_per_epoch(base, data))
+    if not forms.is_kept("train", data.name, EPOCHS):
+        st.session_state[forms.key_of("train", data.name, EPOCHS)] = proposed
+    return RunConfig(kind="train", dataset=data.name).changed({EPOCHS: proposed})
 
 
 def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
@@ -58,11 +77,10 @@ def facts(config: RunConfig, data: DataSet) -> None:
         if pace
         else "The duration is known after the first steps."
     )
-    source = SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
     st.caption(
         f"{len(data.indices('train'))} training and {len(data.indices('valid'))} validation pictures · "
-        f"{steps} {'step' if steps == 1 else 'steps'} per epoch, {total} in all · {precision} on "
-        f"{plain(devices.label(device))} · learning rate: {plain(source)}. {lasts}"
+        f"{_counted(config.train.epochs, 'epoch')} of {_counted(steps, 'step')} = **{_counted(total, 'step')}** · "
+        f"{precision} on {plain(devices.label(device))} · learning rate: {plain(source_text(config))}. {lasts}"
     )
     if others := swept_otherwise(config):
         st.warning(
@@ -72,6 +90,39 @@ def facts(config: RunConfig, data: DataSet) -> None:
         choices.link("pages/lab/learning_rate.py", label="Find the learning rate", icon=":material/arrow_forward:")
     if text := schedules.caution(total, config.train):
         st.warning(text, icon=":material/warning:")
+    _few_steps(config, steps)
+
+
+def _few_steps(config: RunConfig, steps_per_epoch: int) -> None:
+    """Before the start: that so few steps teach little, and the number of epochs that the set needs."""
+    proposed, total = schedules.proposed_epochs(steps_per_epoch), config.train.epochs * steps_per_epoch
+    if total >= SHORT_STEPS or config.train.epochs >= proposed:
+        return
+    st.warning(
+        f"Only {_counted(total, 'step')}: a U-Net that starts from random weights needs a few hundred. "
+        f"{proposed} epochs make {proposed * steps_per_epoch}.",
+        icon=":material/hourglass_empty:",
+    )
+    st.button(
+        f"Set {proposed} epochs",
+        icon=":material/update:",
+        key="set-epochs",
+        on_click=forms.put,
+        args=("train", config.dataset, {EPOCHS: proposed}),
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def source_text(config: RunConfig) -> str:
+    """Where the learning rate came from, in words."""
+    if config.lr_from is not None:
+        with contextlib.suppress(UnetlabError):
+            sweep = open_run(state.workspace(), config.lr_from.sweep)
+            return f"{charts.PICK_LABELS.get(config.lr_from.pick, config.lr_from.pick)}, from {sweep.title}"
+    return SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
 
 
 def swept_otherwise(config: RunConfig) -> list[str]:
@@ -117,17 +168,25 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
 
 
 def view(run: Run | None) -> str:
-    """Whether to show the form's plan or the chosen run; at first the run, unless it has finished."""
+    """Whether to show the form or the chosen run: at first the run, unless it has finished; later what was chosen.
+
+    Another run that was chosen in the sidebar is shown.
+    """
     if run is None:
         return NEW
-    if "train-view" not in st.session_state:
+    seen = st.session_state.get("train-view-of")
+    if "train-view" not in st.session_state or (seen and seen[0] != run.config.dataset):
         st.session_state["train-view"] = NEW if run.status.state == "finished" else RUN
+    elif seen and seen[1] != run.id:
+        st.session_state["train-view"] = RUN
+    st.session_state["train-view-of"] = (run.config.dataset, run.id)
     box = choices.box_key("train-view")
     st.segmented_control(
         "Show",
         [NEW, RUN],
         default=st.session_state["train-view"],
         key=box,
+        label_visibility="collapsed",
         required=True,
         on_change=choices.take_over,
         args=("train-view", box, (NEW, RUN)),
@@ -160,59 +219,25 @@ def start(key: str, base: RunConfig) -> None:
     config = base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
     run = starts.start("train", key, config, name=st.session_state["run-name"].strip())
     choices.choose(run=run.id)
-    st.session_state.update({"train-view": RUN, "run-name": ""})
+    st.session_state.update({"train-view": RUN, "run-name": "", "to-top": True})
 
 
 def again(run: Run, is_elsewhere: bool) -> None:
     """A callback: fills the form from a run, and opens its page if it is another one."""
     take_up(run.config.changed({}, form_from=run.id))
+    st.session_state["to-top"] = True
     if is_elsewhere:
         state.go_to("pages/lab/train.py")
 
 
-def take_up(config: RunConfig) -> None:
-    """For callbacks: fills the form of the config's data set with it, and where its learning rate came from."""
-    forms.fill("train", config, BASIC + ADVANCED)
+def take_up(config: RunConfig, keys: Sequence[str] = (*BASIC, *ADVANCED)) -> None:
+    """For callbacks: fills these fields of the data set's form from the config, and where its rate came from."""
+    forms.fill("train", config, list(keys))
     lr_from = config.lr_from.model_dump() if config.lr_from and config.lr_from.lr is not None else None
     origin = {"lr_source": [config.train.max_lr, config.lr_source], "lr_from": lr_from, "form_from": config.form_from}
     forms.put("train", config.dataset, origin)
     st.session_state["train-view"] = NEW
-
-
-def draw(run: Run, status: Status) -> None:
-    """The run as it is now: progress, loss over rate over momentum, scores, the same pictures each epoch."""
-    live.face(run, status, keeps="the model so far, with its scores")
-    history, config = history_of(run), run.config
-    advice.draw(run, history.notes)
-    steps, scores = history.drawn(), history.drawn_scores
-    if steps.empty:
-        if status.is_live:
-            st.skeleton(height=420)
-        return
-    total = total_steps(run, steps)
-    planned = plan(config, total)
-    st.container(key="live-loss").vega_lite_chart(
-        run_charts.loss_chart(steps, scores, total),
-        alt="Training loss, raw and smoothed, and validation loss per epoch, over steps",
-    )
-    st.caption(
-        f":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"dashed: planned. {_note(config, steps, planned)}"
-    )
-    two_kinds_of_statistics(scores)
-    st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "lr"), alt="Learning rate over steps")
-    st.vega_lite_chart(run_charts.schedule_chart(planned, steps, "momentum"), alt="Momentum over steps")
-    if len(scores):
-        last = scores.iloc[-1]
-        dice = score_text(last["mean_dice"])
-        st.markdown(
-            f"**Mean Dice {dice}** on the validation set after epoch {int(last['epoch']) + 1} "
-            "(pixel counts pooled, background left out)"
-        )
-        st.vega_lite_chart(run_charts.score_chart(scores, config.train.epochs), alt="Mean Dice and mean IoU per epoch")
-        two_kinds_of_dice(config)
-    if history.previews:
-        overlays.previews(run, history.previews)
+    st.session_state.pop("train-view-of", None)  # a run chosen elsewhere meanwhile does not take the form's place
 
 
 def two_kinds_of_statistics(scores: pd.DataFrame) -> None:
@@ -228,10 +253,8 @@ def two_kinds_of_dice(config: RunConfig) -> None:
     """How the Dice in the training loss differs from the score of that name; nothing where the loss has none."""
     if config.train.loss != "cross_entropy":
         st.caption(
-            "The Dice in the training loss is another number than this score. There it is soft: from the probabilities "
-            "that the network gives, over the augmented pictures of one batch. The score is hard: from counts of the "
-            "pixels it decides on, pooled over the whole validation set at the original size, not augmented. So the "
-            "two need not move together."
+            "Not the Dice of the training loss: that one is soft, from the probabilities for one augmented batch. "
+            "This score counts pixels over the whole validation set. The two need not move together."
         )
 
 
@@ -249,37 +272,21 @@ def _planned_steps(folder: str, version: str | None) -> int:
     return steps_per_epoch(run.config, state.dataset_of(run)) * run.config.train.epochs
 
 
-def _note(config: RunConfig, steps: pd.DataFrame, planned: pd.DataFrame) -> str:
-    if config.train.schedule == "flat":
-        return "The rate is the same throughout."
-    peak, step = int(planned["step"].iloc[planned["lr"].to_numpy().argmax()]), int(steps["step"].iloc[-1])
-    if step < peak:
-        return f"The rate rises until step {peak}; a loss that rises with it is expected."
-    return f"The rate peaked at step {peak} and has been falling since: now the loss settles."
-
-
-def next_step(run: Run, *, is_results: bool = False) -> None:
-    """Where to go once the run has ended."""
-    if run.status.is_live:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if run.has_scores and not is_results:
-            choices.link("pages/lab/results.py", label="See the results", icon=":material/arrow_forward:")
-        st.button(
-            "Train again with changes",
-            icon=":material/replay:",
-            key="again",
-            on_click=again,
-            args=(run, is_results),
-        )
+def next_step(run: Run) -> None:
+    """On Results: once more with changes."""
+    st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run, True))
 
 
 def notes_and_log(run: Run) -> None:
     """Name and remarks, editable at any time, and the worker's log."""
     with st.expander("Name and remarks", icon=":material/edit_note:"):
-        notes = run.notes
-        name = st.text_input("Run name", notes.name, key=f"name-{run.id}")
-        remarks = st.text_area("Remarks", notes.remarks, key=f"remarks-{run.id}")
-        if (name, remarks) != (notes.name, notes.remarks):
-            run.write_notes(Notes(name=name, tags=notes.tags, remarks=remarks))
+        shared: dict[str, Any] = {"on_change": _write_notes, "args": (run,)}
+        st.text_input("Run name", run.notes.name, key=f"name-{run.id}", **shared)
+        st.text_area("Remarks", run.notes.remarks, key=f"remarks-{run.id}", **shared)
     live.log(run)
+
+
+def _write_notes(run: Run) -> None:
+    """A callback, so that the page that follows has the new name everywhere."""
+    name, remarks = (st.session_state[f"{field}-{run.id}"] for field in ("name", "remarks"))
+    run.write_notes(Notes(name=name.strip(), tags=run.notes.tags, remarks=remarks))
