@@ -125,9 +125,9 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
 
     # stop it; the model it has re-evaluates to the Dice that was logged
     page.get_by_test_id("stMain").get_by_role("button", name="Stop").first.click()
-    expect(page.get_by_role("link", name="See the results").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("button", name="See the results").first).to_be_visible(timeout=60_000)
     assert status_of(server)["state"] == "stopped"
-    expect(second.get_by_role("link", name="See the results").first).to_be_visible(timeout=30_000)
+    expect(second.get_by_role("button", name="See the results").first).to_be_visible(timeout=30_000)
     run = command(server, "runs", "list")["runs"][0]
     lines = (server.home / "runs" / run["run"] / "events.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in lines]
@@ -135,7 +135,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     best = [event["mean_dice"] for event in logged if event["type"] == "epoch" and event["is_best"]][-1]
     assert command(server, "evaluate", run["run"])["valid"]["mean_dice"] == best
 
-    page.get_by_role("link", name="See the results").first.click()
+    page.get_by_role("button", name="See the results").first.click()
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()
 
 
@@ -174,7 +174,7 @@ def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(serv
     start_long_training(server, page)
     psutil.Process(status_of(server)["pid"]).kill()
     began = time.monotonic()
-    expect(page.get_by_text("The worker is gone").first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("The training process crashed").first).to_be_visible(timeout=15_000)
     assert time.monotonic() - began < 15
     assert command(server, "runs", "list")["runs"][0]["status"] == "lost"
 
@@ -191,6 +191,6 @@ def test_the_sample_button_sweeps_and_trains_by_itself(server, new_page):
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
     assert "dataset=sample" in page.url
     assert "run=" in page.url
-    expect(page.get_by_role("link", name="See the results").first).to_be_visible(timeout=180_000)
-    page.get_by_role("link", name="See the results").first.click()
+    expect(page.get_by_role("button", name="See the results").first).to_be_visible(timeout=180_000)
+    page.get_by_role("button", name="See the results").first.click()
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()

@@ -80,6 +80,11 @@ def box_key(key: str) -> str:
     return f"{key}-box-{turn}"
 
 
+def retitle(key: str) -> None:
+    """For callbacks that change a title: a new widget takes the place of the one that shows the old title."""
+    st.session_state[f"{key}-shown"] = (None, st.session_state.get(f"{key}-shown", (None, 0))[1])
+
+
 def distinct(options: Sequence[str], title: Callable[[str], str]) -> dict[str, str]:
     """Option -> its title, with the end of its id if others have the same title: a browser answers with titles."""
     titles = {option: title(option) for option in options}

@@ -12,43 +12,34 @@ from unetlab.data.dataset import DataSet
 from unetlab.runs.store import Run
 
 FILM_FRAMES = 8
+NEWEST = "newest"  # the scrubber's right end
 
 
 def masks(run: Run, found: list[dict[str, Any]]) -> None:
     """The overlays of the same validation pictures: the newest, or those of the epoch that the scrubber is set to."""
-    shown = found[_scrubbed(run, len(found))]
+    pictures = st.container()
+    shown = found[-1]
+    if len(found) > 1:
+        earlier = {str(event["epoch"] + 1): event for event in found[:-1]}
+        # the right end has the same word at all times: the browser need not be told of each new epoch
+        chosen = st.select_slider(
+            "After epoch",
+            [*earlier, NEWEST],
+            NEWEST,
+            key=f"film-{run.id}",
+            help="Move it to see the masks of an earlier epoch.",
+        )
+        shown = earlier.get(chosen, shown)
     epoch = shown["epoch"] + 1
-    with st.grid(2, min_column_width=100, gap="xsmall"):
+    with pictures.grid(2, min_column_width=100, gap="xsmall"):
         for number, name in enumerate(shown["names"]):
             path = run.folder / shown["folder"] / f"{number}.jpg"
             if path.exists():
                 st.image(str(path), width="stretch", alt=f"Prediction and truth on {name} after epoch {epoch}")
-    if len(found) > 1:
-        st.select_slider(
-            "After epoch",
-            range(len(found)),
-            key=_scrubber(run),
-            format_func=lambda place: str(found[place]["epoch"] + 1),
-            help="Move it to see the masks of an earlier epoch. At the right end it follows the newest.",
-        )
     st.caption(
         f"Validation pictures after epoch {epoch}{', the newest' if shown is found[-1] else ''}: prediction in colour, "
         "truth as outline."
     )
-
-
-def _scrubber(run: Run) -> str:
-    return f"film-{run.id}"
-
-
-def _scrubbed(run: Run, count: int) -> int:
-    """Place of the epoch to show; a scrubber that stands at the newest one goes along with it."""
-    key, newest = _scrubber(run), count - 1
-    if st.session_state.get(key) in (None, st.session_state.get(f"{key}-newest")):
-        st.session_state[key] = newest
-    st.session_state[f"{key}-newest"] = newest
-    st.session_state[key] = min(st.session_state[key], newest)  # a resumed run may have fewer
-    return st.session_state[key]
 
 
 def film(run: Run, found: list[dict[str, Any]]) -> None:
