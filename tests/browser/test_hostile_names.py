@@ -99,7 +99,7 @@ def test_the_train_page_shows_names_and_reasons_as_they_are(visit, hostile_run, 
         is_shown(page, hostile.REASON)
     is_shown(page, f"second {hostile.NAME}")
     page.get_by_text("Name and remarks").click()
-    page.get_by_text("Log of the worker").click()
+    page.get_by_text("Log", exact=True).click()
     is_harmless(page)
 
 

@@ -100,9 +100,9 @@ def test_a_messy_zip_is_mended_by_clicks_and_trained_to_a_score(server, new_page
     set_number(page, "Epochs", "3")
     set_number(page, "Image size (px)", "64")
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_role("link", name="See the results").first).to_be_visible(timeout=180_000)
+    expect(page.get_by_role("button", name="See the results").first).to_be_visible(timeout=180_000)
     assert status_of(server)["state"] == "finished"
-    page.get_by_role("link", name="See the results").first.click()
+    page.get_by_role("button", name="See the results").first.click()
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible(timeout=PATIENCE_MS)
     score = page.get_by_test_id("stMetric").filter(has_text="Mean Dice").first
     expect(score).to_contain_text(re.compile(r"0\.\d+"))
