@@ -20,7 +20,7 @@ from sets import SETS
 from trainings import Asked, bring, collected, record_of, swept, trained
 
 from unetlab import lr_curve, schedules
-from unetlab.diagnosis import ONE_CLASS
+from unetlab.diagnosis.black_mask import ONE_CLASS
 from unetlab.options import LRFindOptions
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)

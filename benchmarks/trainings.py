@@ -22,7 +22,7 @@ from measuring import ROOT, config_of
 from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import TrainingError
-from unetlab.events import Epoch, Event, Note
+from unetlab.events import BLACK_MASK, Epoch, Event, Note
 from unetlab.inference.evaluation import evaluate
 from unetlab.inference.pictures import Pictures
 from unetlab.models.weights import load_weights
@@ -121,7 +121,7 @@ def in_this_process(config: RunConfig, job: Job) -> tuple[Run, list[Event], str 
 def trained(one: Asked) -> dict[str, Any]:
     """Mean Dice after each epoch, causes that the alarm told, largest share of one class in the last predictions."""
     run, told, failure = in_this_process(config_for(one), train)
-    notes = [event for event in told if isinstance(event, Note) and event.about.get("code") == "black-mask"]
+    notes = [event for event in told if isinstance(event, Note) and event.about.get("code") == BLACK_MASK]
     share = largest_share(run) if failure is None else None
     shutil.rmtree(run.folder)
     return {

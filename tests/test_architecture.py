@@ -12,7 +12,7 @@ import pytest
 from unetlab import errors
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"data", "models", "inference", "training", "runs", "ui"}
+PACKAGES = {"diagnosis", "data", "models", "inference", "training", "runs", "ui"}
 DATA_PACKAGES = {"intake", "names", "readers", "labels", "checks"}
 PURE = {"errors", "files", "schedules", "lr_curve", "diagnosis"}
 OPTIONS = {"option_field", "options", "train_options"}
@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "schedules": {"errors", "files"},
     "lr_curve": {"errors", "files"},
-    "diagnosis": {"errors", "files"},
+    "diagnosis": {"schedules", "diagnosis"},
     "option_field": set(),
     "options": {"option_field"},
     "train_options": {"option_field"},

@@ -18,8 +18,8 @@ from unetlab.runs.status import Status, StatusKeeper, write_status
 from unetlab.runs.store import EventWriter, Run
 from unetlab.workspace import own_workspace
 
-ALARM = Note("The network answers one class.\nTrain longer.", about={"code": "black-mask", "changes": {}})
-EARLY = Note("Ended early: no better mean_dice in 2 epochs.")
+ALARM = Note("The model predicts one class.\nTrain longer.", about={"code": "black-mask", "changes": {}})
+EARLY = Note("Ended early: no better mean Dice in 2 epochs.")
 
 
 def write_notes(run: Run) -> None:
@@ -52,8 +52,8 @@ def test_notes_are_in_the_json_and_in_the_text_of_a_run(tiny_set: Path):
     assert [(note["message"], note["about"]) for note in told] == [(n.message, n.about) for n in (ALARM, EARLY)]
     assert console.lr_result(run)["notes"] == told
     text = "\n".join(console.train_lines(run))
-    assert "note: The network answers one class.\n        Train longer." in text
-    assert "note: Ended early: no better mean_dice in 2 epochs." in text
+    assert "note: The model predicts one class.\n        Train longer." in text
+    assert "note: Ended early: no better mean Dice in 2 epochs." in text
 
 
 def test_notes_are_told_at_a_terminal_as_they_come(

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from unetlab import diagnosis
 from unetlab.config import RunConfig, option_fields
-from unetlab.diagnosis import BlackMask, black_mask, blown_up
+from unetlab.diagnosis.advice import DATA_PAGE, LR_PAGE, Advice
+from unetlab.diagnosis.black_mask import SMALLEST_IMAGE, BlackMask, black_mask
+from unetlab.diagnosis.endings import blown_up
 
 # a black mask at step 60 of 200, its rate at the peak, its loss neither falling nor above that of a constant
 PLAIN = BlackMask(
@@ -32,13 +33,14 @@ PLAIN = BlackMask(
     batch_size=8,
     asked_batch_size=8,
     image_size=256,
+    is_swept=False,
 )
 RARE = {"train_shares": {"sky": 0.99, "bird": 0.01}, "constant_loss": 0.056}
 BOTH = {"train.loss": "cross_entropy+dice", "train.class_weights": "balanced"}
 FALLING = [1 - i / 100 for i in range(60)]
 
 
-def advised(**changes: Any) -> diagnosis.Advice:
+def advised(**changes: Any) -> Advice:
     return black_mask(replace(PLAIN, **changes))
 
 
@@ -66,7 +68,7 @@ def advised(**changes: Any) -> diagnosis.Advice:
             {"batch_share": 0.8, "batch_size": 2, "asked_batch_size": 16},
             {"train.batch_size": 16, "data.image_size": 128},
         ),
-        ("few-steps", {"epochs": 5, "step": 50}, {"train.epochs": 15}),
+        ("few-steps", {"epochs": 5, "step": 50}, {"train.epochs": 40}),
         ("early", {"step": 20}, {}),
         ("early", {"step": 20, "batch_share": 0.8}, {}),
         ("early", {"losses": FALLING}, {}),
@@ -110,17 +112,24 @@ def test_a_loss_that_came_down_far_below_the_constant_and_is_slow_is_no_reason_t
 @pytest.mark.parametrize("cause", [{}, RARE, {"spread": 0.0}, {"batch_share": 0.8}, {"epochs": 5}, {"step": 20}])
 def test_a_message_says_what_happened_why_and_what_to_do_in_three_lines(cause):
     lines = advised(**cause).message.split("\n")
-    assert lines[0] == "The network answers “sky” for every pixel of the validation pictures."
+    assert lines[0] == "The model predicts “sky” for every pixel of the validation pictures."
     assert len(lines) == 3
     assert all(line.endswith(".") for line in lines)
 
 
+def test_a_rate_that_was_swept_is_not_sent_to_be_swept():
+    typed, swept = advised(spread=0.0), advised(spread=0.0, is_swept=True)
+    assert (typed.page, "LR finder" in typed.message) == (LR_PAGE, True)
+    assert (swept.page, "LR finder" in swept.message) == (None, False)
+    assert swept.changes == typed.changes == {"train.max_lr": 0.0001}
+
+
 def test_masks_of_one_class_are_looked_at_on_the_data_page():
-    assert {advised(valid_shares={"sky": 1.0, "bird": 0.0}).page, advised(**RARE).page} == {diagnosis.DATA_PAGE, None}
+    assert {advised(valid_shares={"sky": 1.0, "bird": 0.0}).page, advised(**RARE).page} == {DATA_PAGE, None}
     assert "almost only “bird”: all other classes together make 0.02 %" in (
         advised(train_shares={"sky": 0.0002, "bird": 0.9998}).message
     )
-    assert "validation pictures hold only “sky”." in advised(valid_shares={"sky": 1.0, "bird": 0.0}).message
+    assert "validation masks hold only “sky”." in advised(valid_shares={"sky": 1.0, "bird": 0.0}).message
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,7 @@ def test_numbers_that_are_not_finite_lead_to_a_calmer_run(precision, changes):
     advice = blown_up(precision, 0.03, 41, 3)
     assert (advice.cause, advice.changes) == ("not-finite", changes)
     assert "step 42: 3 steps in a row" in advice.message
-    assert "it stood at 0.03" in advice.message
+    assert "it was 0.03" in advice.message
     assert ("65504" in advice.message) == (precision == "fp16-mixed")
     assert len(advice.message.split("\n")) == 3
 
@@ -150,4 +159,4 @@ def test_every_proposed_change_is_an_option_that_can_be_set():
 
 def test_the_smallest_image_is_the_form_s_lower_bound():
     bounds = [item.ge for item in option_fields()["data.image_size"].metadata if hasattr(item, "ge")]
-    assert bounds == [diagnosis.SMALLEST_IMAGE]
+    assert bounds == [SMALLEST_IMAGE]

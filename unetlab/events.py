@@ -89,6 +89,8 @@ class Note:
 
 
 SLOW_STEPS = "slow-steps"  # code of the note that offers to go on with one thread
+BLACK_MASK = "black-mask"  # code of a note that says why one class is predicted everywhere
+BLACK_MASK_GONE = "black-mask-gone"  # code of a note that takes all of these back
 
 Event = Batch | Epoch | Preview | Progress | Note
 

@@ -28,6 +28,13 @@ NO_LAG_DEFINITIONS = {
     "min_loss_tenth_no_lag": f"The rate with the lowest value of {CENTRED}, divided by 10.",
 }
 PICKS = DEFINITIONS | NO_LAG_DEFINITIONS
+LABELS = {
+    "min_gradient": "min gradient",
+    "min_loss_tenth": "min loss / 10",
+    "valley": "valley",
+    "min_gradient_no_lag": "min gradient without lag",
+    "min_loss_tenth_no_lag": "min loss / 10 without lag",
+}
 DRAWS, NEIGHBOURS = 100, 6  # sweeps that are made up, and the points on either side that lend their noise
 HELD = {  # how often an interval holds the pick of the next real sweep: 20 sweeps of three sets, docs/experiments.md
     "min_gradient": 0.96,

@@ -12,7 +12,7 @@ import torch
 from unetlab import schedules
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet
-from unetlab.diagnosis import Advice
+from unetlab.diagnosis.advice import Advice
 from unetlab.events import Batch, Note
 from unetlab.inference.evaluation import Evaluation, evaluate
 from unetlab.inference.pictures import Pictures
@@ -123,7 +123,7 @@ class Training:
                 watch.hear(Batch(step, number, self.losses[step], self.lrs[step], 0.9))
             heard = len(self.losses)
             note = watch.look(evaluation, number)
-            if note and note.about["cause"] != "early":
+            if note and note.about.get("cause", "early") != "early":
                 return note.about
         return None
 
@@ -244,13 +244,28 @@ def test_only_black_masks_in_a_row_count(rare, monkeypatch: pytest.MonkeyPatch):
     assert counts == [1, 2, 0, 1]
 
 
+def test_a_note_is_taken_back_when_the_mask_is_black_no_more_and_comes_again_with_it(rare, monkeypatch):
+    found = training(rare, AT_ONCE)
+    black = found.epoch(0)
+    two = black.confusion.copy()
+    two[:, 1] += two.sum()
+    fine = Evaluation(black.loss, black.scores, two, {})
+    monkeypatch.setattr(alarm, "black_mask", lambda facts: Advice("early" if facts.in_a_row == 1 else "imbalance", ""))
+    watch = alarm.Watch(found.learner, found.batches, found.config)
+    watch.hear(Batch(0, 0, found.losses[0], found.lrs[0], 0.9))
+    notes = [watch.look(seen, 0) for seen in (fine, black, fine, black, black, black, fine, fine, black, black)]
+    told = [note and note.about.get("cause", note.about["code"]) for note in notes]
+    gone = "black-mask-gone"
+    assert told == [None, "early", gone, None, "imbalance", None, gone, None, None, "imbalance"]
+
+
 @pytest.mark.parametrize("way", ["running", "reestimated"])
 def test_the_diagnosis_is_told_which_statistics_were_scored_and_what_they_give(plain, monkeypatch, way):
     facts, found = [], training(plain, {"train.max_lr": 1e-2, "train.norm_statistics": way})
     evaluation = [found.epoch(number) for number in range(12)][-1]
     black = np.zeros_like(evaluation.confusion)
     black[:, 0] = evaluation.confusion.sum(1)
-    monkeypatch.setattr(alarm.diagnosis, "black_mask", lambda told: facts.append(told) or Advice("early", ""))
+    monkeypatch.setattr(alarm, "black_mask", lambda told: facts.append(told) or Advice("early", ""))
     assert found.look(Evaluation(evaluation.loss, evaluation.scores, black, {}), 0) is not None
     (told,) = facts
     assert told.is_running == (way == "running")

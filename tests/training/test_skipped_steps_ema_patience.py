@@ -146,7 +146,7 @@ def test_patience_ends_training_after_so_many_epochs_without_a_better_score(make
     assert [epoch.is_best for epoch in of_type(events, Epoch)] == [True, True, False, False]
     assert steps == 8
     (note,) = of_type(events, Note)
-    assert "no better mean_dice in 2 epochs" in note.message
+    assert "no better mean Dice in 2 epochs" in note.message
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,24 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from unetlab import diagnosis
 from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
-from unetlab.diagnosis import ONE_CLASS, BlackMask
-from unetlab.events import Batch, Note
+from unetlab.diagnosis.black_mask import ONE_CLASS, BlackMask, black_mask
+from unetlab.events import BLACK_MASK, BLACK_MASK_GONE, Batch, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.learner import Learner
 
 
 class Watch:
-    """Remembers the steps so far and the causes reported, and reports each cause once, after a validation."""
+    """Remembers the steps and the causes reported; after a validation reports a new cause, or takes all back."""
 
     def __init__(self, learner: Learner, batches: TrainingBatches, config: RunConfig):
         self._learner, self._batches, self._config = learner, batches, config
         self._losses: list[float] = []
         self._lrs: list[float] = []
-        self._told: list[str] = []
+        self._told: set[str] = set()
+        self._is_standing = False
         self._in_a_row = 0
 
     def hear(self, batch: Batch) -> None:
@@ -37,8 +37,14 @@ class Watch:
             self._lrs.append(batch.lr)
 
     def look(self, evaluation: Evaluation, epoch: int) -> Note | None:
-        """The note for the user; None if all is well or the cause was reported before."""
+        """The note for the user; None if there is nothing new.
+
+        A mask that is black no more takes back what was reported, which can then be reported again; "early" cannot.
+        """
         self._in_a_row = self._in_a_row + 1 if is_black(evaluation) else 0
+        if self._is_standing and not self._in_a_row:
+            self._is_standing, self._told = False, self._told & {"early"}
+            return Note("The model predicts several classes again.", about={"code": BLACK_MASK_GONE})
         found = look(
             self._learner,
             self._batches,
@@ -51,7 +57,8 @@ class Watch:
             told=self._told,
         )
         if found:
-            self._told.append(found.about["cause"])
+            self._told.add(found.about["cause"])
+            self._is_standing = True
         return found
 
 
@@ -114,11 +121,12 @@ def look(
         batch_size=learner.micro_batch or config.train.batch_size,
         asked_batch_size=config.train.batch_size,
         image_size=config.data.image_size,
+        is_swept=config.lr_from is not None,
     )
-    advice = diagnosis.black_mask(facts)
+    advice = black_mask(facts)
     if advice.cause in told:
         return None
-    about = {"code": "black-mask", "cause": advice.cause, "changes": advice.changes, "page": advice.page}
+    about = {"code": BLACK_MASK, "cause": advice.cause, "changes": advice.changes, "page": advice.page}
     return Note(advice.message, about=about)
 
 

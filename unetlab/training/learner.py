@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unetlab import diagnosis, schedules
+from unetlab import schedules
+from unetlab.diagnosis import endings
 from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.models.contract import Group, SegmentationModel
+from unetlab.train_options import BEST_BY
 from unetlab.training import norm_statistics, precision
 from unetlab.training.batches import TrainingBatches
 from unetlab.training.distributed import Team
@@ -174,7 +176,8 @@ class Learner:
         total_steps = epochs * batches.steps_per_epoch
         while at.epoch < epochs and not is_stopping:
             if patience and at.epochs_since_best >= patience:  # here, so that a run resumed at its early end stops too
-                on_event(Note(f"Ended early: no better {best_score} in {patience} epochs."))
+                better = BEST_BY[best_score].partition(" ")[2]  # "highest mean Dice": without the first word
+                on_event(Note(f"Ended early: no better {better} in {patience} epochs."))
                 break
             self.model.train()
             for images, masks in batches.epoch(at.epoch, start=at.step - at.epoch * batches.steps_per_epoch):
@@ -207,7 +210,7 @@ class Learner:
                 scores |= {"running_valid_loss": other.loss, "running_mean_dice": other.scores.mean_dice}
             on_event(Epoch(at.epoch, at.step, train_loss, evaluation.loss, **scores, is_best=is_best))
             if is_stopping:
-                on_event(Note(diagnosis.stopped_within(at.epoch, is_first=is_best)))
+                on_event(Note(endings.stopped_within(at.epoch, is_first=is_best)))
                 break
             at.best, at.epochs_since_best = max(at.best, rank), 0 if is_best else at.epochs_since_best + 1
             at.epoch, at.losses = at.epoch + 1, []
@@ -216,7 +219,7 @@ class Learner:
     def blown_up(self, at: Position, lr: float, on_event: Callable[[Event], None]) -> TrainingError:
         """What to do when losses or gradients stay not finite: no later step mends that."""
         step = at.step if at.skipped_in_row else at.step - 1
-        advice = diagnosis.blown_up(self.precision_name, lr, step, at.skipped_in_row)
+        advice = endings.blown_up(self.precision_name, lr, step, at.skipped_in_row)
         on_event(Note(advice.message, about={"code": "not-finite", "changes": advice.changes}))
         return TrainingError(advice.message)
 

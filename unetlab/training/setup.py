@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from unetlab import lr_curve
 from unetlab.config import RunConfig
 from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.errors import ConfigError
@@ -83,7 +84,8 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     if changed:
         on_event(Note(f"Changed since the last attempt: {'; '.join(changed)}. Losses can differ from an unbroken run."))
     if config.lr_from and not seen:
-        on_event(Note(f"Trains with {options.max_lr:.2e}, the {config.lr_source}."))
+        pick = lr_curve.LABELS[config.lr_from.pick]
+        on_event(Note(f"Learning rate {options.max_lr:.2e}: {pick} of the sweep {config.lr_from.sweep}."))
     place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
     on_event(Note(f"Training in {precision_name} on {place}.", about={"precision": precision_name}))
     if is_healed:

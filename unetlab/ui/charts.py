@@ -16,13 +16,7 @@ CENTRED = "#b8485f"
 CURVES = {"smooth": lr_curve.FASTAI, "centred": lr_curve.NO_LAG}
 LABEL_SHARE = 0.35  # of the narrowest chart's width that a label takes
 AXIS_PX = 56  # every chart keeps the same room for its y axis, so that stacked charts share their x axis by eye
-PICK_LABELS = {
-    "min_gradient": "min gradient",
-    "min_loss_tenth": "min loss / 10",
-    "valley": "valley",
-    "min_gradient_no_lag": "min gradient without lag",
-    "min_loss_tenth_no_lag": "min loss / 10 without lag",
-}
+PICK_LABELS = lr_curve.LABELS
 
 
 def ceiling(value: float) -> float:

@@ -1,39 +1,25 @@
-"""Facts of a training that went wrong -> what happened, why probably, and the run that mends it. Pure.
+"""Why is one class predicted everywhere (a black mask), and which run mends it. Pure.
 
-Two questions: why is one class predicted everywhere (a black mask), and what to do after losses that are not finite.
 Numbers without a named source were set here from trainings that went wrong on purpose: tests/training/test_alarm.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-Cause = Literal["masks", "imbalance", "learning-rate", "batch-norm", "few-steps", "early", "unclear", "not-finite"]
+from unetlab.diagnosis.advice import DATA_PAGE, LR_PAGE, Advice, for_rare_classes, percent, rounded
+from unetlab.schedules import proposed_epochs
 
 ONE_CLASS = 0.999  # from this share of the pixels on, one class is everywhere
 PRACTICALLY_NONE = 0.001  # below this share of the truth, a split shows one class only
 RARE = 0.1  # below this share of the training pixels, a loss that counts pixels hardly notices the other classes
 SETTLED_STEPS = 30  # nothing is certain before; running averages (momentum 0.1) hold 0.9^30 = 4 % of their beginning
 SHORT_STEPS = 2 * SETTLED_STEPS  # a run of fewer steps is hardly more than a beginning
-ENOUGH_STEPS = 150  # what a run is lengthened to: five times SETTLED_STEPS
 IN_A_ROW = 2  # so many black validations in a row: a single one comes and goes while the rate is high
 EXPLODED = 4.0  # a loss this many times the reference has blown up: fastai's rule for the end of a sweep
 FALLING = 0.98  # a loss is still falling when its newer half is below this times the older: lr_curve's 2 %
 FLAT_ANSWER = 1e-3  # logits that differ by less between pixels do not look at the picture; healthy ones differ by 0.3
 TINY_BATCH, GOOD_BATCH = 4, 8  # BatchNorm's error rises steeply below 8: Wu and He 2018 (Group Normalization), figure 1
 SMALLEST_IMAGE = 16  # the form's lower bound, in px
-CLIP_NORM = 1.0  # the usual threshold: milesial's Pytorch-UNet, Hugging Face's Trainer
-DATA_PAGE, LR_PAGE = "pages/lab/data.py", "pages/lab/learning_rate.py"
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to tell a person. `changes`: option by dotted key -> new value, one run; `page`: where else to look."""
-
-    cause: Cause
-    message: str
-    changes: dict[str, object] = field(default_factory=dict)
-    page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,7 @@ class BlackMask:
     pictures, by the batch's own statistics and by those that validation takes, which are BatchNorm's running ones if
     `is_running`. `spread`: standard deviation of the logits between pixels, by the batch's statistics. `in_a_row`:
     validations that were black, this one included. `batch_size`: pictures that go through the network at a time; it is
-    below `asked_batch_size` where the memory ran out.
+    below `asked_batch_size` where the memory ran out. `is_swept`: the rate was read from a sweep of the LR finder.
     """
 
     predicted: str
@@ -70,6 +56,7 @@ class BlackMask:
     batch_size: int
     asked_batch_size: int
     image_size: int
+    is_swept: bool
 
     @property
     def other_share(self) -> float:
@@ -103,84 +90,49 @@ def black_mask(facts: BlackMask) -> Advice:
     return _unclear(facts)
 
 
-def blown_up(precision: str, lr: float, step: int, skipped: int) -> Advice:
-    """After `skipped` steps in a row, the last of them `step` (from 0) at rate `lr`, without finite numbers.
-
-    skipped = 0: the steps were finite, the validation loss after `step` was not.
-
-    The proposed run has a third of the rate, half an order of magnitude; fp32 instead of mixed precision; clipping.
-    """
-    rate, is_mixed = _rounded(lr / 3), precision != "fp32"
-    count = "one step" if skipped == 1 else f"{skipped} steps in a row"
-    what = f"Training ended at step {step + 1}: {count} gave a loss or gradients that are not finite numbers."
-    if not skipped:
-        what = f"Training ended after step {step + 1}: the loss on the validation pictures is not a finite number."
-    why = f"Most often the learning rate is too high: it stood at {lr:.2g}."
-    if precision == "fp16-mixed":
-        why += " Or a number passed 65504, the largest that half precision (fp16) can hold."
-    elif is_mixed:
-        why += " Rounding to bf16's three digits can add to it."
-    do = f"Train again with a third of the rate ({rate:g}) and gradients clipped to a norm of {CLIP_NORM:g}"
-    changes: dict[str, object] = {"train.max_lr": rate, "train.clip_norm": CLIP_NORM}
-    if is_mixed:
-        do += ", in fp32: slower, but it rules the precision out"
-        changes["train.precision"] = "fp32"
-    return Advice("not-finite", f"{what} The weights from before are kept.\n{why}\n{do}.", changes)
-
-
-def stopped_within(epoch: int, *, is_first: bool) -> str:
-    """What a stop within `epoch` (from 0) leaves: which weights are the best ones, which those of that moment."""
-    if is_first:
-        return "Stopped within the first epoch: its weights are the best so far, until a whole epoch has been scored."
-    return (
-        f"Stopped within epoch {epoch + 1}. The best weights are those of the best whole epoch: which one that is does "
-        "not depend on when a run was stopped. The weights of this moment are kept as the last ones."
-    )
-
-
 def _masks(facts: BlackMask) -> Advice | None:
     for shares, words in ((facts.train_shares, "training"), (facts.valid_shares, "validation")):
         largest = max(shares, key=lambda name: shares[name])
         others = 1 - shares[largest]
         if others >= PRACTICALLY_NONE:
             continue
-        what = f"The masks of the {words} pictures hold {'only' if others < 1e-9 else 'almost only'} “{largest}”"
-        what += "." if others < 1e-9 else f": all other classes together make {_percent(others)} of their pixels."
-        mend = "See on the Data page how the mask values are read as classes, and which pictures are in which split."
+        what = f"The {words} masks hold {'only' if others < 1e-9 else 'almost only'} “{largest}”"
+        what += "." if others < 1e-9 else f": all other classes together make {percent(others)} of their pixels."
+        mend = "Check on the Data page how mask values become classes, and which pictures are in which split."
         if words == "validation":
-            why = "Nothing else can be learnt from their scores: either their masks are read wrongly, or the split put "
-            why += "all pictures with objects on the other side."
+            why = "Their scores cannot show anything else. Either mask values are read wrongly, or all pictures with "
+            why += "objects are in the training split."
             return Advice("masks", f"{what}\n{why}\n{mend}", page=DATA_PAGE)
-        why = "The network learns what the masks say. Most often their values are read wrongly."
-        changes = _for_rare_classes(facts) if others > 1e-9 else {}
+        why = "The model learns what the masks show. Most often mask values are read wrongly."
+        changes = for_rare_classes(facts.loss, facts.class_weights) if others > 1e-9 else {}
         if changes:
-            mend += " If the objects really are that small, train so that rare classes count more."
+            mend += " If the objects really are that small, give rare classes more weight in the loss."
         return Advice("masks", f"{what}\n{why}\n{mend}", changes, DATA_PAGE)
     return None
 
 
 def _blown_up_weights(facts: BlackMask) -> Advice | None:
-    """A loss far above where it began, or an answer that no longer depends on the picture."""
+    """A loss far above where it began, or a prediction that no longer depends on the picture."""
     reference = max(facts.losses[0], facts.constant_loss)
     if facts.valid_loss > EXPLODED * reference:
         why = f"The validation loss is {facts.valid_loss:.2g}; the training loss began at {facts.losses[0]:.2g}"
     elif facts.recent_loss > max(EXPLODED * min(facts.losses), facts.constant_loss):
         why = f"The training loss rose from {min(facts.losses):.2g} to {facts.recent_loss:.2g}"
     elif facts.spread < FLAT_ANSWER:
-        why = "The network gives the same answer whatever the picture shows"
+        why = "The model predicts the same for every picture"
     else:
         return None
-    return _lower_rate(facts, f"{why}: too large steps have thrown the weights far off.")
+    return _lower_rate(facts, f"{why}. Training became unstable.")
 
 
 def _few_steps(facts: BlackMask) -> Advice | None:
     planned = facts.epochs * facts.steps_per_epoch
     if planned < SHORT_STEPS:
-        epochs = -(-ENOUGH_STEPS // facts.steps_per_epoch)
+        epochs = proposed_epochs(facts.steps_per_epoch)
         why = f"This run has only {planned} steps, hardly more than a beginning."
         if facts.is_running:
             why += f" BatchNorm's running averages alone need about {SETTLED_STEPS} to catch up with training."
-        do = f"Train for {epochs} epochs, which makes {epochs * facts.steps_per_epoch} steps."
+        do = f"Train for {epochs} epochs ({epochs * facts.steps_per_epoch} steps)."
         return Advice("few-steps", f"{_what(facts)}\n{why}\n{do}", {"train.epochs": epochs})
     return _wait(facts) if facts.step < SETTLED_STEPS else None
 
@@ -194,8 +146,8 @@ def _still_early(facts: BlackMask) -> Advice | None:
 def _wait(facts: BlackMask) -> Advice:
     planned = facts.epochs * facts.steps_per_epoch
     signs = [", the learning rate is still rising"] * facts.is_rising + [", the loss is falling"] * facts.is_falling
-    why = f"This is step {facts.step} of {planned}{''.join(signs)}: that often passes."
-    return Advice("early", f"{_what(facts)}\n{why}\nWait. If it stays so, you will be told the likely cause.")
+    why = f"This is step {facts.step} of {planned}{''.join(signs)}: this often passes."
+    return Advice("early", f"{_what(facts)}\n{why}\nWait. If it stays, a note will name the likely cause.")
 
 
 def _batch_norm(facts: BlackMask) -> Advice | None:
@@ -204,90 +156,75 @@ def _batch_norm(facts: BlackMask) -> Advice | None:
     if facts.scored_share < ONE_CLASS or drawn < facts.other_share / 2:
         return None
     averages = "running averages" if facts.is_running else "averages over many pictures"
-    why = f"On training pictures it does see other classes ({_percent(drawn)} of the pixels) when BatchNorm uses those "
+    why = f"On training pictures it predicts other classes ({percent(drawn)} of the pixels) when BatchNorm uses those "
     why += f"pictures' own mean and variance, as in training, but not with the {averages} that predictions use."
     if facts.batch_size <= TINY_BATCH:
         few = "one picture" if facts.batch_size == 1 else f"{facts.batch_size} pictures"
-        why += f" Averages over batches of {few} fit no picture well."
+        why += f" Averages over batches of {few} are too noisy."
         changes: dict[str, object] = {"train.batch_size": max(GOOD_BATCH, facts.asked_batch_size)}
         do = f"Train with a batch size of {GOOD_BATCH}. "
         if facts.asked_batch_size > facts.batch_size:
             changes["data.image_size"] = max(facts.image_size // 2, SMALLEST_IMAGE)
-            do = "Train with pictures of half the size: then the memory holds more of them at a time. "
-        do += "Accumulated batches do not help: each meets BatchNorm alone."
+            do = "Train at half the image size, so that more pictures fit into memory at a time. "
+        do += "Accumulated batches do not help: BatchNorm sees each alone."
     elif facts.is_running:
         why += f" At a learning rate of {max(facts.lrs):.2g} the weights move faster than the averages follow."
         do = "Train with statistics that are estimated anew before each validation."
         changes = {"train.norm_statistics": "reestimated"}
     else:
-        rate = _rounded(max(facts.lrs) / 3)
-        why += " The pictures differ too much from one another at a learning rate as high as "
-        why += f"{max(facts.lrs):.2g}."
+        rate = rounded(max(facts.lrs) / 3)
+        why += f" The pictures differ too much for a learning rate as high as {max(facts.lrs):.2g}."
         do = f"Train with a third of that rate: {rate:g}."
         changes = {"train.max_lr": rate}
     return Advice("batch-norm", f"{_what(facts)}\n{why}\n{do}", changes)
 
 
 def _imbalance(facts: BlackMask) -> Advice | None:
-    changes = _for_rare_classes(facts)
+    changes = for_rare_classes(facts.loss, facts.class_weights)
     if facts.other_share >= RARE or not changes:
         return None
-    why = f"All other classes together make {_percent(facts.other_share)} of the training pixels. "
+    why = f"All other classes together make {percent(facts.other_share)} of the training pixels. "
     if facts.loss != "cross_entropy":
-        why += "They count little in this loss: leaving them out costs it almost nothing."
+        why += "They count little in this loss, so missing them costs almost nothing."
     else:
-        why += "Cross-entropy counts every pixel alike, so leaving them out costs it almost nothing."
-    do = "Train with cross-entropy and Dice and balanced class weights: then rare classes count."
+        why += "Cross-entropy counts every pixel alike, so missing them costs almost nothing."
+    do = "Train with cross-entropy plus Dice and balanced class weights, so that rare classes count more."
     return Advice("imbalance", f"{_what(facts)}\n{why}\n{do}", changes)
 
 
 def _loss_of_a_constant(facts: BlackMask) -> Advice | None:
-    """At its highest rate the network does no better than somebody who never looks at the picture."""
+    """At its highest rate the model does no better than a prediction that never looks at the picture."""
     if facts.other_share < RARE or facts.recent_loss < max(facts.constant_loss, FALLING * facts.losses[0]):
         return None
-    why = f"The training loss is {facts.recent_loss:.2g}; answering every pixel alike, without looking, would give "
-    return _lower_rate(facts, f"{why}{facts.constant_loss:.2g}. At this rate the network cannot settle.")
+    why = f"The training loss is {facts.recent_loss:.2g}, no lower than that of one prediction for all pixels "
+    return _lower_rate(facts, f"{why}({facts.constant_loss:.2g}). At this rate training cannot settle.")
 
 
 def _unclear(facts: BlackMask) -> Advice:
-    rate, rare = _rounded(max(facts.lrs) / 3), _for_rare_classes(facts)
-    why = f"The cause is not clear from the numbers. Two fit: a learning rate that is too high ({max(facts.lrs):.2g}), "
+    rate, rare = rounded(max(facts.lrs) / 3), for_rare_classes(facts.loss, facts.class_weights)
+    why = "The numbers do not show a clear cause. Two are likely: a learning rate that is too high "
+    why += f"({max(facts.lrs):.2g}), and "
     if rare:
-        why += "and classes that count too little in the loss (all but this one make "
-        why += f"{_percent(facts.other_share)} of the training pixels)."
-        do = "The proposed run changes both. Look at the masks on the Data page as well."
+        why += f"classes that count too little in the loss ({percent(facts.other_share)} of the training pixels are "
+        why += "not of this class)."
+        do = "The proposed run changes both. Check the masks on the Data page as well."
     else:
-        why += "and masks that do not fit their pictures."
-        do = "Look at the masks on the Data page first; the proposed run lowers the rate to a third."
+        why += "masks that do not fit their pictures."
+        do = "Check the masks on the Data page first. The proposed run has a third of the rate."
     return Advice("unclear", f"{_what(facts)}\n{why}\n{do}", {"train.max_lr": rate} | rare, DATA_PAGE)
 
 
 def _lower_rate(facts: BlackMask, why: str) -> Advice:
     """A tenth of the highest rate so far: fastai's min loss / 10, one order below where the loss no longer falls."""
     highest = max(facts.lrs)
-    rate = _rounded(highest / 10)
+    rate = rounded(highest / 10)
     why += f" The learning rate is too high: it has reached {highest:.2g}."
-    do = f"Train with a tenth of it ({rate:g}), or let the LR finder measure the rate for these pictures."
+    do = f"Train with a tenth of it ({rate:g})"
+    if facts.is_swept:
+        return Advice("learning-rate", f"{_what(facts)}\n{why}\n{do}.", {"train.max_lr": rate})
+    do += ", or let the LR finder measure the rate for these pictures."
     return Advice("learning-rate", f"{_what(facts)}\n{why}\n{do}", {"train.max_lr": rate}, LR_PAGE)
 
 
-def _for_rare_classes(facts: BlackMask) -> dict[str, object]:
-    """What is not yet done to make rare classes count in the loss."""
-    changes: dict[str, object] = {}
-    if facts.loss != "cross_entropy+dice":
-        changes["train.loss"] = "cross_entropy+dice"
-    if facts.class_weights != "balanced":
-        changes["train.class_weights"] = "balanced"
-    return changes
-
-
 def _what(facts: BlackMask) -> str:
-    return f"The network answers “{facts.predicted}” for every pixel of the validation pictures."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
-
-
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.2g}")
+    return f"The model predicts “{facts.predicted}” for every pixel of the validation pictures."
