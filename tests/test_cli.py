@@ -218,7 +218,7 @@ def test_help_names_every_command(command: tuple[str, ...]):
 def test_what_people_read_names_scores_with_their_meaning(trained_home: Run):
     done = tiny.command("runs", "show", trained_home.id)
     assert done.returncode == 0, done.stderr
-    for words in ("finished", "pixel counts pooled", "mean without background", "always the largest class"):
+    for words in ("finished", "pixel counts pooled", "mean without background", "largest class everywhere"):
         assert words in done.stdout
 
 

@@ -243,7 +243,7 @@ def train_lines(run: Run) -> list[str]:
     ):
         lines.append(f"  {name} Dice {score_text(dice)}  IoU {score_text(iou)}")
     lines.append(
-        f"  pixel accuracy {score_text(valid['pixel_accuracy'])} (always the largest class: "
+        f"  pixel accuracy {score_text(valid['pixel_accuracy'])} (baseline, largest class everywhere: "
         f"{score_text(evaluation['majority_share'])})"
     )
     return lines

@@ -1,8 +1,8 @@
-"""Results: the score, the worst pictures first, the curves, and the downloads."""
+"""Results: the verdict and the next run, the scores, the worst pictures first, the curves, and the downloads."""
 
 import streamlit as st
 
-from unetlab.ui import live, scoring, state, training
+from unetlab.ui import live, scoring, state, training, verdicts
 
 st.title("Results")
 run = state.chosen_run()
@@ -10,7 +10,7 @@ if run is None:
     live.nothing_yet("There is no training run for this data set yet.", "pages/lab/train.py", "Train one")
 if run.status.is_live:
     live.panel(run, lambda run, status: live.face(run, status, keeps="the model so far"))
-    live.nothing_yet("The results appear when the run has ended.", "pages/lab/train.py", "Watch it learn")
+    live.nothing_yet("Results appear when the run has ended.", "pages/lab/train.py", "Watch it learn")
 
 evaluation = run.read("evaluation.json")
 live.face(run, run.status, keeps="")
@@ -22,14 +22,15 @@ if not evaluation:
         "See its curves, or train again",
     )
 
-scoring.headline(evaluation, run)
 data = scoring.dataset_seen(run)
+verdicts.card(run, evaluation, data)
+scoring.headline(evaluation, run)
 left, right = st.columns([1, 1.6], gap="large")
 with left:
     scoring.per_class(evaluation, data)
 with right:
     scoring.worst_first(run, data, evaluation)
 scoring.curves(run)
-scoring.take_away(run)
+scoring.downloads(run)
 training.next_step(run)
 training.notes_and_log(run)

@@ -257,6 +257,12 @@ def test_a_note_is_taken_back_when_the_mask_is_black_no_more_and_comes_again_wit
     told = [note and note.about.get("cause", note.about["code"]) for note in notes]
     gone = "black-mask-gone"
     assert told == [None, "early", gone, None, "imbalance", None, gone, None, None, "imbalance"]
+    monkeypatch.setattr(alarm, "black_mask", lambda facts: Advice("masks", ""))
+    watch = alarm.Watch(found.learner, found.batches, found.config)
+    watch.hear(Batch(0, 0, found.losses[0], found.lrs[0], 0.9))
+    assert [bool(watch.look(seen, 0)) for seen in (black, fine, black)] == [True, False, False], (
+        "masks stay as they are"
+    )
 
 
 @pytest.mark.parametrize("way", ["running", "reestimated"])

@@ -9,23 +9,26 @@ from streamlit.testing.v1 import AppTest
 
 from tests import tiny
 from tests.ui.test_pages import open_page, put_into, words
+from unetlab.files import write_json
 from unetlab.runs import jobs, launching
 from unetlab.runs.store import Run, list_runs
 from unetlab.training.threads import slow_steps
 from unetlab.ui import advice, watching
+from unetlab.ui.history import history_of
 from unetlab.workspace import own_workspace
 
-SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": 1.7e9}
+LATE = 4e9  # after the epochs that the run has logged
+SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": LATE}
 BLACK = {
     "type": "note",
-    "message": "The network answers “a_b” for every pixel.\nThe rate is too high.\nLower it.",
+    "message": "The model predicts “a_b” for every pixel.\nThe rate is too high.\nLower it.",
     "about": {
         "code": "black-mask",
         "cause": "learning-rate",
         "changes": {"train.max_lr": 0.0033, "train.loss": "dice", "train.batch_size": 3},
         "page": "pages/lab/learning_rate.py",
     },
-    "time": 1.7e9 + 60,
+    "time": LATE + 60,
 }
 MASKS = BLACK | {"message": "The masks hold one class.", "about": {"changes": {}, "page": "pages/lab/data.py"}}
 WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}, "page": None}}
@@ -66,14 +69,14 @@ def test_advice_stands_above_what_was_merely_said_and_names_the_changes(run, mon
     app = page_of(run, [SAID, BLACK, WAIT], monkeypatch)
     assert not app.exception
     said = words(app)
-    assert "**The network answers “a\\_b” for every pixel.**" in said
+    assert "**The model predicts “a\\_b” for every pixel.**" in said
     assert "The rate is too high.  \nLower it." in said
     assert "proposed: learning rate (maximum) 0.02 → 0.0033, loss cross\\_entropy+dice → dice" in said
     assert "atch size" not in said.partition("proposed:")[2].partition("\n")[0]  # it is 3 already
     told = next(caption.value for caption in app.caption if "fp32 on cpu" in caption.value)
     assert [line.partition(" · ")[2] for line in told.splitlines()] == ["Training in fp32 on cpu.  ", "Wait."]
     assert [button.label for button in clicks(app)] == ["Train with these changes"]
-    assert links(app) == ["Measure the learning rate"]
+    assert links(app) == ["Find the learning rate"]
 
 
 def test_a_click_starts_the_run_with_the_changes_and_goes_to_it(run, started, monkeypatch):
@@ -138,10 +141,74 @@ def test_advice_without_changes_has_a_link_and_no_button(run, monkeypatch):
     app = page_of(run, [MASKS], monkeypatch)
     assert "The masks hold one class." in words(app)
     assert clicks(app) == []
-    assert links(app) == ["Look at the masks"]
+    assert links(app) == ["Check the masks"]
 
 
 def test_nothing_said_draws_nothing(run, monkeypatch):
     app = page_of(run, [], monkeypatch)
     assert not app.exception
     assert (clicks(app), links(app)) == ([], [])
+
+
+def epoch(number: int, *dice: float) -> dict[str, Any]:
+    """The event of an epoch (from 0), which ends 10 s after the one before."""
+    return {"epoch": number, "time": 100.0 + 10 * number, "dice": dict(zip("abc", dice, strict=False))}
+
+
+def note_at(number: int, cause: str = "imbalance") -> dict[str, Any]:
+    """A note of a black mask, told just before its epoch is logged."""
+    about = BLACK["about"] | {"cause": cause}
+    return BLACK | {"time": 99.0 + 10 * number, "about": about}
+
+
+BACK = {"type": "note", "message": "Again.", "about": {"code": "black-mask-gone"}}
+DARK, FINE = (0.9, 0.0), (0.9, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("scores", "backs", "since"),
+    [
+        ([DARK, FINE, FINE], [], 2),
+        ([DARK, DARK, FINE], [], 3),
+        ([FINE, DARK, FINE], [], 3),
+        ([DARK, FINE, DARK], [], None),  # it came again
+        ([DARK], [], None),
+        ([FINE], [], None),  # the epoch that the note speaks of
+        ([DARK, DARK, DARK], [1], 2),  # a class that is too rare to have a score was predicted again
+        ([DARK, FINE, DARK], [1], 2),
+        ([], [], None),
+    ],
+)
+def test_a_note_is_taken_back_by_a_later_note_or_by_the_scores_of_the_last_epochs(scores, backs, since):
+    epochs = [epoch(number, *dice) for number, dice in enumerate(scores)]
+    notes = [note_at(0), *(BACK | {"time": 99.5 + 10 * number} for number in backs)]
+    said = "" if since is None else f"Epoch 1: The model predicts “a_b” for every pixel; gone since epoch {since}."
+    assert advice.taken_back(notes[0], notes, epochs) == said
+    assert (advice.standing(notes, epochs) is None) == (since is not None)
+
+
+def test_what_is_wrong_with_the_masks_is_not_taken_back_and_other_notes_never_are():
+    epochs = [epoch(0, *DARK), epoch(1, *FINE)]
+    masks, said = note_at(0, "masks"), SAID | {"time": 99.0}
+    assert advice.taken_back(masks, [masks], epochs) == advice.taken_back(said, [said], epochs) == ""
+    assert advice.standing([note_at(0), masks, said], epochs) == masks
+
+
+def test_what_was_taken_back_is_a_quiet_line_without_a_button(run, monkeypatch):
+    put_into(run, "running")
+    early = history_of(run).epochs[0]["time"] - 0.1
+    back = BACK | {"time": history_of(run).epochs[1]["time"] - 0.01}
+    app = page_of(run, [BLACK | {"time": early}, back], monkeypatch)
+    assert not app.exception
+    assert (clicks(app), links(app)) == ([], [])
+    assert "· Epoch 1: The model predicts “a\\_b” for every pixel; gone since epoch 2." in words(app)
+    assert "Again." not in words(app)
+
+
+def test_a_run_whose_rate_was_swept_is_not_sent_to_the_sweep(run, monkeypatch):
+    config = run.read("config.json")
+    source = {"sweep": "s", "pick": "valley", "lr": config["train"]["max_lr"]}
+    write_json(run.folder / "config.json", config | {"lr_from": source})
+    app = page_of(run, [BLACK], monkeypatch)
+    assert len(clicks(app)) == 1
+    assert links(app) == []

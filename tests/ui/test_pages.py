@@ -252,7 +252,7 @@ def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
     assert not app.exception
     said = words(app)
-    assert "Its pictures are gone" in said
+    assert "Pictures are gone" in said
     assert "Downloads" in said
     assert not [image for image in app.get("image") if "truth" in image.captions]
 
@@ -264,7 +264,7 @@ def test_scores_of_no_class_at_all_are_shown_as_absent(home_with_run):
     write_json(home_with_run.folder / "evaluation.json", evaluation)
     app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
     assert not app.exception
-    assert "Absent from the validation pictures and predictions" in words(app)
+    assert "Absent from the validation masks and predictions" in words(app)
 
 
 def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_with_run):
@@ -413,7 +413,7 @@ def test_every_score_that_may_choose_the_best_epoch_has_words():
 
 def test_the_results_show_the_highest_rate_that_was_used(home_with_run):
     rewrite(home_with_run, "result.json", highest_lr=4e-9)
-    assert "highest learning rate used was 4.00e-09" in words(open_page("results", run=home_with_run.id))
+    assert "Highest learning rate used: 4.00e-09" in words(open_page("results", run=home_with_run.id))
 
 
 def test_the_form_warns_of_too_few_steps_for_a_cycle_and_not_of_a_flat_rate(tiny_set):

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
 from tests.hostile import STRINGS
-from unetlab.ui.text import plain
+from unetlab.ui.text import plain, shortened
 
 CUT = re.compile(r":color\[(\\?.)\]")  # one character in a text node of its own
 # what Streamlit 1.67 looks for in text nodes: StreamlitMarkdown.tsx, mdast-util-gfm-autolink-literal, remark-emoji
@@ -74,6 +74,13 @@ def test_lines_stay_lines_and_a_word_stays_as_it_is():
 def test_what_turns_the_direction_of_writing_is_shown_by_its_code():
     assert read_back(plain("a\u202egpj.exe\u2066")) == "a[U+202E]gpj.exe[U+2066]"
     assert plain("\u05e9\u05dc\u05d5\u05dd") == "\u05e9\u05dc\u05d5\u05dd"
+
+
+def test_a_long_name_loses_its_middle_and_keeps_both_ends():
+    assert shortened("cell_01.png") == "cell_01.png"
+    assert shortened("a" * 32) == "a" * 32
+    assert shortened(f"survey{'x' * 50}0042.png", 20) == "surveyxxxx…x0042.png"
+    assert len(shortened("b" * 33)) == 32
 
 
 DRAWING = re.compile(

@@ -111,6 +111,11 @@ class DataSet:
         """Mean and standard deviation of each channel over training images in 0..1; deviations are never 0."""
         return self.manifest.mean, self.manifest.std
 
+    def is_empty(self, index: int) -> bool:
+        """Whether mask `index` shows no class but the background, ignored pixels aside."""
+        counts = self.manifest.pairs[index].class_pixels
+        return not any(count for class_id, count in enumerate(counts) if class_id != self.background)
+
     @cached_property
     def _store(self) -> cache.Store:
         store = cache.load(self.folder)

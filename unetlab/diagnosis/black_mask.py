@@ -14,6 +14,8 @@ PRACTICALLY_NONE = 0.001  # below this share of the truth, a split shows one cla
 RARE = 0.1  # below this share of the training pixels, a loss that counts pixels hardly notices the other classes
 SETTLED_STEPS = 30  # nothing is certain before; running averages (momentum 0.1) hold 0.9^30 = 4 % of their beginning
 SHORT_STEPS = 2 * SETTLED_STEPS  # a run of fewer steps is hardly more than a beginning
+SHOWN_DICE = 0.05  # from this Dice on, ours, a class is predicted somewhere: black masks leave it near 0
+LASTING = ("masks",)  # causes that hold also when several classes are predicted
 IN_A_ROW = 2  # so many black validations in a row: a single one comes and goes while the rate is high
 EXPLODED = 4.0  # a loss this many times the reference has blown up: fastai's rule for the end of a sweep
 FALLING = 0.98  # a loss is still falling when its newer half is below this times the older: lr_curve's 2 %
@@ -79,6 +81,11 @@ class BlackMask:
     def is_rising(self) -> bool:
         """Whether the learning rate has not come near its peak yet."""
         return max(self.lrs) < self.max_lr / 2
+
+
+def is_black_by(dice: Mapping[str, float | None]) -> bool:
+    """Whether the Dice of each class says that one class is predicted everywhere: no second one has any."""
+    return sum((value or 0.0) >= SHOWN_DICE for value in dice.values()) < 2
 
 
 def black_mask(facts: BlackMask) -> Advice:

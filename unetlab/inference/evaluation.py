@@ -86,5 +86,5 @@ def _same_size_groups(pictures: Pictures, indices: list[int], batch_size: int) -
 
 
 def majority_share(confusion: np.ndarray) -> float:
-    """Pixel accuracy of always answering with the largest class: what any accuracy has to beat."""
+    """Pixel accuracy of the baseline, the largest class everywhere: what any accuracy has to beat."""
     return float(confusion.sum(1).max() / max(confusion.sum(), 1))

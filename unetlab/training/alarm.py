@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unetlab.config import RunConfig
 from unetlab.data.dataset import IGNORE, DataSet
-from unetlab.diagnosis.black_mask import ONE_CLASS, BlackMask, black_mask
+from unetlab.diagnosis.black_mask import LASTING, ONE_CLASS, BlackMask, black_mask
 from unetlab.events import BLACK_MASK, BLACK_MASK_GONE, Batch, Note
 from unetlab.inference.evaluation import Evaluation
 from unetlab.training.batches import TrainingBatches
@@ -39,11 +39,12 @@ class Watch:
     def look(self, evaluation: Evaluation, epoch: int) -> Note | None:
         """The note for the user; None if there is nothing new.
 
-        A mask that is black no more takes back what was reported, which can then be reported again; "early" cannot.
+        A mask that is black no more takes back what was reported, which can then be reported again. "early" is reported
+        once, and a cause in the masks is not taken back.
         """
         self._in_a_row = self._in_a_row + 1 if is_black(evaluation) else 0
         if self._is_standing and not self._in_a_row:
-            self._is_standing, self._told = False, self._told & {"early"}
+            self._is_standing, self._told = False, self._told & {"early", *LASTING}
             return Note("The model predicts several classes again.", about={"code": BLACK_MASK_GONE})
         found = look(
             self._learner,
@@ -58,7 +59,7 @@ class Watch:
         )
         if found:
             self._told.add(found.about["cause"])
-            self._is_standing = True
+            self._is_standing |= found.about["cause"] not in LASTING
         return found
 
 

@@ -151,7 +151,8 @@ def write_evaluation(
         "pictures": pictures,
     }
     files.write_json(run.folder / "evaluation.json", content)
-    worst = min(pictures, key=lambda picture: (picture["mean_dice"] is None, picture["mean_dice"]))["index"]
+    ranked = sorted(pictures, key=lambda picture: (picture["mean_dice"] is None, picture["mean_dice"]))
+    worst = min((picture["index"] for picture in ranked), key=data.is_empty)  # the first that shows something
     write_overlay(data, worst, folder / f"{worst}.png", run.folder / "overlay.jpg")
     return valid
 

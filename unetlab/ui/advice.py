@@ -1,33 +1,73 @@
-"""The notes of a run, and for advice and offers the button that follows them."""
+"""The notes of a run, and for advice and offers that still hold the button that follows them."""
 
 import contextlib
+import math
 import time
 from typing import Any
 
 import streamlit as st
 
 from unetlab.config import RunConfig, option_fields
+from unetlab.diagnosis.advice import DATA_PAGE, LR_PAGE
+from unetlab.diagnosis.black_mask import LASTING, is_black_by
 from unetlab.errors import RunError
-from unetlab.events import SLOW_STEPS
+from unetlab.events import BLACK_MASK, BLACK_MASK_GONE, SLOW_STEPS
 from unetlab.runs import jobs
 from unetlab.runs.store import Run
 from unetlab.ui import choices, starts, state
+from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
 PAGE_WORDS = {
-    "pages/lab/data.py": "Look at the masks",
-    "pages/lab/learning_rate.py": "Measure the learning rate",
+    DATA_PAGE: "Check the masks",
+    LR_PAGE: "Find the learning rate",
 }
 
 
 def draw(run: Run, notes: list[dict[str, Any]]) -> None:
-    """The run's notes (events of type note): advice first, the newest on top; then the other notes, in order."""
-    told = [(number, note) for number, note in enumerate(notes) if not _is_advice(note)]
+    """The run's notes (events of type note): advice first, the newest on top; then the other notes, in order.
+
+    What no longer holds is one of the other notes, and says since when.
+    """
+    epochs = history_of(run).epochs
+    gone = {number: taken_back(note, notes, epochs) for number, note in enumerate(notes)}
     for number, note in reversed(list(enumerate(notes))):
-        if _is_advice(note):
+        if _is_advice(note) and not gone[number]:
             _advice(run, note, key=f"advice-{number}-{run.id}")
+    told = [
+        f"{_clock(note)} · {plain(gone[number] or note['message'])}"
+        for number, note in enumerate(notes)
+        if (gone[number] or not _is_advice(note)) and _code(note) != BLACK_MASK_GONE
+    ]
     if told:
-        st.caption("  \n".join(f"{_clock(note)} · {plain(note['message'])}" for _, note in told))
+        st.caption("  \n".join(told))
+
+
+def standing(notes: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The newest note that names the cause of a black mask and still holds."""
+    held = (note for note in reversed(notes) if _code(note) == BLACK_MASK and not taken_back(note, notes, epochs))
+    return next((note for note in held if _is_advice(note)), None)
+
+
+def taken_back(note: dict[str, Any], notes: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> str:
+    """What is left to say of a note of a black mask that holds no more: what was seen, and when; else nothing.
+
+    A later note has taken it back, or, in runs without such notes, the scores of the last epoch have.
+    """
+    if _code(note) != BLACK_MASK or note["about"].get("cause") in LASTING:
+        return ""
+    later = [epoch for epoch in epochs if epoch["time"] >= note["time"]]  # the first of them is the epoch it speaks of
+    backs = [each["time"] for each in notes if _code(each) == BLACK_MASK_GONE and each["time"] > note["time"]]
+    fine_since = backs[0] if backs else math.inf
+    for epoch in reversed(later[1:]):
+        if is_black_by(epoch["dice"]):
+            break
+        fine_since = min(fine_since, epoch["time"])
+    since = next((epoch["epoch"] for epoch in later if epoch["time"] >= fine_since), None)
+    if since is None:
+        return ""
+    seen = note["message"].partition("\n")[0].rstrip(".")
+    return f"Epoch {later[0]['epoch'] + 1}: {seen}; gone since epoch {since + 1}."
 
 
 def changes_text(config: RunConfig, changes: dict[str, Any]) -> str:
@@ -75,7 +115,7 @@ def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
                     args=(jobs.use_one_thread, run),
                     disabled=jobs.has_one_thread(run),
                 )
-            if page:
+            if page and not (page == LR_PAGE and run.config.lr_from):  # it has been there
                 choices.link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
 
 
@@ -100,7 +140,11 @@ def _is_advice(note: dict[str, Any]) -> bool:
 
 
 def _is_offer(note: dict[str, Any]) -> bool:
-    return (note.get("about") or {}).get("code") == SLOW_STEPS
+    return _code(note) == SLOW_STEPS
+
+
+def _code(note: dict[str, Any]) -> str | None:
+    return (note.get("about") or {}).get("code")
 
 
 def _clock(note: dict[str, Any]) -> str:

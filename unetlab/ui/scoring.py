@@ -11,9 +11,9 @@ from unetlab.runs.store import Run, score_text, weights_archive
 from unetlab.train_options import BEST_BY
 from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import history_of
-from unetlab.ui.text import plain
+from unetlab.ui.text import plain, shortened
 
-SHOWN_AT_ONCE = 3
+SHOWN_AT_ONCE, LISTED = 3, 10  # pictures drawn at first; pictures with an empty mask that are named
 
 
 def headline(evaluation: dict[str, Any], run: Run) -> None:
@@ -24,37 +24,36 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         st.metric(
             "Mean Dice",
             score_text(valid["mean_dice"]),
-            help=f"Over classes present, background left out; pixel counts pooled over {pictures} validation pictures.",
+            help=f"Over the classes present, without background; pixel counts pooled over {pictures} pictures.",
         )
         st.metric("Mean IoU", score_text(valid["mean_iou"]), help="The same, intersection over union.")
         st.metric(
             "Pixel accuracy",
             score_text(valid["pixel_accuracy"]),
-            help="Share of pixels that are right; always answering with the largest class gives "
+            help="Share of pixels that are right. Baseline (largest class everywhere): "
             f"{score_text(evaluation['majority_share'])}.",
         )
         st.metric(
             "Best epoch",
             f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
-            help=f"The epoch with the {BEST_BY[run.config.train.best_score]}; its weights are the ones scored here.",
+            help=f"The epoch with the {BEST_BY[run.config.train.best_score]}. Its weights are scored here.",
         )
     highest = result.get("highest_lr")
-    rate = f" The highest learning rate used was {highest:.2e}." if highest else ""
+    rate = f" Highest learning rate used: {highest:.2e}." if highest else ""
     st.caption(
-        f"{pictures} validation pictures, counted at their own resolution and pooled. Always answering with the "
-        f"largest class would give a pixel accuracy of {score_text(evaluation['majority_share'])}.{rate}"
+        f"{pictures} validation pictures at their own resolution, pixel counts pooled. Baseline (largest class "
+        f"everywhere): pixel accuracy {score_text(evaluation['majority_share'])}.{rate}"
     )
 
 
 def dataset_seen(run: Run) -> DataSet | None:
-    """The version of the data set that the run saw; says so if it is gone, and the rest can still be shown."""
+    """The version of the data set that the run saw; None, and a message, if it is gone."""
     try:
         return state.dataset_of(run)
     except DataError as error:
         st.info(
-            f"{plain(str(error))} Scores, curves and the model of this run are all here; only its pictures cannot be "
-            "shown.",
-            title="Its pictures are gone",
+            f"{plain(str(error))} Its scores, curves and model are kept; only the pictures cannot be shown.",
+            title="Pictures are gone",
             icon=":material/hide_image:",
         )
         return None
@@ -73,38 +72,60 @@ def per_class(evaluation: dict[str, Any], data: DataSet | None) -> None:
     ]
     if rows:
         st.altair_chart(charts.class_bars(pd.DataFrame(rows)), alt="Dice and IoU per class")
-        st.caption("Dice in full colour, IoU paler.")
+        st.caption("Dice in full colour, IoU paler")
     absent = [name for name, value in valid["dice"].items() if value is None]
     if absent:
-        st.caption(f"Absent from the validation pictures and predictions: {plain(', '.join(absent))}.")
+        st.caption(f"Absent from the validation masks and predictions: {plain(', '.join(absent))}.")
     table = pd.DataFrame({"Dice": valid["dice"], "IoU": valid["iou"]}).round(4)
     with st.expander("As a table", icon=":material/table:"):
         st.dataframe(table, alt="Dice and IoU per class")
 
 
 def worst_first(run: Run, data: DataSet | None, evaluation: dict[str, Any]) -> None:
-    """Validation pictures by their own mean Dice, worst first: truth, prediction, errors."""
+    """Validation pictures by their own mean Dice, worst first: truth, prediction, errors. Empty masks are listed."""
     st.subheader("Worst pictures first")
     if data is None:
         _worst_as_kept(run)
         return
     opacity = st.slider("Opacity", 0.0, 1.0, 0.5, 0.05, key="results-opacity", width=260)
-    pictures = sorted(evaluation["pictures"], key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
+    shown = [picture for picture in evaluation["pictures"] if not data.is_empty(picture["index"])]
+    pictures = sorted(shown, key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
     count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
     for picture in pictures[:count]:
-        st.markdown(f"**{plain(picture['name'])}** · Dice {score_text(picture['mean_dice'])}")
+        st.markdown(f"**{plain(shortened(picture['name']))}** · Dice {score_text(picture['mean_dice'])}")
         overlays.triptych(run, data, picture, opacity)
     overlays.legend(data)
-    st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: one class for another; hatched: ignored.")
+    st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: wrong class, hatched: ignored")
     if len(pictures) > SHOWN_AT_ONCE:
         st.toggle(f"Show all {len(pictures)}", key="show-all")
+    _empty_masks(data, [picture for picture in evaluation["pictures"] if data.is_empty(picture["index"])])
+
+
+def _empty_masks(data: DataSet, pictures: list[dict[str, Any]]) -> None:
+    """Pictures with nothing to find: how many were left empty, and what was predicted in the others."""
+    if not pictures:
+        return
+    wrong = {picture["name"]: count for picture in pictures if (count := _found_in_nothing(data, picture))}
+    right, one = len(pictures) - len(wrong), len(pictures) == 1
+    st.markdown(f"**{len(pictures)} {'picture has an empty mask' if one else 'pictures have an empty mask'}**")
+    said = [f"{right} predicted empty too"] * (right > 0) + [f"{len(wrong)} with pixels predicted"] * bool(wrong)
+    listed = sorted(wrong.items(), key=lambda item: -item[1])[:LISTED]
+    lines = [f"{plain(shortened(name))}: {count:,} px predicted where nothing is" for name, count in listed]
+    st.caption("  \n".join([f"{', '.join(said)}. They have no Dice of their own.", *lines]))
+
+
+def _found_in_nothing(data: DataSet, picture: dict[str, Any]) -> int:
+    """Pixels predicted as a class in a picture whose mask is empty: those that are wrong."""
+    counted = sum(data.manifest.pairs[picture["index"]].class_pixels)
+    accuracy = picture["pixel_accuracy"]
+    return 0 if accuracy is None else round((1 - accuracy) * counted)
 
 
 def _worst_as_kept(run: Run) -> None:
     path = run.folder / "overlay.jpg"
     if path.exists():
         st.image(str(path), width="stretch", alt="The worst picture: itself, truth, prediction, errors")
-        st.caption("The worst one, as it was drawn when the run ended: picture, truth, prediction, errors.")
+        st.caption("The worst picture, as drawn when the run ended: picture, truth, prediction, errors")
 
 
 def curves(run: Run) -> None:
@@ -119,7 +140,7 @@ def curves(run: Run) -> None:
             0.01,
             key="smoothing",
             width=260,
-            help="Debiased moving average; the raw line stays, faint.",
+            help="Weight of the past in the moving average. The raw line stays, faint.",
         )
         is_log = st.toggle("Log loss", key="log-loss")
         is_log_lr = st.toggle("Log learning rate", key="log-lr")
@@ -148,7 +169,7 @@ def curves(run: Run) -> None:
     right.vega_lite_chart(momentum, alt="Momentum over steps")
 
 
-def take_away(run: Run) -> None:
+def downloads(run: Run) -> None:
     """Downloads: history as CSV, weights with their card."""
     st.subheader("Downloads")
     history = history_of(run)
@@ -169,7 +190,7 @@ def take_away(run: Run) -> None:
                 "application/zip",
                 icon=":material/download:",
                 on_click="ignore",
-                help="best.safetensors and the readable card beside it.",
+                help="best.safetensors with its readable card.",
             )
     with st.expander("Configuration", icon=":material/settings:"):
         st.json(run.config.model_dump(mode="json"))

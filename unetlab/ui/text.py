@@ -25,6 +25,12 @@ def plain(text: str) -> str:
     return "  \n".join(_line(line) for line in lines if line)
 
 
+def shortened(text: str, limit: int = 32) -> str:
+    """`text` with its middle left out where it is longer than `limit`: its ends tell names apart."""
+    kept = limit - 1
+    return text if len(text) <= limit else f"{text[: kept - kept // 2]}…{text[-(kept // 2) :]}"
+
+
 def _line(line: str) -> str:
     cuts = {found.start() for found in _READ_LATE.finditer(line)}
     escaped = [_MARKUP.sub(r"\\\g<0>", character) for character in line]

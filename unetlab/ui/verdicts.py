@@ -1,0 +1,96 @@
+"""The verdict on an ended run as a card: a sentence, its numbers, and the next run or page as the primary button."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from unetlab.config import option_fields
+from unetlab.data.dataset import DataSet
+from unetlab.diagnosis.advice import Advice
+from unetlab.diagnosis.verdict import Outcome, verdict
+from unetlab.errors import UnetlabError
+from unetlab.runs.store import Run, open_run
+from unetlab.ui import advice, starts, state, training
+from unetlab.ui.history import history_of
+from unetlab.ui.text import plain
+
+ICONS = {"good": ":material/check_circle:", "few-pictures": ":material/rule:", "differing-pictures": ":material/rule:"}
+
+
+def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
+    """What the numbers say, and one click on: a run with changes, or a page."""
+    found = verdict(outcome_of(run, evaluation, data))
+    headline, numbers, do = found.message.split("\n")
+    with st.container(border=True, gap="small", key="verdict"):
+        st.markdown(f"#### {ICONS.get(found.cause, ':material/lightbulb:')} {plain(headline)}")
+        st.markdown(plain(numbers))
+        st.markdown(plain(do))
+        if text := advice.changes_text(run.config, found.changes):
+            key = starts.key_of("advice")
+            st.button(
+                "Train with these changes",
+                type="primary",
+                icon=":material/play_arrow:",
+                key=f"verdict-{run.id}-{key}",
+                on_click=state.attempt,
+                args=(start_next, key, run, found.changes),
+            )
+            st.caption(f"Next run: {plain(text)}")
+        elif found.page:
+            st.button(
+                found.link,
+                type="primary",
+                icon=":material/arrow_forward:",
+                key=f"verdict-page-{run.id}",
+                on_click=state.go_to,
+                args=(found.page,),
+            )
+
+
+def start_next(key: str, run: Run, changes: dict[str, Any]) -> None:
+    """A callback: starts the run with the changes and opens it on the Train page."""
+    advice.follow(key, run, changes)
+    st.session_state["train-view"] = training.RUN
+    state.go_to("pages/lab/train.py")
+
+
+def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Outcome:
+    """What the run folder and, while it is there, the data set tell of a training."""
+    config, history = run.config, history_of(run)
+    pixels, names = np.array(evaluation["confusion"]).sum(1), evaluation["class_names"]
+    shares = (pixels / max(pixels.sum(), 1)).tolist()
+    classes = (run.read("best.json") or {}).get("classes", [])
+    note, valid = advice.standing(history.notes, history.epochs), evaluation["valid"]
+    return Outcome(
+        truth=dict(zip(names, shares, strict=True)),
+        background=next((entry["name"] for entry in classes if entry.get("is_background")), None),
+        dice=valid["mean_dice"],
+        accuracy=valid["pixel_accuracy"] or 0.0,
+        num_pictures=len(evaluation["pictures"]),
+        picture_dice=[
+            picture["mean_dice"]
+            for picture in evaluation["pictures"]
+            if picture["mean_dice"] is not None and not (data and data.is_empty(picture["index"]))
+        ],
+        epoch_dice=[epoch["mean_dice"] for epoch in history.epochs],
+        steps=history.epochs[-1]["step"] if history.epochs else 0,
+        steps_per_epoch=history.epochs[0]["step"] if history.epochs else 1,
+        options={key: config.value(key) for key in option_fields()},
+        is_stopped=run.status.state == "stopped",
+        is_swept=config.lr_from is not None,
+        earlier=_earlier(run),
+        alarm=Advice(note["about"]["cause"], note["message"], note["about"]["changes"]) if note else None,
+    )
+
+
+def _earlier(run: Run) -> tuple[int, float] | None:
+    """Epochs and mean Dice of the run whose form this one took over; None if that is gone or had another data set."""
+    try:
+        other = open_run(run.workspace, run.config.form_from or "")
+        evaluation, config = other.read("evaluation.json"), other.config
+    except UnetlabError:
+        return None
+    if not evaluation or config.dataset != run.config.dataset:
+        return None
+    return config.train.epochs, evaluation["valid"]["mean_dice"] or 0.0
