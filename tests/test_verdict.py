@@ -87,7 +87,7 @@ def test_the_numbers_lead_to_a_verdict_and_to_one_run_or_page(cause, facts, chan
     ("kept", "facts", "broken"),
     [
         ("baseline", {"dice": 0.2, "accuracy": 0.809}, {"accuracy": 0.811}),  # mends 5 % of the baseline's errors
-        ("baseline", {"dice": 0.33, "accuracy": 0.8}, {"dice": 0.34}),  # predicting birds everywhere gives 1/3
+        ("baseline", {"dice": 0.35, "accuracy": 0.8}, {"dice": 0.36}),  # predicting birds everywhere gives 1/3
         ("baseline", RARE | {"dice": 0.2}, {"dice": 0.21}),  # there it gives .06: slight agreement
         ("weak", {"dice": 0.59, "epoch_dice": [0.5] * 40}, {"dice": 0.6}),
         ("fair", {"dice": 0.79, "epoch_dice": [0.5] * 40}, {"dice": 0.8}),
@@ -135,7 +135,7 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     assert first == "The model is not better than the baseline."
     assert numbers == (
         "On 12 validation pictures: mean Dice 0.115 (1 is perfect), pixel accuracy 0.800. "
-        "Baseline (“sky” everywhere): pixel accuracy 0.800."
+        "Baseline (“sky” everywhere): pixel accuracy 0.800. One class everywhere gives a mean Dice of up to 0.333."
     )
     assert do == "Train for 40 epochs (400 steps)."
     assert judged(WEAK, SHORT).message.startswith("120 steps are too few.")
@@ -146,6 +146,8 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     assert "Single pictures have Dice 0.720 to 0.950." in few
     assert "1 in 7" in few
     assert "one validation picture is too few" in judged(num_pictures=1, picture_dice=[0.9]).message
+    apart = judged(num_pictures=12, picture_dice=[0.9] * 9).message
+    assert apart.startswith("Good, but 9 validation pictures with objects are too few to be sure.")
     assert "Likely cause: The rate is too high." in judged(POOR, alarm=ALARM).message
     assert judged(SHORT, POOR, is_stopped=True).message.startswith("Stopped after 120 of 120 steps.")
 

@@ -110,9 +110,10 @@ def _stopped(facts: Outcome) -> Advice | None:
 
 def _baseline(facts: Outcome) -> Advice | None:
     gain = facts.accuracy - facts.baseline
-    if gain >= NO_GAIN * (1 - facts.baseline) or facts.score > max(facts.constant_dice, SLIGHT):
+    if gain >= NO_GAIN * (1 - facts.baseline) or facts.score > max(facts.constant_dice + RISE, SLIGHT):
         return None
-    return _with_remedy(facts, "baseline", "The model is not better than the baseline.")
+    numbers = f"{_numbers(facts)} One class everywhere gives a mean Dice of up to {facts.constant_dice:.3f}."
+    return _with_remedy(facts, "baseline", "The model is not better than the baseline.", numbers)
 
 
 def _few_steps(facts: Outcome) -> Advice | None:
@@ -142,7 +143,8 @@ def _not_good(facts: Outcome) -> Advice | None:
     if facts.score >= GOOD:
         return None
     cause, word = ("fair", "Fair") if facts.score >= FAIR else ("weak", "Weak")
-    return _with_remedy(facts, cause, f"{word}: better than the baseline, but mean Dice is only {facts.score:.3f}.")
+    what = f"{word}: better than the baseline, but mean Dice is only {facts.score:.3f}."
+    return _with_remedy(facts, cause, what, _numbers(facts))
 
 
 def _unsure(facts: Outcome) -> Advice | None:
@@ -153,8 +155,9 @@ def _unsure(facts: Outcome) -> Advice | None:
         return None
     spread = f"Single pictures have Dice {min(dice):.3f} to {max(dice):.3f}." if count else ""
     if count < FEW_PICTURES:
-        pictures = "one validation picture is" if count == 1 else f"{count} validation pictures are"
-        what = f"Good, but {pictures} too few to be sure."
+        pictures = "one validation picture" if count == 1 else f"{count} validation pictures"
+        shown = "" if count == facts.num_pictures else " with objects"
+        what = f"Good, but {pictures}{shown} {'is' if count == 1 else 'are'} too few to be sure."
         do = f"A new picture scores below all of these with a chance of 1 in {count + 1}. Move more pictures to the "
         do += "validation split, or add more."
         return Advice(
@@ -166,7 +169,7 @@ def _unsure(facts: Outcome) -> Advice | None:
 
 
 def _good(facts: Outcome) -> Advice:
-    do = "Look at the worst pictures below: they show where the model still fails."
+    do = "Look at the worst pictures below before you use it."
     return Advice("good", f"Good: mean Dice {facts.score:.3f}.\n{_numbers(facts)}\n{do}")
 
 
@@ -217,9 +220,9 @@ def _longer(facts: Outcome) -> Advice | None:
     return Advice("few-steps", f"Train for {epochs:,} epochs ({steps:,} steps).", {"train.epochs": epochs})
 
 
-def _with_remedy(facts: Outcome, cause: str, what: str) -> Advice:
+def _with_remedy(facts: Outcome, cause: str, what: str, numbers: str) -> Advice:
     next_one = remedy(facts)
-    return replace(next_one, cause=cause, message=f"{what}\n{_numbers(facts)}\n{next_one.message}")
+    return replace(next_one, cause=cause, message=f"{what}\n{numbers}\n{next_one.message}")
 
 
 def _numbers(facts: Outcome) -> str:

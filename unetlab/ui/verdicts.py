@@ -28,15 +28,16 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
         st.markdown(plain(do))
         if text := advice.changes_text(run.config, found.changes):
             key = starts.key_of("advice")
-            st.button(
-                "Train with these changes",
-                type="primary",
-                icon=":material/play_arrow:",
-                key=f"verdict-{run.id}-{key}",
-                on_click=state.attempt,
-                args=(start_next, key, run, found.changes),
-            )
-            st.caption(f"Next run: {plain(text)}")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(
+                    "Train with these changes",
+                    type="primary",
+                    icon=":material/play_arrow:",
+                    key=f"verdict-{run.id}-{key}",
+                    on_click=state.attempt,
+                    args=(start_next, key, run, found.changes),
+                )
+                st.caption(f"Next run: {plain(text)}")
         elif found.page:
             st.button(
                 found.link,
