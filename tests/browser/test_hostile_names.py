@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests import hostile
 from tests.browser.conftest import Server
 from unetlab.runs.store import Run
+from unetlab.ui.text import shortened
 
 PATIENCE_MS = 30_000
 # what points somewhere else than to this server
@@ -106,7 +107,7 @@ def test_the_train_page_shows_names_and_reasons_as_they_are(visit, hostile_run, 
 def test_the_results_page_shows_names_as_they_are(visit, hostile_run):
     page = visit("results", run=hostile_run.id)
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible(timeout=PATIENCE_MS)
-    is_shown(page, f"{hostile.FILES[1]} · Dice")
+    is_shown(page, f"{shortened(hostile.FILES[1])} · Dice")
     is_shown(page, hostile.NAME)
     page.get_by_text("Configuration").click()
     page.get_by_text("As a table").click()

@@ -184,6 +184,16 @@ def test_a_picture_with_an_empty_mask_is_not_the_worst_but_listed_with_what_was_
     assert (facts.num_pictures, len(facts.picture_dice)) == (len(pictures), len(pictures) - 2)
 
 
+def test_a_class_name_of_several_lines_stays_within_its_line(run):
+    score(run, 0.5)
+    rewrite(run, "evaluation.json", class_names=["back\n\nground", "fore"])
+    card_of_run = run.read("best.json")
+    rewrite(run, "best.json", classes=[card_of_run["classes"][0] | {"name": "back\n\nground"}])
+    facts = verdicts.outcome_of(run, run.read("evaluation.json"), state.dataset_of(run))
+    assert facts.background == facts.largest == "back ground"
+    assert "(“back ground” everywhere)" in card(open_page("results", dataset=tiny.NAME, run=run.id))[1]
+
+
 def test_without_its_data_set_a_run_still_has_its_verdict(run):
     score(run, 0.93)
     shutil.rmtree(own_workspace().datasets)

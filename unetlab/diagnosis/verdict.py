@@ -180,7 +180,7 @@ def _as_the_alarm_says(facts: Outcome) -> Advice | None:
     if facts.alarm is None or not facts.alarm.changes:
         return None
     _, why, *_ = [*facts.alarm.message.split("\n"), ""]
-    return Advice(facts.alarm.cause, f"Likely cause: {why} Train with the changes below.", facts.alarm.changes)
+    return Advice(facts.alarm.cause, f"Likely cause: {why} Train with the proposed changes.", facts.alarm.changes)
 
 
 def _enough_steps(facts: Outcome) -> Advice | None:

@@ -59,13 +59,13 @@ def start_next(key: str, run: Run, changes: dict[str, Any]) -> None:
 def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Outcome:
     """What the run folder and, while it is there, the data set tell of a training."""
     config, history = run.config, history_of(run)
-    pixels, names = np.array(evaluation["confusion"]).sum(1), evaluation["class_names"]
+    pixels, names = np.array(evaluation["confusion"]).sum(1), [_one_line(name) for name in evaluation["class_names"]]
     shares = (pixels / max(pixels.sum(), 1)).tolist()
     classes = (run.read("best.json") or {}).get("classes", [])
     note, valid = advice.standing(history.notes, history.epochs), evaluation["valid"]
     return Outcome(
         truth=dict(zip(names, shares, strict=True)),
-        background=next((entry["name"] for entry in classes if entry.get("is_background")), None),
+        background=next((_one_line(entry["name"]) for entry in classes if entry.get("is_background")), None),
         dice=valid["mean_dice"],
         accuracy=valid["pixel_accuracy"] or 0.0,
         num_pictures=len(evaluation["pictures"]),
@@ -83,6 +83,10 @@ def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Ou
         earlier=_earlier(run),
         alarm=Advice(note["about"]["cause"], note["message"], note["about"]["changes"]) if note else None,
     )
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())  # the lines of a message have a meaning
 
 
 def _earlier(run: Run) -> tuple[int, float] | None:
