@@ -51,7 +51,13 @@ def run(workspace: Path, trained: Run) -> Run:
 
 def page_of(run: Run, notes: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The train page on the run, with nothing in its panel but the notes."""
-    monkeypatch.setattr(watching, "draw", lambda run, status: advice.draw(run, notes))
+    placed = [note | {"at_step": 12} for note in notes]
+
+    def draw(run: Run, status: Any) -> None:
+        advice.draw(run, placed)
+        advice.told(run, placed)
+
+    monkeypatch.setattr(watching, "draw", draw)
     app = open_page("train", dataset=tiny.NAME, run=run.id)
     app.session_state["train-view"] = "Chosen run"
     return app.run()
@@ -74,7 +80,8 @@ def test_advice_stands_above_what_was_merely_said_and_names_the_changes(run, mon
     assert "proposed: learning rate (maximum) 0.02 → 0.0033, loss cross\\_entropy+dice → dice" in said
     assert "atch size" not in said.partition("proposed:")[2].partition("\n")[0]  # it is 3 already
     told = next(caption.value for caption in app.caption if "fp32 on cpu" in caption.value)
-    assert [line.partition(" · ")[2] for line in told.splitlines()] == ["Training in fp32 on cpu.  ", "Wait."]
+    told = [line[len("10:02, ") :] for line in told.splitlines()]
+    assert told == ["step 12 · Training in fp32 on cpu.  ", "step 12 · Wait."]
     assert [button.label for button in clicks(app)] == ["Train with these changes"]
     assert links(app) == ["Find the learning rate"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -553,3 +554,17 @@ def test_the_dice_of_the_loss_and_the_dice_that_is_scored_are_told_apart(home_wi
     config = home_with_run.read("config.json")
     rewrite(home_with_run, "config.json", train=config["train"] | {"loss": "cross_entropy"})
     assert said() == [False, False], "its loss has no Dice"
+
+
+def test_train_and_results_say_the_same_of_the_best_epoch_and_the_last(home_with_run):
+    said = [event for event in (home_with_run.folder / "events.jsonl").read_text().splitlines() if '"epoch"' in event]
+    last = [json.loads(line) for line in said if json.loads(line)["type"] == "epoch"][-1]
+    with (home_with_run.folder / "events.jsonl").open("a") as file:
+        worse = last | {"epoch": last["epoch"] + 1, "step": last["step"] + 2, "mean_dice": 0.0, "is_best": False}
+        file.write(json.dumps(worse) + "\n")
+    pages = [open_page(page, dataset=tiny.NAME, run=home_with_run.id) for page in ("train", "results")]
+    pages[0].session_state["train-view"] = "Chosen run"
+    pages[0].run()
+    told = [re.findall(r"Best epoch \d+ of \d+: mean Dice 0\.\d+; the last epoch: 0\.000", words(app)) for app in pages]
+    assert told[0] == told[1]
+    assert len(told[0]) == 1

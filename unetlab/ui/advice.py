@@ -25,22 +25,22 @@ PAGE_WORDS = {
 
 
 def draw(run: Run, notes: list[dict[str, Any]]) -> None:
-    """The run's notes (events of type note): advice first, the newest on top; then the other notes, in order.
-
-    What no longer holds is one of the other notes, and says since when.
-    """
+    """Those of the run's notes (events of type note) that advise something and still hold, the newest on top."""
     epochs = history_of(run).epochs
-    gone = {number: taken_back(note, notes, epochs) for number, note in enumerate(notes)}
     for number, note in reversed(list(enumerate(notes))):
-        if _is_advice(note) and not gone[number]:
+        if _is_advice(note) and not taken_back(note, notes, epochs):
             _advice(run, note, key=f"advice-{number}-{run.id}")
-    told = [
-        f"{_clock(note)} · {plain(gone[number] or note['message'])}"
-        for number, note in enumerate(notes)
-        if (gone[number] or not _is_advice(note)) and _code(note) != BLACK_MASK_GONE
-    ]
-    if told:
-        st.caption("  \n".join(told))
+
+
+def told(run: Run, notes: list[dict[str, Any]]) -> None:
+    """The other notes, in order, each with its step. Advice that no longer holds says since when."""
+    epochs, lines = history_of(run).epochs, []
+    for note in notes:
+        gone = taken_back(note, notes, epochs)
+        if (gone or not _is_advice(note)) and _code(note) != BLACK_MASK_GONE:
+            lines.append(f"{_clock(note)}, step {note['at_step']} · {plain(gone or note['message'])}")
+    if lines:
+        st.caption("  \n".join(lines))
 
 
 def standing(notes: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from unetlab.errors import DataError
 from unetlab.runs.store import Run, score_text, weights_archive
 from unetlab.train_options import BEST_BY
 from unetlab.ui import charts, overlays, run_charts, state, training
-from unetlab.ui.history import history_of
+from unetlab.ui.history import best_and_last, history_of
 from unetlab.ui.text import plain, shortened
 
 SHOWN_AT_ONCE, LISTED = 3, 10  # pictures drawn at first; pictures with an empty mask that are named
@@ -38,6 +38,8 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
             f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
             help=f"The epoch with the {BEST_BY[run.config.train.best_score]}. Its weights are scored here.",
         )
+    if epochs := history_of(run).epochs:
+        st.markdown(f"{best_and_last(epochs, run.config.train.epochs)}.")
     highest = result.get("highest_lr")
     rate = f" Highest learning rate used: {highest:.2e}." if highest else ""
     st.caption(

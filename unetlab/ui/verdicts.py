@@ -52,7 +52,7 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
 def start_next(key: str, run: Run, changes: dict[str, Any]) -> None:
     """A callback: starts the run with the changes and opens it on the Train page."""
     advice.follow(key, run, changes)
-    st.session_state["train-view"] = training.RUN
+    st.session_state.update({"train-view": training.RUN, "to-top": True})
     state.go_to("pages/lab/train.py")
 
 

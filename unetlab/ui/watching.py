@@ -27,6 +27,7 @@ def draw(run: Run, status: Status) -> None:
     if steps.empty:
         if status.is_live:
             _placeholders()
+        advice.told(run, history.notes)
         return
     total = training.total_steps(run, steps)
     masks, curves = st.columns([MASKS, CURVES], gap="medium")
@@ -46,6 +47,7 @@ def draw(run: Run, status: Status) -> None:
         _scores(history, scores, run.config)
     if len(history.previews) > 1:
         overlays.film(run, history.previews)
+    advice.told(run, history.notes)
 
 
 def started_with(run: Run, status: Status) -> None:
