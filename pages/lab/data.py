@@ -1,4 +1,4 @@
-"""Data: bring pictures and masks, see how they fit, mend what does not, look at the set."""
+"""Data: upload pictures and masks, see how they fit, fix what does not, look at the set."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ if view == incoming.LOOK and stored is not None:
     report.draw(stored)
 elif (staged := incoming.report()) is not None and not bringing.lacks_the_other_box(staged):
     report.draw(staged)
-    with st.expander("Bring more of it, or something else", icon=":material/add_photo_alternate:"):
+    with st.expander("Upload more images, or another set", icon=":material/add_photo_alternate:"):
         bringing.drop_zones()
 else:
     bringing.drop_zones()

@@ -83,7 +83,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     expect(page.get_by_role("heading", name="16 pairs, 2 classes, no problem was found")).to_be_visible()
 
     # sweep; points are drawn while it runs
-    page.get_by_role("link", name="Find its learning rate").click()
+    page.get_by_role("button", name="Find its learning rate").click()
     page.get_by_text("Advanced").click()
     set_number(page, "Steps", "40")
     page.get_by_role("button", name="Find the learning rate").click()

@@ -1,4 +1,4 @@
-"""A messy drop, mended by clicks alone, becomes a trained model; and what was uploaded does not stay in memory."""
+"""A messy upload, fixed by clicks alone, becomes a trained model; and what was uploaded does not stay in memory."""
 
 import io
 import re
@@ -45,6 +45,26 @@ def messy_zip(path: Path) -> int:
     return path.stat().st_size
 
 
+def test_files_in_one_box_with_two_masks_a_picture_are_kept_after_one_answer(server, new_page, tmp_path):
+    for name, picture, mask in make_nuclei(count=6, size=96, seed=4):
+        Image.fromarray(picture).save(tmp_path / f"{name}.bmp")
+        Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / f"{name}.tif")
+    page = new_page()
+    page.goto(f"{server.url}/data")
+    page.locator("input[type=file]").first.set_input_files(sorted(tmp_path.glob("nuclei_*")))
+
+    expect(page.get_by_role("heading", name="0 pairs, 1 error")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("img", name=re.compile(r"^nuclei_\d+\.(bmp|png|tif)$"))).to_have_count(4)
+    page.get_by_role("button", name="'.png' is the mask").click()
+    expect(page.get_by_role("heading", name="6 pairs, 2 classes")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Use this data set").click()
+    expect(page.get_by_text("is kept.")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Find its learning rate")).to_be_visible()
+    manifest = open_folder(server.home / "datasets" / "pictures").manifest
+    assert {(pair.image[-4:], pair.mask[-4:]) for pair in manifest.pairs} == {(".bmp", ".png")}
+
+
 def bytes_of_uploads(server: Server) -> int:
     """What Streamlit's upload manager holds, as the server tells it; it counts every 5 s."""
     with urllib.request.urlopen(f"{server.url}/_stcore/metrics", timeout=10) as answer:
@@ -65,7 +85,7 @@ def test_a_messy_zip_is_mended_by_clicks_and_trained_to_a_score(server, new_page
     expect(page.get_by_role("heading", name="13 pairs, 2 classes")).to_be_visible(timeout=PATIENCE_MS)
     for told in (f"{EMPTY}.png is empty", "are probably a pair", f"cells/images/{ORPHAN}.png", "3 may be a class"):
         expect(page.get_by_text(told).first).to_be_visible()
-    page.get_by_text("Good to know").first.click()
+    page.get_by_text("Notes (").first.click()
     expect(page.get_by_text("cells/Thumbs.db").first).to_be_visible()
 
     # the typo
@@ -73,7 +93,7 @@ def test_a_messy_zip_is_mended_by_clicks_and_trained_to_a_score(server, new_page
     expect(page.get_by_role("heading", name="14 pairs, 2 classes")).to_be_visible(timeout=PATIENCE_MS)
 
     # the stray values are background: the link leads to the panel
-    page.get_by_role("link", name="Choose below").first.click()
+    page.get_by_role("link", name="All ways to read them").first.click()
     page.get_by_role("radio", name=re.compile("255 is the foreground, 0 the background; 3 .* become")).first.check(
         force=True
     )
@@ -81,7 +101,7 @@ def test_a_messy_zip_is_mended_by_clicks_and_trained_to_a_score(server, new_page
     expect(page.get_by_text("3 may be a class")).to_have_count(0, timeout=PATIENCE_MS)
 
     page.get_by_role("button", name="Use this data set").click()
-    expect(page.get_by_role("link", name="Find its learning rate").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("button", name="Find its learning rate")).to_be_visible(timeout=PATIENCE_MS)
     manifest = open_folder(server.home / "datasets" / "cells").manifest
     assert [pair.mask for pair in manifest.pairs if TYPO in pair.image] == ["cells/masks/nucle_04.png"]
     assert [(entry.name, entry.values) for entry in manifest.classes] == [("background", [0, 3]), ("foreground", [255])]

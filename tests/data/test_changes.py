@@ -12,6 +12,7 @@ from unetlab.data import changes
 from unetlab.data.dataset import open_dataset, open_folder
 from unetlab.data.importing import commit, examine, import_dataset, stage_into, staging_folder, working_on
 from unetlab.data.inspection import read_arrival
+from unetlab.data.manifest import Finding
 from unetlab.errors import DataError
 from unetlab.workspace import own_workspace
 
@@ -39,6 +40,41 @@ def more(path, numbers, *, label=binary):
 
 def splits():
     return {pair.name: pair.split for pair in open_dataset(own_workspace(), "cells").manifest.pairs}
+
+
+def test_a_warning_is_called_right_and_taken_back_without_a_new_version(cells):
+    warning = changes.revise(folder(), {"excluded": ["images/0.png"]}).findings[0]
+    version = open_dataset(own_workspace(), "cells").manifest.version
+    changes.acknowledge(folder(), [warning.key, "other"])
+    changes.acknowledge(folder(), [warning.key])
+    assert open_dataset(own_workspace(), "cells").manifest.choices.acknowledged == ["other", warning.key]
+    kept = changes.revise(folder(), {"excluded": ["images/1.png"]})
+    assert kept.choices.acknowledged == ["other", warning.key]
+    changes.acknowledge(folder(), [warning.key], is_right=False)
+    manifest = open_dataset(own_workspace(), "cells").manifest
+    assert (manifest.choices.acknowledged, manifest.version) == (["other"], version + 1)
+    assert manifest.content_hash == kept.content_hash
+
+
+def test_another_number_or_file_is_another_warning():
+    one = Finding(code="odd", message="2 are odd.", files=["a.png", "b.png"])
+    assert one.key == one.model_copy(update={"advice": "Look."}).key
+    assert one.key != one.model_copy(update={"message": "3 are odd."}).key
+    assert one.key != one.model_copy(update={"files": ["a.png", "c.png"]}).key
+
+
+def test_a_split_keeps_its_share_until_the_set_is_stored_and_then_tells_the_new_one(cells):
+    staging = staging_folder(own_workspace())
+    stage_into(staging, [cells])
+    valid = [pair.image for pair in examine(staging).pairs if pair.split == "valid"]
+    assert len(valid) == 2
+    after = changes.revise(staging, {"excluded": valid})
+    assert [pair.split for pair in after.pairs].count("valid") == 2
+    assert any("Split: 25% for validation, by name." in said for said in after.decisions)
+
+    stored = [pair.image for pair in open_dataset(own_workspace(), "cells").manifest.pairs if pair.split == "train"]
+    after = changes.revise(folder(), {"excluded": stored[:5]})
+    assert any("Split: 40% (20% were chosen) for validation" in said for said in after.decisions)
 
 
 def test_added_pictures_make_a_new_version_and_move_nobody(cells, tmp_path):

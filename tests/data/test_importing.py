@@ -351,7 +351,7 @@ def test_masks_of_the_other_polarity_are_told_and_a_set_of_one_polarity_is_not(t
     manifest = import_dataset(own_workspace(), [tmp_path / "mixed"], name="mixed")
     (told,) = (finding for finding in manifest.findings if finding.code == "swapped-classes")
     assert told.files == ["images/3.png", "images/8.png"]
-    assert told.message.startswith("2 of 10 masks seem to have background and foreground the other way round")
+    assert told.message.startswith("2 of 10 masks seem to have background and foreground swapped")
     plain = import_dataset(own_workspace(), [tmp_path / "plain"], name="plain")
     assert "swapped-classes" not in {finding.code for finding in plain.findings}
 

@@ -10,7 +10,7 @@ from tests import tiny
 from tests.ui.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
 from tests.ui.test_pages import open_page, words
 from unetlab.data import changes, portable
-from unetlab.data.dataset import list_datasets, open_dataset
+from unetlab.data.dataset import list_datasets, open_dataset, open_folder
 from unetlab.runs import jobs, launching, store
 from unetlab.ui import state
 from unetlab.workspace import own_workspace
@@ -29,7 +29,7 @@ def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
-    assert "6 pictures are here. Now drop their masks into the second box." in words(app)
+    assert "6 files are in the box *Pictures*, and no masks were found among them." in words(app)
     drop(app, 1, {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()})
     assert "6 pairs, 2 classes" in words(app)
     given = [run.config.importing.masks for run in store.list_runs(own_workspace(), kind="import")]
@@ -40,7 +40,11 @@ def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     press(app, "Use this data set")
     assert len(open_dataset(own_workspace(), "cells").manifest.pairs) == 6
     assert app.session_state["dataset"] == "cells"
-    assert "Find its learning rate" in words(app)
+    assert "The data set **cells** is kept." in words(app)
+    assert app.button(key="to-learning-rate").label == "Find its learning rate"
+    app.button(key="to-learning-rate").click().run()
+    assert app.session_state["dataset"] == "cells"
+    assert "The data set **cells** is kept." not in words(app.switch_page("pages/lab/data.py").run())
     assert dropped() == []  # what was dropped is not kept twice
     assert staged() == []
 
@@ -48,7 +52,7 @@ def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
 def test_masks_may_be_dropped_first(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 1, {f"{stem}.png": mask for stem, (_, mask) in pairs.items()})
-    assert "6 masks are here. Now drop their pictures into the first box." in words(app)
+    assert "6 files are in the box *Masks*, and no pictures were found among them." in words(app)
     drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
     assert "6 pairs, 2 classes" in words(app)
 
@@ -65,7 +69,7 @@ def test_a_name_typed_in_the_moment_of_the_click_counts(workspace):
 
 def test_new_pictures_are_chosen_beside_an_older_set(tiny_set):
     app = open_page("data", dataset=tiny.NAME)
-    app.segmented_control(key="data-view").set_value("Bring pictures").run()
+    app.segmented_control(key="data-view").set_value("Upload images").run()
     drop_both(app, boxes())
     press(app, "Use this data set")
     assert app.session_state["dataset"] == "pictures"
@@ -77,6 +81,64 @@ def test_one_box_is_enough_when_names_tell_pictures_from_masks(workspace):
     both = {f"{stem}.png": image for stem, (image, _) in pairs.items()}
     both |= {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()}
     assert "6 pairs, 2 classes" in words(drop(open_page("data"), 0, both))
+
+
+def in_one_box(*suffixes: str) -> dict[str, bytes]:
+    """Six pictures with their masks by name: the first suffix is the picture's, each other that of a kind of mask."""
+    found = {}
+    for stem, (image, mask) in boxes().items():
+        found |= {f"{stem}{suffix}": mask if place else image for place, suffix in enumerate(suffixes)}
+    return found
+
+
+def test_files_of_one_name_in_one_box_are_told_apart_by_their_pixels(workspace):
+    app = drop(open_page("data"), 0, in_one_box(".bmp", ".png"))
+    said = words(app)
+    assert "6 pairs, 2 classes" in said
+    assert "the .png files hold 2 values each, so they are read as masks" in said
+    press(app, "Swap: the .bmp files are the masks")
+    assert open_folder(staged()[0]).manifest.choices.mask_kind == ".bmp"
+
+
+def test_several_candidates_in_one_box_raise_one_question_that_one_click_answers(workspace):
+    app = drop(open_page("data"), 0, in_one_box(".png", "_x.png", "_y.png"))
+    said = words(app)
+    assert "0 pairs, 1 error" in said
+    assert "no masks were found" not in said
+    assert [alt for image in app.get("image") for alt in (shown.alt for shown in image.proto.imgs)] == [
+        *("cell0.png", "cell0_x.png"),
+        *("cell0.png", "cell0_y.png"),
+    ]
+    press(app, "'y' is the mask")
+    assert "6 pairs, 2 classes" in words(app)
+    press(app, "Use this data set")
+    pairs = open_dataset(own_workspace(), "pictures").manifest.pairs
+    assert [pair.mask for pair in pairs] == [f"cell{number}_y.png" for number in range(6)]
+
+
+def test_masks_that_are_dropped_again_into_their_own_box_move_there(workspace):
+    files = in_one_box(".bmp", ".png")
+    app = drop(open_page("data"), 0, files)
+    drop(app, 1, {name: content for name, content in files.items() if name.endswith(".png")})
+    assert "6 pairs, 2 classes" in words(app)
+    (staging,) = staged()
+    pairs = open_folder(staging).manifest.pairs
+    assert (pairs[0].image, pairs[0].mask) == ("images/cell0.bmp", "masks/cell0.png")
+    assert not [finding for finding in open_folder(staging).manifest.findings if "mask" in finding.code]
+
+
+def test_what_was_decided_holds_when_more_files_come(workspace):
+    files = in_one_box(".png", "_x.png", "_y.png")
+    app = press(drop(open_page("data"), 0, files), "'x' is the mask")
+    changes.revise(staged()[0], {"excluded": ["cell1.png"]}, reading="invert")
+    late = boxes(7)["cell6"]
+    drop(app, 0, {"late.png": late[0], "late_x.png": late[1], "late_y.png": late[1]})
+    choices = open_folder(staged()[0]).manifest.choices
+    assert (choices.mask_kind, choices.excluded, choices.reading.key) == ("x", ["cell1.png"], "invert")
+    assert "6 pairs" in words(app)
+    drop(app, 1, {"other.png": boxes(8)["cell7"][1]})  # now names begin with their box
+    assert open_folder(staged()[0]).manifest.choices.excluded == ["images/cell1.png"]
+    assert "6 pairs" in words(app)
 
 
 def test_a_later_drop_is_looked_at_together_with_the_earlier_one(workspace):
@@ -186,7 +248,7 @@ def test_one_pair_is_too_few_and_cannot_be_used_until_there_is_more(workspace):
     pairs = boxes(4)
     app = drop_both(open_page("data"), dict(list(pairs.items())[:1]))
     assert "at least 2 are needed" in words(app)
-    assert "1 thing needs your attention" in words(app)
+    assert ", 1 error" in words(app)
     assert app.button(key="use-data").disabled
     drop_both(app, dict(list(pairs.items())[1:]))
     assert not app.button(key="use-data").disabled

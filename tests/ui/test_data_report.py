@@ -213,7 +213,7 @@ def test_a_problem_leads_to_its_pictures(cells):
     app = run_page()
     app.selectbox(key="gallery-finding").set_value(finding.message).run()
     assert not app.exception
-    assert [caption.split(" · ")[0] for caption in captions(app)] == ["3", "8"]
+    assert [caption.split(" · ")[0] for caption in captions(app)] == ["images/3.png", "masks/8.png", "3", "8"]
     app.text_input(key="gallery-name").set_value("8").run()
     assert "1 of 14 pictures" in words(app)
 
@@ -241,6 +241,64 @@ def test_another_reading_is_shown_beside_the_present_one_and_applied_by_a_click(
     assert after.manifest.ignored_pixels == 0
     assert after.background == 0
     assert not [button for button in app.button if button.label == "Use this reading"]
+
+
+def test_the_question_of_the_reading_shows_a_picture_of_each_answer_and_takes_it(cells):
+    app = run_page()
+    answers = [button for button in app.button if button.key and button.key.startswith("answer-")]
+    assert [button.label for button in answers] == ["Keep", "Use this", "Use this", "Use this"]
+    assert len([alt for alt in alts(app) if alt.startswith(("0, 2 classes: ", "0, 3 classes: "))]) == 4
+    app.button(key="answer-cells-binary").click().run()
+    assert not app.exception
+    assert open_dataset(own_workspace(), "cells").reading.key == "binary"
+
+
+def test_a_reading_that_is_kept_is_asked_about_no_more(cells):
+    app = run_page()
+    app.button(key="answer-cells-ignore-strays").click().run()
+    after = open_dataset(own_workspace(), "cells").manifest
+    assert len(after.choices.acknowledged) == 1
+    assert after.version == cells.manifest.version
+    assert not [button for button in app.button if button.key and button.key.startswith("answer-")]
+    assert "Hidden warnings (1)" in [fold.label for fold in app.expander]
+
+
+def test_after_a_fix_the_chosen_reading_is_the_selected_one(cells):
+    app = run_page(**{"reading-cells": True})
+    app.radio(key="reading-key-cells").set_value("threshold:127").run()
+    app.slider(key="threshold-cells-threshold:127").set_value(200).run()
+    next(button for button in app.button if button.label == "Use this reading").click().run()
+    assert app.radio(key="reading-key-cells").value == "threshold:200"
+    app.multiselect(key="leave-out-cells").set_value(["images/2.png"]).run()
+    app.button(key="leave-out").click().run()
+    assert app.radio(key="reading-key-cells").value == "threshold:200"
+    assert open_dataset(own_workspace(), "cells").reading.key == "threshold:200"
+    changes.revise(cells.folder, reading="binary")  # as by a fix of a finding
+    assert app.run().radio(key="reading-key-cells").value == "binary"
+
+
+def test_long_names_are_shortened_under_pictures(cells):
+    name = f"{'a' * 40}{'b' * 24}"
+    pairs = [pair.model_copy(update={"name": name}) for pair in cells.manifest.pairs]
+    store_version(cells.folder, cells.manifest.model_copy(update={"pairs": pairs}))
+    app = run_page()
+    shown = [caption for caption in captions(app) if "…" in caption]
+    assert shown
+    assert all(len(caption.split(" · ")[0]) <= 32 for caption in captions(app))
+    assert any(alt.startswith(name) for alt in alts(app))
+
+
+def test_a_mask_file_is_shown_in_colours_that_can_be_seen(tmp_path):
+    ids = np.repeat(np.arange(2, dtype=np.uint8), 50).reshape(10, 10)
+    Image.fromarray(ids).save(tmp_path / "few.png")
+    assert {*examples.of_file(tmp_path / "few.png").ravel().tolist()} == {0, 255}
+    Image.fromarray(np.repeat(np.arange(4, dtype=np.uint8), 25).reshape(10, 10)).save(tmp_path / "four.png")
+    assert len(np.unique(examples.of_file(tmp_path / "four.png").reshape(-1, 3), axis=0)) == 4
+    deep = np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    shown = examples.of_file(tmp_path / "deep.png")
+    assert (int(shown.min()), int(shown.max())) == (0, 255)
+    assert shown.shape == (100, 100, 3)
 
 
 def test_a_background_chosen_for_other_classes_does_not_outlive_a_new_reading(cells):

@@ -1,12 +1,14 @@
 """Findings on the page: what is said, how much of it at once, and that each click does what it says."""
 
+import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.test_pages import words
 from unetlab.data import changes
 from unetlab.data.dataset import DataSet
-from unetlab.data.manifest import ClassInfo, Finding, Fix, Manifest, Pair
+from unetlab.data.manifest import Choices, ClassInfo, Finding, Fix, Manifest, Pair
 from unetlab.errors import DataError
 
 PAIRS = [Pair(name=n, image=f"{n}.png", mask=f"{n}_mask.png", matched_by="same name") for n in "ab"]
@@ -83,11 +85,11 @@ def press(app: AppTest, label: str) -> AppTest:
 @pytest.mark.parametrize(
     ("found", "says"),
     [
-        ([], "2 pairs, 2 classes, no problem was found"),
-        ([IGNORED], "2 pairs, 2 classes, no problem was found"),
-        ([READING], "2 pairs, 2 classes, 1 thing to look at"),
-        ([SWAPPED, READING], "2 pairs, 2 classes, 1 thing needs your attention, 1 thing to look at"),
-        (near_misses(20), "2 pairs, 2 classes, 1 thing to look at"),
+        ([], "2 pairs, 2 classes, no problems found"),
+        ([IGNORED], "2 pairs, 2 classes, no problems found"),
+        ([READING], "2 pairs, 2 classes, 1 warning"),
+        ([SWAPPED, READING], "2 pairs, 2 classes, 1 error, 1 warning"),
+        (near_misses(20), "2 pairs, 2 classes, 1 warning"),
     ],
 )
 def test_the_headline_counts_what_needs_a_person(show, found, says):
@@ -97,9 +99,9 @@ def test_the_headline_counts_what_needs_a_person(show, found, says):
 def test_errors_stand_first_and_small_things_are_folded_away(show):
     app = show(IGNORED, READING, SWAPPED)
     said = words(app)
-    assert said.index("Needs your attention") < said.index("Pictures look like masks") < said.index("Worth a look")
-    assert said.index("Worth a look") < said.index("3 may be a stray")
-    assert [fold.label for fold in app.expander] == ["Good to know (1)"]
+    assert said.index("Errors") < said.index("Pictures look like masks") < said.index("Warnings")
+    assert said.index("Warnings") < said.index("3 may be a stray")
+    assert [fold.label for fold in app.expander] == ["Notes (1)"]
     assert "Thumbs.db" in app.expander[0].markdown[0].value
     assert "It would learn nonsense. Swap them." in [caption.value for caption in app.caption]
 
@@ -114,7 +116,7 @@ def test_twenty_near_misses_are_three_rows_with_pair_all_first(show):
     (more,) = [fold for fold in app.expander if "more of this kind" in fold.label]
     assert more.label == "18 more of this kind"
     open_rows = [b.label for b in app.button if b.key not in {inner.key for inner in more.button}]
-    assert open_rows == ["Pair all 20", "Pair them", "Pair them"]
+    assert open_rows == ["Pair all 20", "Looks right", "Pair them", "Pair them"]
     assert [caption.value for caption in app.caption].count("Neither is used as it stands.") == 1
     press(app, "Pair all 20")
     ((_, change),) = show.clicked
@@ -149,6 +151,84 @@ def test_more_files_than_a_message_names_are_listed_on_request(show):
     (fold,) = app.get("popover")
     assert fold.proto.popover.label == "12 files"
     assert list(app.dataframe[0].value["file"]) == files
+
+
+def test_a_warning_that_looks_right_is_hidden_and_shown_again(show, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(changes, "acknowledge", lambda folder, keys, is_right: asked.append((folder, keys, is_right)))
+    odd = Finding(code="odd", message="Two are odd.", files=["a.png"])
+    app = show(odd, SWAPPED)
+    press(app, "Looks right")  # one button: an error cannot be acknowledged
+    assert asked == [(tmp_path, [odd.key], True)]
+    app = show(odd, SWAPPED, choices=Choices(acknowledged=[odd.key, SWAPPED.key]))
+    assert [header.value for header in app.subheader] == ["2 pairs, 2 classes, 1 error"]
+    (fold,) = [fold for fold in app.expander if fold.label == "Hidden warnings (1)"]
+    assert fold.markdown[0].value == "Two are odd."
+    press(app, "Show again")
+    assert asked[1] == (tmp_path, [odd.key], False)
+
+
+def test_a_family_is_acknowledged_as_one(show, monkeypatch):
+    asked = []
+    monkeypatch.setattr(changes, "acknowledge", lambda folder, keys, is_right: asked.append(keys))
+    press(show(*near_misses(20)), "Looks right")
+    assert len(asked[0]) == 21
+
+
+def test_what_an_error_repeats_is_one_card(show):
+    bad = Finding(code="unreadable", message="a.png is empty. The pair is left out.")
+    error = Finding(code="too-few", severity="error", message=f"There is no usable pair.\n  {bad.message}")
+    said = words(show(error, bad))
+    assert said.count("a.png is empty".replace(".", "\\.")) + said.count("a.png is empty") == 1
+    assert "1 error" in said
+    assert "warning" not in said.lower()
+
+
+def alts(app: AppTest) -> list[str]:
+    return [shown.alt for image in app.get("image") for shown in image.proto.imgs]
+
+
+@pytest.fixture
+def originals(tmp_path):
+    """A folder of files a.png to h.png, as a staging folder has them."""
+    (tmp_path / "originals").mkdir()
+    for number, stem in enumerate("abcdefgh"):
+        Image.fromarray(np.full((9, 12), 20 * number, np.uint8)).save(tmp_path / "originals" / f"{stem}.png")
+    (tmp_path / "originals" / "bad.png").write_bytes(b"no picture")
+
+
+def test_each_answer_shows_its_pictures_above_its_button(show, originals):
+    fixes = [
+        Fix(label=f"'{mask}' is the mask", change={"mask_kind": mask}, examples=["a.png", f"{mask}.png"])
+        for mask in "bcd"
+    ]
+    app = show(Finding(code="which-mask", severity="error", message="Several.", files=["e.png"], fixes=fixes))
+    assert alts(app) == ["a.png", "b.png", "a.png", "c.png", "a.png", "d.png"]
+    assert [button.label for button in app.button] == [fix.label for fix in fixes]
+
+
+def test_copies_stand_beside_what_they_copy_with_their_sides(show, originals):
+    together = [["a.png", "c.png"], ["b.png", "d.png"], ["e.png", "f.png"], ["g.png", "h.png"]]
+    app = show(Finding(code="duplicate-images", message="4 copies.", files=["a.png"], together=together))
+    assert alts(app) == ["a.png", "c.png", "b.png", "d.png", "e.png", "f.png"]
+    captions = [caption for image in app.get("image") for caption in image.captions]
+    assert captions[:2] == ["a.png · training", "c.png"]  # c is in no pair
+    assert [fold.label for fold in app.expander] == ["1 more"]
+
+
+def test_a_warning_about_files_shows_the_first_and_names_those_that_cannot_be_read(show, originals):
+    app = show(Finding(code="odd", message="Odd.", files=["a.png", "bad.png", "b.png", "c.png"]))
+    assert alts(app) == ["a.png", "b.png"]
+    assert "bad.png" in words(app)
+    assert alts(show(Finding(code="odd", severity="info", message="Odd.", files=["a.png"]))) == []
+
+
+def test_what_the_masks_were_taken_for_stands_below_the_headline(show):
+    note = Finding(code="which-mask", severity="info", message="The .png files are the masks.")
+    app = show(note, IGNORED)
+    said = words(app)
+    assert said.count("The .png files are the masks.") == 1
+    assert [fold.label for fold in app.expander] == ["Notes (1)"]
 
 
 def test_what_cannot_be_done_is_said_and_not_raised(show, monkeypatch):

@@ -50,6 +50,14 @@ def lines_of(text: str) -> list[str]:
     return [line for line in (" ".join(line.split()) for line in re.split(r"[\r\n]", text)) if line]
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "said"),
+    [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…fg"), ("abcdefgh", 5, "ab…gh"), ("a" * 40 + "b" * 24, 32, None)],
+)
+def test_a_shortened_name_keeps_both_ends_within_its_limit(text, limit, said):
+    assert shortened(text, limit) == (said or f"{'a' * 16}…{'b' * 15}")
+
+
 @pytest.mark.parametrize("text", STRINGS)
 def test_a_hostile_text_comes_out_letter_by_letter(text):
     assert lines_of(read_back(plain(text))) == lines_of(text)

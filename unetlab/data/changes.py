@@ -6,10 +6,11 @@ same name moves to `replaced/`.
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from unetlab import files
 from unetlab.data import cache, class_ids, filling
 from unetlab.data.content_hash import content_hash
 from unetlab.data.dataset import DataSet, open_folder, store_version
@@ -65,6 +66,22 @@ def add_files(
             return manifest
     finally:
         discard(arriving)
+
+
+def acknowledge(folder: Path, keys: Collection[str], *, is_right: bool = True) -> None:
+    """Keeps that warnings, given by their `Finding.key`, need no change; or, not is_right, takes that back.
+
+    Nothing is examined again, and the version stays.
+    """
+    with working_on(folder):
+        manifest = open_folder(folder).manifest
+        others = [key for key in manifest.choices.acknowledged if key not in keys]
+        choices = manifest.choices.model_copy(update={"acknowledged": [*others, *(keys if is_right else ())]})
+        manifest = manifest.model_copy(update={"choices": choices})
+        if manifest.created:
+            store_version(folder, manifest)
+        else:
+            files.write_atomic(folder / "manifest.json", manifest.model_dump_json(indent=1))
 
 
 def update_classes(

@@ -1,5 +1,6 @@
 """From decoded pairs to the rest of the manifest: classes, split, intensities, what was decided and found."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -55,7 +56,11 @@ def describe(
     is_told = any(finding.code == "swapped" for finding in findings)
     if not is_told and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
         findings.append(
-            swapped("What was given as pictures looks like masks, and what was given as masks looks like photographs.")
+            swapped(
+                f"What was given as pictures looks like masks ({pairs[0].image}), and what was given as masks looks "
+                f"like photographs ({pairs[0].mask}).",
+                (pairs[0].image, pairs[0].mask),
+            )
         )
     if reading is not None:
         choices = choices.model_copy(update={"reading": readings.read_as(survey, reading, class_file)})
@@ -72,8 +77,8 @@ def describe(
     pixels = np.sum(counts, axis=0).tolist()
     background, why = choose_background(chosen, pixels)
     if choices.background != "proposed" and (choices.background is None or choices.background < len(pixels)):
-        background, why = choices.background, "The background is as you said."
-    classes = class_infos(chosen, pixels, background=background)
+        background, why = choices.background, "The background is the one you chose."
+    classes = class_infos(chosen, pixels, background=background, palette=survey.own_colours)
     decisions = [f"Masks: {chosen.meaning} (reading '{chosen.key}').", *chosen.reasons, why]
     ignored = [*(chosen.ignored.values if chosen.ignored else []), *chosen.strays]
     num_ignored = sum(map(num_counting, pairs, image_facts)) - sum(pixels)  # type: ignore[arg-type]
@@ -179,13 +184,16 @@ def _class_pixels(
 
 
 def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) -> tuple[list, str]:
-    """The split of each pair; those of the report before stay unless the choices about the split changed."""
+    """The split of each pair; those of a stored set stay unless the choices about the split changed.
+
+    Before a set is stored no run has seen its split: it is made anew with each report, so that it keeps its share.
+    """
     names = [pair.name for pair in pairs]
     given = split.to_keep([pair.given_split for pair in pairs])
     groups = sequences.group_by_sequence(names) if choices.grouping == "sequence" else None
     kept = ("valid_fraction", "seed", "grouping")
     is_kept = before is not None and all(getattr(before.choices, key) == getattr(choices, key) for key in kept)
-    stored = before.pairs if before is not None and is_kept else []
+    stored = before.pairs if before is not None and is_kept and (before.created or not before.content_hash) else []
     sides: dict[tuple[str, int], Split] = {(pair.image, pair.page): pair.split for pair in stored}
     existing: dict[str, Split] = {
         pair.name: sides[pair.image, pair.page] for pair in pairs if (pair.image, pair.page) in sides
@@ -204,7 +212,15 @@ def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) ->
     if any(side in ("valid", "test") for side in given):
         return found, "Split: as the folders or lists give it."
     together = ", neighbouring frames together" if groups else ""
-    return found, f"Split: {choices.valid_fraction:.0%} for validation, by name{together}; it never moves by itself."
+    return found, f"Split: {_share(found, choices.valid_fraction)} for validation, by name{together}."
+
+
+def _share(splits: Sequence[Split], wanted: float) -> str:
+    """The share of validation pictures: "20%", or "12% (20% were chosen)" where pictures came or went since."""
+    counts = Counter(splits)
+    total = counts["train"] + counts["valid"]
+    is_nearest = counts["valid"] == max(round(wanted * total), 1)
+    return f"{counts['valid'] / total:.0%}" + ("" if is_nearest else f" ({wanted:.0%} were chosen)")
 
 
 def _intensities(

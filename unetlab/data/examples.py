@@ -3,7 +3,9 @@
 Shape letters: H height, W width, N values.
 """
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +13,12 @@ import numpy as np
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.data.labels import masks
-from unetlab.data.labels.classes import choose_background, class_infos
-from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey
+from unetlab.data.labels.classes import PALETTE, choose_background, class_infos
+from unetlab.data.labels.masks import IGNORE, MAX_VALUES, Part, Reading, Survey
+from unetlab.data.labels.surveys import channels_of
 from unetlab.data.manifest import ClassInfo, Pair
+from unetlab.data.readers.images import read_image, read_mask
+from unetlab.errors import UnreadableFile
 
 SHOWN_PX = 320
 
@@ -47,7 +52,7 @@ def classes_of(reading: Reading, survey: Survey) -> list[ClassInfo]:
     ids = fates(reading, list(survey.pixels), survey.part)
     pixels = np.bincount(ids, counts, IGNORE + 1)[: len(reading.groups)].astype(np.int64).tolist()
     background, _ = choose_background(reading, pixels)
-    return class_infos(reading, pixels, background=background)
+    return class_infos(reading, pixels, background=background, palette=survey.own_colours)
 
 
 def compare(data: DataSet, reading: Reading, classes: Sequence[ClassInfo], *, count: int = 3) -> list[Example]:
@@ -67,6 +72,28 @@ def compare(data: DataSet, reading: Reading, classes: Sequence[ClassInfo], *, co
         )
         for index in sorted(chosen)
     ]
+
+
+def of_file(path: Path, size: int = SHOWN_PX) -> np.ndarray:
+    """A picture or mask file as a person can see it, uint8 (h,w,3): few values are spread to colours far apart.
+
+    Raises UnreadableFile.
+    """
+    with contextlib.suppress(UnreadableFile):  # no mask may hold the fractions of some pictures
+        raster = read_mask(path)
+        pixels = raster.pixels[:, :, 0]
+        if raster.pixels.shape[2] < 3 and len(values := np.unique(pixels)) <= MAX_VALUES:
+            table = [raster.palette[value] for value in values] if raster.palette else _spread(len(values))
+            colors = np.array([channels_of(color) for color in table], np.uint8)
+            return drawing.thumbnail(colors[np.searchsorted(values, pixels)], size)
+    pixels = read_image(path).pixels.astype(np.float32)
+    low, high = (0, 255) if pixels.max(initial=0) < 256 else np.nanpercentile(pixels, (0.5, 99.5))
+    return drawing.thumbnail(drawing.to_rgb(np.nan_to_num((pixels - low) / max(high - low, 1))), size)
+
+
+def _spread(number: int) -> list[int]:
+    """Black and white, or black and the colours of our classes."""
+    return [0, 0xFFFFFF][:number] if number < 3 else [0, *(int(color[1:], 16) for color in PALETTE[: number - 1])]
 
 
 def _telling(pair: Pair) -> tuple[bool, int, int]:

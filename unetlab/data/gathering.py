@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unetlab.data.checks.pairing_findings import about_pairing
+from unetlab.data.checks.pixel_look import PixelLook
 from unetlab.data.intake import lists, made
 from unetlab.data.intake.given_splits import read_splits
 from unetlab.data.labels.class_files import ClassFile, is_class_file, read_class_file
@@ -59,7 +60,8 @@ def gather(folder: Path, names: Sequence[str], choices: Choices, *, is_boxed: bo
     pictures = [name for name in names if is_picture(name)]
     said = _read_lists(originals, names, pictures, findings)
     drawn = _draw_annotations(folder, names, pictures, said, findings)
-    pairing = _paired(pictures, said, choices, drawn, is_boxed=is_boxed)
+    look = PixelLook(originals)
+    pairing = _paired(pictures, said, choices, drawn, look, is_boxed=is_boxed)
     _tell_outlines(pairing, said.outlined_in, drawn)
     if choices.is_swapped:
         pairing = _swapped(pairing)
@@ -67,7 +69,8 @@ def gather(folder: Path, names: Sequence[str], choices: Choices, *, is_boxed: bo
     matches = [match for match in pairing.pairs if match.image not in excluded]
     rest = [name for name in names if not is_picture(name) and name not in said.used]
     pairing.ignored_files = sorted({*pairing.ignored_files, *rest, *({*ignored} - {*names})}, key=natural_key)
-    findings += about_pairing(pairing, choices, [match for match in pairing.pairs if match.image in excluded])
+    left_out = [match for match in pairing.pairs if match.image in excluded]
+    findings += about_pairing(pairing, choices, left_out, look.values)
     pairs = _as_pairs(folder, matches, findings)
     return Gathered(pairs, pairing, said.class_files, _speaking(pairs, said, drawn), findings)
 
@@ -118,9 +121,9 @@ def _draw_annotations(
 
 
 def _paired(
-    pictures: Sequence[str], said: _Lists, choices: Choices, drawn: dict[str, str], *, is_boxed: bool
+    pictures: Sequence[str], said: _Lists, choices: Choices, drawn: dict[str, str], look: PixelLook, *, is_boxed: bool
 ) -> Pairing:
-    """Pairs by name, by table and by hand."""
+    """Pairs by name, by table, by hand, and by pixels where names do not tell which files are the masks."""
     there = {*pictures, *drawn.values()}  # a decision may speak of files that are gone, or come from a stranger
     order = -1 if choices.is_swapped else 1  # pairs are made as the files were dropped, and swapped afterwards
     made_by_hand = [pair[::order] for pair in choices.pairs if there.issuperset(pair)]
@@ -128,10 +131,33 @@ def _paired(
     apart = [pair[::order] for pair in choices.apart]
     more = {"apart": apart, "table": said.table, "splits": said.splits, "mask_kind": choices.mask_kind}
     if not is_boxed:
-        return pair_files([*pictures, *drawn.values()], by_hand=by_hand, **more)
+        return pair_files([*pictures, *drawn.values()], by_hand=by_hand, look=look.picture_kind, **more)
     boxes = [[name for name in pictures if name.startswith(box)] for box in BOXES]
     loose = [name for name in pictures if not name.startswith(BOXES)]
-    return pair_files([*boxes[0], *loose], [*boxes[1], *drawn.values()], by_hand=by_hand, **more)
+    pairing = pair_files([*boxes[0], *loose], [*boxes[1], *drawn.values()], by_hand=by_hand, **more)
+    return _with_masks_among_pictures(pairing, pair_files(pairing.unmatched_images, look=look.picture_kind, **more))
+
+
+def _with_masks_among_pictures(boxed: Pairing, rest: Pairing) -> Pairing:
+    """Pairs of two boxes, and those that lie together in the box for pictures. rest: what is unmatched there.
+
+    A question about the rest is asked only where the boxes give no pair: the rest may be pictures and nothing else.
+    """
+    if not rest.pairs and (boxed.pairs or not rest.mask_kinds):
+        return boxed
+    paired = {file for match in rest.pairs for file in (match.image, *match.masks)}
+    return replace(
+        rest,
+        pairs=sorted([*boxed.pairs, *rest.pairs], key=lambda match: natural_key(match.name)),
+        unmatched_masks=boxed.unmatched_masks + rest.unmatched_masks,
+        ignored_files=boxed.ignored_files,
+        ambiguous=[tie for tie in boxed.ambiguous if paired.isdisjoint(tie[0])] + rest.ambiguous,
+        layout=boxed.layout or rest.layout,
+        near_misses=boxed.near_misses if boxed.pairs else rest.near_misses,
+        mask_kinds=boxed.mask_kinds or rest.mask_kinds,
+        chosen_kind=boxed.chosen_kind or rest.chosen_kind,
+        other_masks=boxed.other_masks + rest.other_masks,
+    )
 
 
 def _tell_outlines(pairing: Pairing, outlined_in: Mapping[str, str], drawn: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Files to a stored data set: staged, examined, and committed in one step or not at all.
 
-A staging folder has the layout of a data set from the start, so that both can be inspected and mended in the same
+A staging folder has the layout of a data set from the start, so that both can be inspected and fixed in the same
 way.
 """
 
@@ -19,7 +19,15 @@ from filelock import FileLock, Timeout
 from unetlab import files
 from unetlab.data import portable
 from unetlab.data.dataset import store_version
-from unetlab.data.inspection import decide, examine, keep_used_only, read_arrival, stored_report, write_arrival
+from unetlab.data.inspection import (
+    NO_PAIR_YET,
+    decide,
+    examine,
+    keep_used_only,
+    read_arrival,
+    stored_report,
+    write_arrival,
+)
 from unetlab.data.intake.sources import stage
 from unetlab.data.manifest import Choices, Manifest
 from unetlab.errors import DataError, NoPairs
@@ -39,6 +47,7 @@ __all__ = [
 ]
 
 STAGING_PREFIX = ".staging-"
+UNPAIRED = {"no-pairs", *NO_PAIR_YET}
 FORGOTTEN_S = 24 * 3600  # age at which an abandoned report is removed
 DISCARD_S = 2.0
 NOT_BEGUN_S = 60.0  # an empty folder waits for its worker, which needs seconds to start and take it
@@ -198,5 +207,5 @@ def refuse_errors(manifest: Manifest) -> None:
     """Raises DataError with everything that makes a set unusable; NoPairs if no picture has a mask."""
     errors = [finding for finding in manifest.findings if finding.severity == "error"]
     if errors:
-        kind = NoPairs if any(finding.code == "no-pairs" for finding in errors) else DataError
+        kind = NoPairs if not manifest.pairs and any(finding.code in UNPAIRED for finding in errors) else DataError
         raise kind("\n".join(f"{finding.message} {finding.advice}".strip() for finding in errors))

@@ -23,6 +23,8 @@ from unetlab.data.originals import file_names, remove_unused
 from unetlab.data.readers.images import is_picture
 from unetlab.errors import DataError
 
+NO_PAIR_YET = {"which-mask", "near-misses", "near-miss"}  # the same cause needs no second finding
+PARTNERLESS = {"image-without-mask", "mask-without-image"}
 SEVERITIES = ("error", "warning", "info")
 MAX_REASONS = 3
 MAX_ENDINGS = 2
@@ -31,7 +33,7 @@ PACKED = (".gz", ".bz2", ".xz", ".zst")  # scan.nii.gz ends in .nii.gz
 
 
 class Arrival(BaseModel):
-    """How the files in `originals/` came: pictures and masks in boxes of their own, or all in one heap."""
+    """How the files in `originals/` came: pictures and masks in boxes of their own, or all in one folder."""
 
     is_boxed: bool = False
     ignored_files: list[str] = []
@@ -65,8 +67,12 @@ def make_report(
     gathered = gather(folder, file_names(folder), choices, is_boxed=arrival.is_boxed, ignored=arrival.ignored_files)
     findings = [Finding(code="left-behind", message=note) for note in arrival.notes] + gathered.findings
     pairs, store, facts = decode_pairs(folder, gathered.pairs, choices, findings, progress)
-    if len(pairs) < 2:
-        findings.append(_too_few(gathered, findings, len(pairs)))
+    is_asked = any(finding.code in NO_PAIR_YET and finding.severity == "error" for finding in findings)
+    if len(pairs) < 2 and not (is_asked and not pairs):
+        told = _too_few(gathered, findings, len(pairs))
+        if told.code == "no-pairs":
+            findings[:] = [finding for finding in findings if finding.code not in PARTNERLESS]
+        findings.append(told)
     manifest = Manifest(
         name=before.name if before else folder.name,
         created=before.created if before else "",
@@ -189,6 +195,7 @@ def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Fin
         advice="Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same "
         "name with a word such as mask, label, gt or seg before or after it (1.png and 1_mask.png). Other pairs can be "
         "made by hand.",
+        files=[*pairing.unmatched_images, *pairing.unmatched_masks],
     )
 
 

@@ -1,5 +1,7 @@
 """What is stored about a data set in `manifest.json`: the models, and nothing that computes."""
 
+import json
+import zlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,16 +58,21 @@ class Pair(BaseModel):
 
 
 class Fix(BaseModel):
-    """One click: the words on the button, and the fields of Choices that it sets (lists are appended to)."""
+    """One click: the words on the button, and the fields of Choices that it sets (lists are appended to).
+
+    examples: files below `originals/` that show what this answer means, a picture before its mask.
+    """
 
     label: str
     change: dict[str, Any]
+    examples: list[str] = []
 
 
 class Finding(BaseModel):
     """Something a person should know. message: what it is; effect: what it does to training; advice: what to do.
 
-    severity `error` keeps the set from being used until it is mended.
+    severity `error` keeps the set from being used until it is fixed. together: files that belong to one another, such
+    as a picture and its copies, to be shown side by side.
     """
 
     code: str
@@ -75,6 +82,12 @@ class Finding(BaseModel):
     advice: str = ""
     files: list[str] = []
     fixes: list[Fix] = []
+    together: list[list[str]] = []
+
+    @property
+    def key(self) -> str:
+        """Names what is said and about which files; another number or another file makes it another finding."""
+        return f"{self.code}-{zlib.crc32(json.dumps([self.message, self.files]).encode()):08x}"
 
 
 class Choices(BaseModel):
@@ -88,6 +101,7 @@ class Choices(BaseModel):
     excluded: list[str] = []  # pictures that are left out
     is_swapped: bool = False  # pictures were dropped as masks, masks as pictures
     turns_masks: bool = False  # masks were drawn on pictures as stored, before their EXIF rotation
+    acknowledged: list[str] = []  # keys of warnings that a person has called right; the page hides them
     mask_kind: str | None = None  # which file is the mask, where several belong to a picture
     class_file: str | None = None  # the one that holds for all masks, where several disagree
     pages: Pages | None = None  # what to do with files of several pages

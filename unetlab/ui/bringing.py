@@ -1,4 +1,4 @@
-"""Bringing pictures: files are copied to disk as they are dropped, checked by a job, and kept only after a click."""
+"""Uploading images: files are copied to disk as they are dropped, checked by a job, and kept only after a click."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import streamlit as st
 
 from unetlab.data.dataset import DataSet, open_folder
 from unetlab.data.intake import sources
-from unetlab.data.readers.images import SUFFIXES
 from unetlab.errors import DataError, UnetlabError
 from unetlab.runs import jobs
 from unetlab.runs.status import Status
@@ -15,50 +14,51 @@ from unetlab.ui import hosting, incoming, live, state
 from unetlab.ui.incoming import Box, Import
 from unetlab.ui.text import plain
 
-COMMON = ["png", "jpg", "tif"]  # named first: a box shows few
-PICTURES = [*COMMON, *sorted({suffix.lstrip(".") for suffix in SUFFIXES} - set(COMMON))]
 ARCHIVES = ["zip", "tar", "tgz", "gz"]
-LISTS = ["csv", "tsv", "txt", "json"]  # class names, pairs, splits, polygons
-NAMES = (
-    "Names that match: the same name in both boxes, or with mask, label, gt, seg or the like before or "
-    "after it (1.png and 1_mask.png)."
-)
+FORMATS = "PNG, JPEG, TIFF, BMP, GIF or WebP."
+NAMES = "A mask has the name of its picture, or adds a word such as mask, label, gt or seg (1.png and 1_mask.png)."
 PHASES = {"copying": "Copying", "decoding": "Reading", "counting classes": "Counting classes"}
 POLL_S = 0.5
 MAX_OFFERED = 3
 
 
 def drop_zones() -> None:
-    """The ways in: two boxes of files, a folder, a zip, a path on the machine that serves this page."""
+    """The ways in: two boxes of files, a folder, a zip, a path on the machine that serves this page.
+
+    Files of any kind are taken: the report lists those that are not used, and no box names twenty endings.
+    """
     ways = ["Files", "Folder", "Zip"] + (["Path on this machine"] if hosting.is_own_machine() else [])
     by_files, by_folder, by_zip, *by_path = st.tabs(ways)
     left, right = by_files.columns(2, gap="medium")
     with left:
-        _uploader("Pictures", "images", [*PICTURES, *LISTS, "zip"], multiple=True)
+        _uploader("Pictures", "images", None, multiple=True)
     with right:
-        _uploader("Masks", "masks", [*PICTURES, *LISTS, "zip"], multiple=True)
+        _uploader("Masks", "masks", None, multiple=True)
     by_files.caption(
-        f"{NAMES} All files can go into the first box if their names show which are masks. For more than "
-        f"300 files, use a zip{' or a path' if by_path else ''}."
+        f"{FORMATS} {NAMES} All files may go into the first box. For more than 300 files, use a zip"
+        f"{' or a path' if by_path else ''}."
     )
-    with by_folder:  # of any kind: unused files are listed later, not marked red one by one
+    with by_folder:
         _uploader("A folder with pictures and masks", "all", None, multiple="directory")
     with by_zip:
         _uploader("A zip with pictures and masks", "all", ARCHIVES, multiple=False)
         if by_path:
             st.caption(
-                "During the upload, the server's memory holds a zip twice. From a few hundred MB on, put it on "
-                "this machine and give its path."
+                "An upload takes twice the size of the zip in memory. Above a few hundred MB, put it on this machine "
+                "and give its path."
             )
     if by_path:
         with by_path[0], st.form("path-form", border=False):
             st.text_input("Folder or zip", key="path-images", placeholder="/data/cells")
-            st.text_input("Masks, if they are elsewhere", key="path-masks", placeholder="optional")
+            st.text_input("Masks, if they are in another folder", key="path-masks", placeholder="optional")
             st.form_submit_button("Check", icon=":material/search:", on_click=_take_path)
 
 
 def lacks_the_other_box(data: DataSet) -> bool:
-    """Whether only pictures, or only masks, were dropped so far: not an error, the other half is still to come."""
+    """Whether only pictures, or only masks, were dropped so far: not an error, the other half is still to come.
+
+    Where the files raise a question, such as which of several are the masks, they are more than one half.
+    """
     is_unpaired = any(finding.code == "no-pairs" for finding in data.manifest.findings)
     return is_unpaired and incoming.brought().keys() in ({"images"}, {"masks"})
 
@@ -66,9 +66,13 @@ def lacks_the_other_box(data: DataSet) -> bool:
 def ask_for_the_other_box() -> None:
     """Says which half is here and where the other goes."""
     (box, count), *_ = incoming.brought().items()
-    here, other, place = ("pictures", "masks", "second") if box == "images" else ("masks", "pictures", "first")
-    are = f"{count} {here} are" if count > 1 else f"1 {here.removesuffix('s')} is"
-    st.info(f"{are} here. Now drop their {other} into the {place} box.", icon=":material/arrow_upward:")
+    here, other = ("Pictures", "masks") if box == "images" else ("Masks", "pictures")
+    files = f"{count} files are" if count > 1 else "1 file is"
+    st.info(
+        f"{files} in the box *{here}*, and no {other} were found among them. Drop the {other} into the box "
+        f"*{other.capitalize()}*; a file that is already here moves there.",
+        icon=":material/arrow_upward:",
+    )
     _start_over()
 
 
@@ -111,7 +115,7 @@ def decision(data: DataSet) -> None:
             icon=":material/check:",
             key="use-data",
             disabled=bool(errors),
-            help="First mend what needs your attention." if errors else None,
+            help="Fix the errors first." if errors else None,
             on_click=_keep,
             args=(found, key),
         )
@@ -138,7 +142,8 @@ def _take_upload(key: str, box: Box) -> None:
     folder = incoming.dropped_folder()
     try:
         with incoming.all_or_nothing(folder):
-            sources.save_upload([(file.name, file) for file in dropped], into=folder, box=box)
+            written = sources.save_upload([(file.name, file) for file in dropped], into=folder, box=box)
+        incoming.move_between_boxes(folder, written)
         incoming.begin_with_dropped()
     except UnetlabError as error:
         st.session_state["problem"] = str(error)
@@ -187,7 +192,7 @@ def _explain_end(found: Import, run: Run) -> None:
     if status.state == "stopped":
         st.info(reason, icon=":material/stop_circle:")
     else:
-        st.error(reason, title="This cannot be used yet", icon=":material/error:")
+        st.error(reason, title="The import failed", icon=":material/error:")
     if status.is_bug or status.state == "lost":
         live.log(run)
     _ways_out(found, can_repeat=True)

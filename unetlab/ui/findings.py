@@ -1,6 +1,5 @@
-"""What was found in a data set: what needs you, what is worth a look, what is good to know, each with its clicks."""
+"""What was found in a data set: errors, warnings and notes, each with its pictures and its clicks."""
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,57 +9,58 @@ import streamlit as st
 from unetlab.data import changes
 from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Fix
-from unetlab.ui import state
-from unetlab.ui.text import plain
+from unetlab.ui import file_pictures, mask_reading, state
+from unetlab.ui.text import plain, shortened
 
-FAMILIES = {"near-misses": "near-miss"}  # findings that are shown as one, under the code of the most frequent
+# Findings that are shown as one, under the name of the family.
+FAMILIES = {"near-misses": "near-miss", "class-not-in-train": "class-not-in", "class-not-in-valid": "class-not-in"}
 SHOWN_ROWS = 3  # of one family; the rest one click away
 SHOWN_FILES = 3  # messages name this many themselves
-MAX_BUTTONS, MAX_LABEL = 2, 40  # more fixes, or longer labels, become a list to choose from
-TITLES = {
-    "error": ":red[:material/error:] Needs your attention before this can be used",
-    "warning": ":orange[:material/warning:] Worth a look",
-}
-POINTERS = {  # findings that are mended in a panel of their own, and its anchor
-    "reading": ("Choose below", "how-the-masks-are-read"),
+SHOWN_TOGETHER = 3  # groups of files that belong to one another; the rest one click away
+MAX_BUTTONS, MAX_LABEL = 2, 40  # more fixes, or longer labels, become a list, unless pictures show what they mean
+MAX_HIDDEN_WORDS = 120
+TITLES = {"error": ":red[:material/error:] Errors", "warning": ":orange[:material/warning:] Warnings"}
+POINTERS = {  # findings that are fixed in a panel of their own, and its anchor
+    "reading": ("All ways to read them", "how-the-masks-are-read"),
     "image-without-mask": ("Pair by hand", "pairs"),
+    "no-pairs": ("Pair by hand", "pairs"),
     "ambiguous": ("Pair by hand", "pairs"),
 }
+SEEN_AT_ONCE = "which-mask"  # a note that says which files were taken as masks stands below the headline
 
 
 def headline(data: DataSet) -> None:
-    """What the set holds in one line, and the layout of its files."""
+    """What the set holds in one line, the layout of its files, and which of them are the masks."""
     manifest = data.manifest
     parts = [_count(len(manifest.pairs), "pair")]
     if data.manifest.classes:
         parts.append(f"{data.num_classes} classes")
-    errors, warnings = (len(of_severity(manifest.findings, severity)) for severity in ("error", "warning"))
-    if errors:
-        parts.append(f"{_count(errors, 'thing')} {'needs' if errors == 1 else 'need'} your attention")
-    if warnings:
-        parts.append(f"{_count(warnings, 'thing')} to look at")
-    if not errors and not warnings:
-        parts.append("no problem was found")
-    st.subheader(", ".join(parts), anchor=False)
+    families = {severity: of_severity(shown(data), severity) for severity in TITLES}
+    counts = [_count(len(families[severity]), severity) for severity in TITLES if families[severity]]
+    st.subheader(", ".join(parts + (counts or ["no problems found"])), anchor=False)
     if manifest.layout:
         st.caption(f":material/folder_open: Layout: {plain(manifest.layout)}")
     if manifest.note:
         st.caption(f":material/science: {plain(manifest.note)}")
+    for finding in manifest.findings:
+        if finding.code == SEEN_AT_ONCE and finding.severity == "info":
+            _row(data, finding)
 
 
 def draw(data: DataSet) -> None:
-    """All findings by severity; minor ones and decisions are folded away."""
-    found = data.manifest.findings
+    """All findings by severity; hidden warnings, notes and decisions are folded away."""
     for severity, title in TITLES.items():
-        families = of_severity(found, severity)
+        families = of_severity(shown(data), severity)
         if families:
             st.markdown(f"**{title}**")
         for family in families:
             with st.container(border=True, gap="xsmall"):
                 _family(data, family)
-    notes, decisions = of_severity(found, "info"), data.manifest.decisions
+    _hidden(data)
+    notes = [finding for finding in data.manifest.findings if finding.code != SEEN_AT_ONCE]
+    notes, decisions = of_severity(notes, "info"), data.manifest.decisions
     if notes or decisions:
-        with st.expander(f"Good to know ({len(notes) + len(decisions)})", icon=":material/info:", key="good-to-know"):
+        with st.expander(f"Notes ({len(notes) + len(decisions)})", icon=":material/info:", key="good-to-know"):
             for family in notes:
                 _family(data, family)
             st.markdown("\n".join(f"- {plain(decision)}" for decision in decisions))
@@ -75,53 +75,120 @@ def of_severity(found: Sequence[Finding], severity: str) -> list[list[Finding]]:
     return list(families.values())
 
 
+def shown(data: DataSet) -> list[Finding]:
+    """The findings less acknowledged warnings, and less those that an error repeats word by word."""
+    found, hidden = data.manifest.findings, {*data.manifest.choices.acknowledged}
+    errors = [finding for finding in found if finding.severity == "error"]
+    return [
+        finding
+        for finding in found
+        if not (finding.severity == "warning" and finding.key in hidden)
+        and (finding.fixes or not any(finding.message in error.message for error in errors if error is not finding))
+    ]
+
+
 def mend(data: DataSet, change: dict[str, Any]) -> None:
     """A callback: changes decisions about the set; an error is shown at the top of the page."""
     with st.spinner("Checking again", show_time=True):
         state.attempt(changes.revise, data.folder, change)
 
 
+def acknowledge(data: DataSet, keys: Sequence[str], is_right: bool) -> None:
+    """A callback: hides warnings, or shows them again."""
+    state.attempt(changes.acknowledge, data.folder, keys, is_right=is_right)
+
+
+def _hidden(data: DataSet) -> None:
+    hidden = {*data.manifest.choices.acknowledged}
+    families = of_severity([finding for finding in data.manifest.findings if finding.key in hidden], "warning")
+    if not families:
+        return
+    with st.expander(f"Hidden warnings ({len(families)})", icon=":material/visibility_off:", key="hidden-warnings"):
+        for family in families:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(plain(shortened(family[0].message, MAX_HIDDEN_WORDS)), width="stretch")
+                keys = [finding.key for finding in family]
+                key = f"show-{family[0].key}"
+                st.button("Show again", key=key, on_click=acknowledge, args=(data, keys, False))
+
+
 def _family(data: DataSet, family: Sequence[Finding]) -> None:
     said = ""
     for finding in family[:SHOWN_ROWS]:
-        said = _row(data, finding, said)
+        said = _row(data, finding, said, family)
     if len(family) > SHOWN_ROWS:
-        with st.expander(f"{len(family) - SHOWN_ROWS} more of this kind", key=f"more-{_key(family[0])}"):
+        with st.expander(f"{len(family) - SHOWN_ROWS} more of this kind", key=f"more-{family[0].key}"):
             for finding in family[SHOWN_ROWS:]:
-                said = _row(data, finding, said)
+                said = _row(data, finding, said, family)
 
 
-def _row(data: DataSet, finding: Finding, said: str) -> str:
+def _row(data: DataSet, finding: Finding, said: str = "", family: Sequence[Finding] = ()) -> str:
     """One finding. `said`: effect and advice already shown above; returns those now shown last."""
     first, _, rest = finding.message.partition("\n")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{plain(first)}**", width="stretch")
+        st.markdown(f"**{plain(first)}**" if finding.severity != "info" else plain(first), width="stretch")
         if len(finding.files) > SHOWN_FILES:
-            with st.popover(_count(len(finding.files), "file"), key=f"files-{_key(finding)}"):
+            with st.popover(_count(len(finding.files), "file"), key=f"files-{finding.key}"):
                 st.dataframe(pd.DataFrame({"file": finding.files}), hide_index=True, alt="Files that this is about")
-        _clicks(data, finding)
     consequence = " ".join(part for part in (finding.effect, finding.advice) if part)
     if rest:
         st.markdown(plain(rest))
     if consequence and consequence != said:
         st.caption(plain(consequence))
+    _pictures(data, finding)
+    _clicks(data, finding, family)
     return consequence or said
 
 
-def _clicks(data: DataSet, finding: Finding) -> None:
-    if finding.code in POINTERS:
-        words, anchor = POINTERS[finding.code]
-        st.markdown(f"[{words}](#{anchor})", width="content")
-    elif len(finding.fixes) > MAX_BUTTONS or any(len(fix.label) > MAX_LABEL for fix in finding.fixes[1:]):
-        _choice(data, finding)
-    else:
-        for number, fix in enumerate(finding.fixes):
-            key = f"fix-{number}-{_key(finding)}"
-            st.button(plain(fix.label), key=key, on_click=mend, args=(data, dict(fix.change)))
+def _pictures(data: DataSet, finding: Finding) -> None:
+    """Files that belong together side by side; else the first files of a warning that no answer shows."""
+    groups = finding.together
+    if not groups and finding.severity != "info" and not any(fix.examples for fix in finding.fixes):
+        groups = [finding.files[:SHOWN_FILES]] if finding.files and finding.code != "reading" else []
+    with st.container(horizontal=True, gap="large"):
+        for files in groups[:SHOWN_TOGETHER]:
+            file_pictures.draw(data, files)
+    if len(groups) > SHOWN_TOGETHER:
+        label = f"{len(groups) - SHOWN_TOGETHER} more"
+        box = st.expander(label, key=f"together-{finding.key}", on_change="rerun")
+        if box.open:
+            with box, st.container(horizontal=True, gap="large"):
+                for files in groups[SHOWN_TOGETHER:]:
+                    file_pictures.draw(data, files)
+
+
+def _clicks(data: DataSet, finding: Finding, family: Sequence[Finding]) -> None:
+    """The answers with their pictures, and beside them the click that a warning needs no change."""
+    is_shown = any(fix.examples for fix in finding.fixes)
+    is_list = len(finding.fixes) > MAX_BUTTONS or any(len(fix.label) > MAX_LABEL for fix in finding.fixes[1:])
+    keys = [each.key for each in family]
+    if finding.code == "reading":
+        state.in_place(mask_reading.answers, data, acknowledge, data, keys, True)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if finding.code != "reading" and is_list and not is_shown:
+            _choice(data, finding)
+        elif finding.code != "reading":
+            for number, fix in enumerate(finding.fixes):
+                with st.container(width="content", gap="xsmall"):
+                    file_pictures.draw(data, fix.examples)
+                    key = f"fix-{number}-{finding.key}"
+                    st.button(plain(fix.label), key=key, on_click=mend, args=(data, dict(fix.change)))
+        if finding.severity == "warning" and family and finding is family[0] and finding.code != "reading":
+            st.button(
+                "Looks right",
+                key=f"right-{finding.key}",
+                icon=":material/check:",
+                help="Hides this warning. It can be shown again.",
+                on_click=acknowledge,
+                args=(data, keys, True),
+            )
+        if finding.code in POINTERS:
+            words, anchor = POINTERS[finding.code]
+            st.markdown(f"[{words}](#{anchor})", width="content")
 
 
 def _choice(data: DataSet, finding: Finding) -> None:
-    key = f"choice-{_key(finding)}"
+    key = f"choice-{finding.key}"
     places = range(len(finding.fixes))
     st.selectbox(
         "What to do",
@@ -131,16 +198,11 @@ def _choice(data: DataSet, finding: Finding) -> None:
         label_visibility="collapsed",
         width=320,
     )
-    st.button("Apply", key=f"apply-{_key(finding)}", on_click=_mend_as_chosen, args=(data, finding.fixes, key))
+    st.button("Apply", key=f"apply-{finding.key}", on_click=_mend_as_chosen, args=(data, finding.fixes, key))
 
 
 def _mend_as_chosen(data: DataSet, fixes: Sequence[Fix], key: str) -> None:
     mend(data, dict(fixes[st.session_state[key]].change))
-
-
-def _key(finding: Finding) -> str:
-    """A key that stays the same as long as the finding does."""
-    return f"{finding.code}-{zlib.crc32(finding.model_dump_json().encode()):08x}"
 
 
 def _count(number: int, what: str) -> str:

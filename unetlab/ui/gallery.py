@@ -13,7 +13,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Manifest, Pair
 from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.ui import overlays, state
-from unetlab.ui.text import plain
+from unetlab.ui.text import plain, shortened
 
 PER_PAGE, SHOWN_PX = 12, 300
 THIN_BOOST = 3  # a line of 1 px in a picture of 1000 px covers a third of a pixel here
@@ -70,7 +70,7 @@ def _gallery(data: DataSet) -> None:
             pair = data.manifest.pairs[index]
             st.image(
                 _blended(*_thumbnails(version, index, data), opacity),
-                caption=f"{plain(pair.name)} · {SPLIT_WORDS[pair.split]}",
+                caption=f"{plain(shortened(pair.name))} · {SPLIT_WORDS[pair.split]}",
                 width="stretch",
                 output_format="JPEG",
                 alt=f"{pair.name} with its mask",
@@ -119,8 +119,8 @@ def _leave_out(data: DataSet, shown: Sequence[Pair]) -> None:
             options,
             format_func=files.__getitem__,
             key=key,
-            placeholder="Pictures of this page; choices stay when you turn the page",
-            help="They stay on disk and can be brought back. All pages of a multi-page file are left out.",
+            placeholder="Pictures of this page; kept across pages",
+            help="They stay on disk and can be added back. All pages of a multi-page file are left out.",
         )
         if st.button("Leave them out", icon=":material/hide_image:", key="leave-out", disabled=not leaving):
             state.attempt(changes.revise, data.folder, {"excluded": leaving})

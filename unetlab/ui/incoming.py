@@ -5,6 +5,7 @@ another session can continue with them. Nothing is drawn here.
 """
 
 import contextlib
+import filecmp
 import re
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -28,9 +29,10 @@ from unetlab.ui import choices, state
 from unetlab.workspace import Workspace
 
 Box = Literal["images", "masks", "all"]
-LOOK, BRING = "This data set", "Bring pictures"
+LOOK, BRING = "This data set", "Upload images"
 FORGOTTEN_S = 24 * 3600
 NAMELESS = "pictures"
+OTHER_BOX = {"images": "masks", "masks": "images"}
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,22 @@ def begin_with_dropped() -> None:
     the zip of an exported data set recognised.
     """
     folder, boxes = dropped_folder(), brought().keys()
+    sources, masks = [folder / box for box in boxes], None
     if boxes == {"images", "masks"}:
-        begin([folder / "images"], folder / "masks")
-        return
-    entries = list(folder.iterdir())
-    begin([folder / box for box in boxes] if "all" not in boxes else entries if len(entries) == 1 else [folder], None)
+        sources, masks = [folder / "images"], folder / "masks"
+    elif "all" in boxes:
+        entries = list(folder.iterdir())
+        sources = entries if len(entries) == 1 else [folder]
+    begin(sources, masks, choices=_decided(folder, is_apart=masks is not None or sources == [folder]))
+
+
+def move_between_boxes(folder: Path, written: Sequence[str]) -> None:
+    """Removes files from the box for pictures or masks that now lie in the other one too, with the same content."""
+    for name in written:
+        box, _, rest = name.partition("/")
+        twin = folder / OTHER_BOX.get(box, "") / rest
+        if box in OTHER_BOX and twin.is_file() and filecmp.cmp(twin, folder / name, shallow=False):
+            twin.unlink()
 
 
 def begin_with_path(where: str, masks: str) -> None:
@@ -127,8 +140,11 @@ def begin_with_path(where: str, masks: str) -> None:
     begin([Path(where).expanduser()], Path(masks).expanduser() if masks else None)
 
 
-def begin(sources: Sequence[Path], masks: Path | None) -> None:
-    """Starts an import and follows it; an older one of this session is given up."""
+def begin(sources: Sequence[Path], masks: Path | None, *, choices: dict[str, Any] | None = None) -> None:
+    """Starts an import and follows it; an older one of this session is given up.
+
+    choices: what was decided about the older one and holds for the files that are there again.
+    """
     if older := current():
         give_up(older)
     folder = importing.staging_folder(state.workspace())
@@ -137,7 +153,7 @@ def begin(sources: Sequence[Path], masks: Path | None) -> None:
         masks=str(masks) if masks else None,
         folder=folder.name,
         name=None,  # stops after the report
-        choices={},
+        choices=choices or {},
         reading=None,
     )
     run = jobs.start(state.workspace(), RunConfig(kind="import", dataset="", importing=options), name=_stem_of(options))
@@ -149,6 +165,24 @@ def begin_again(found: Import) -> None:
     given = found.given
     if given is not None:
         begin([Path(source) for source in given.sources], Path(given.masks) if given.masks else None)
+
+
+def _decided(folder: Path, *, is_apart: bool) -> dict[str, Any]:
+    """What was decided in the report on the files dropped before; with is_apart a name begins with that of its box."""
+    found, data = current(), report()
+    source = Path(found.given.sources[0]) if found and found.given else None
+    if data is None or source is None or folder not in (source, *source.parents):
+        return {}
+    was_apart = found is not None and found.given is not None and bool(found.given.masks)
+    box = "" if was_apart or not source.is_dir() else source.relative_to(folder).as_posix()
+    start = f"{box}/" if is_apart and box not in ("", ".") else ""
+    chosen = data.manifest.choices
+    moved = {
+        "pairs": [(start + image, start + mask) for image, mask in chosen.pairs],
+        "apart": [(start + image, start + mask) for image, mask in chosen.apart],
+        "excluded": [start + name for name in chosen.excluded],
+    }
+    return chosen.model_copy(update=moved).model_dump(exclude_defaults=True, mode="json")
 
 
 def current() -> Import | None:
@@ -202,7 +236,7 @@ def keep(found: Import, name: str) -> None:
     manifest = importing.commit(found.path, name=name)
     _forget()
     choices.choose(dataset=manifest.name)
-    st.session_state["data-view"] = LOOK
+    st.session_state.update({"data-view": LOOK, "kept": manifest.name})
 
 
 def free_name(data: DataSet) -> str:

@@ -1,4 +1,4 @@
-"""Changes to a stored set: pictures added, replaced, brought back; its versions; download as a zip; deletion."""
+"""Changes to a stored set: pictures added, replaced, added back; its versions; download as a zip; deletion."""
 
 import tempfile
 from collections import Counter
@@ -13,7 +13,7 @@ from unetlab.data.dataset import DataSet, delete_dataset
 from unetlab.data.intake import sources
 from unetlab.data.manifest import Manifest
 from unetlab.errors import DataError, UnetlabError
-from unetlab.ui import bringing, forms, hosting, state
+from unetlab.ui import forms, hosting, state
 from unetlab.ui.text import plain
 
 MAX_DOWNLOAD = 500 * 10**6  # bytes: a download is held in the server's memory
@@ -74,9 +74,9 @@ def _add(data: DataSet) -> None:
     with st.form(f"add-{turn}", border=False):
         left, right = st.columns(2, gap="medium")
         with left:
-            pictures = st.file_uploader("More pictures", type=bringing.PICTURES, accept_multiple_files=True)
+            pictures = st.file_uploader("More pictures", accept_multiple_files=True)
         with right:
-            masks = st.file_uploader("Their masks", type=bringing.PICTURES, accept_multiple_files=True)
+            masks = st.file_uploader("Their masks", accept_multiple_files=True)
         path = ""
         if hosting.is_own_machine():
             path = st.text_input("Or a folder or zip on this machine", placeholder="same layout as the set")
@@ -115,12 +115,12 @@ def _left_out(data: DataSet) -> None:
     excluded = data.manifest.choices.excluded
     if not excluded:
         return
-    with st.expander(f"{len(excluded)} left out by you", icon=":material/hide_image:", key="left-out"):
+    with st.expander(f"Left out ({len(excluded)})", icon=":material/hide_image:", key="left-out"):
         key = f"bring-back-{data.folder.name}"
         st.session_state[key] = [file for file in st.session_state.get(key, []) if file in excluded]
-        returning = st.multiselect("Bring back", excluded, key=key, placeholder="all, or choose some")
+        returning = st.multiselect("Add back", excluded, key=key, placeholder="all, or choose some")
         st.button(
-            f"Bring {len(returning) or 'all'} back",
+            f"Add {len(returning) or 'all'} back",
             icon=":material/undo:",
             key="bring-back",
             on_click=state.attempt,
@@ -139,7 +139,7 @@ def _export(data: DataSet) -> None:
             icon=":material/download:",
             key="download-data",
             on_click="ignore",
-            help="Files, pairs, classes and split: dropped into any unetlab, it becomes the same data set again.",
+            help="Files, pairs, classes and split. Uploaded to any unetlab, it becomes the same data set again.",
         )
     elif st.button("Write as one zip", icon=":material/archive:", key="export-data", help="Too large for a browser."):
         target, bar = folder / name, st.progress(0.0, text="Writing")

@@ -1,5 +1,8 @@
 """How mask values become classes: in words, as bars, and what another reading would make of the pictures."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,15 +15,16 @@ from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey, label_of
 from unetlab.data.manifest import ClassInfo
 from unetlab.errors import DataError
 from unetlab.ui import charts, state
-from unetlab.ui.text import plain
+from unetlab.ui.text import plain, shortened
 
 MAX_BARS, LEVELS = 24, 16  # bars at once; brightness levels in a bar where masks run through all of them
 EXAMPLE_PX = 560  # three pictures side by side
+ANSWERS, ANSWER_PX = 4, 170  # ways to read the masks that a question shows
 LEFT_OUT, MIXED, GREY = "left out", "various", "#8899a6"
 
 
 def draw(data: DataSet) -> None:
-    """How the masks are read and why; once opened, the values they hold and the other ways to read them."""
+    """How the masks are read and why; once opened, their values and all ways to read them."""
     if data.manifest.reading is None:
         return
     current = data.reading
@@ -29,7 +33,7 @@ def draw(data: DataSet) -> None:
     st.caption(plain("\n".join(current.reasons)))
     is_doubted = any(finding.code == "reading" for finding in data.manifest.findings)
     box = st.expander(
-        "Their values, and other ways to read them",
+        "Mask values, and all ways to read them",
         expanded=is_doubted,
         icon=":material/palette:",
         key=f"reading-{data.folder.name}",
@@ -38,6 +42,24 @@ def draw(data: DataSet) -> None:
     if box.open:
         with box:
             st.fragment(state.in_place)(_choice, data)
+
+
+def answers(data: DataSet, keep: Callable[..., None], *args: Any) -> None:
+    """The question how to read the masks: one picture as each of a few readings reads it, its words and its button.
+
+    keep: a callback with its `args`, for the reading as it is.
+    """
+    if data.manifest.reading is None:
+        return
+    version = _version(data)
+    with st.container(horizontal=True, gap="medium"):
+        for number, reading in enumerate(_known(data, version)[:ANSWERS]):
+            with st.container(width=ANSWER_PX, gap="xsmall"):
+                name, pixels = _as_read((*version, reading.model_dump_json()), data, reading)
+                st.image(pixels, width="stretch", output_format="JPEG", alt=f"{name}, {reading.meaning}")
+                label, click, given = ("Keep", keep, args) if number == 0 else ("Use this", _use, (data, reading))
+                st.button(label, key=f"answer-{data.folder.name}-{reading.key}", on_click=click, args=given)
+                st.caption(plain(f"{shortened(name)}: {_sentence(reading.meaning)}"))
 
 
 def bars_of(survey: Survey, reading: Reading, classes: list[ClassInfo]) -> pd.DataFrame:
@@ -80,14 +102,13 @@ def _fate(class_id: int, classes: list[ClassInfo]) -> tuple[str, str]:
 
 
 def _choice(data: DataSet) -> None:
-    version = (str(data.folder), data.manifest.content_hash, data.manifest.version)
+    version, current = _version(data), data.reading
     survey, class_file = _survey(version, data)
-    current = data.reading
-    others = [reading for reading in readings.alternatives(survey, class_file) if reading.key != current.key]
-    known = {reading.key: reading for reading in (current, *others)}
-    key = f"reading-key-{data.folder.name}"
-    if st.session_state.get(key) not in known:
-        st.session_state[key] = current.key
+    known = {reading.key: reading for reading in _known(data, version)}
+    key, last = f"reading-key-{data.folder.name}", f"reading-last-{data.folder.name}"
+    if st.session_state.get(key) not in known or st.session_state.get(last) != current.key:
+        st.session_state[key] = current.key  # also where a fix elsewhere has chosen another one
+    st.session_state[last] = current.key
     left, right = st.columns([1.2, 1], gap="large")
     with left:
         chosen = known[
@@ -111,10 +132,32 @@ def _choice(data: DataSet) -> None:
         )
     if is_new:
         _before_and_after(data, chosen, classes)
-        what = {"reading": chosen.model_dump(), "background": "proposed"}  # class ids may mean other classes now
         if st.button("Use this reading", icon=":material/check:", key="read-so", type="primary"):
-            state.attempt(changes.revise, data.folder, what)
+            _use(data, chosen)
             st.rerun()
+
+
+def _use(data: DataSet, reading: Reading) -> None:
+    what = {"reading": reading.model_dump(), "background": "proposed"}  # class ids may mean other classes now
+    state.attempt(changes.revise, data.folder, what)
+
+
+def _version(data: DataSet) -> tuple:
+    return (str(data.folder), data.manifest.content_hash, data.manifest.version)
+
+
+def _known(data: DataSet, version: tuple) -> list[Reading]:
+    """The reading as it is, and all others that make sense."""
+    others = readings.alternatives(*_survey(version, data))
+    return [data.reading, *(reading for reading in others if reading.key != data.reading.key)]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _as_read(version: tuple, _data: DataSet, _reading: Reading) -> tuple[str, np.ndarray]:
+    """The name of the most telling picture, and the picture tinted as the reading reads its mask."""
+    classes = examples.classes_of(_reading, changes.survey_of(_data))
+    (example,) = examples.compare(_data, _reading, classes, count=1)
+    return example.name, np.ascontiguousarray(example.then)
 
 
 @st.cache_data(max_entries=4, show_spinner="Counting mask values")
@@ -142,13 +185,13 @@ def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None,
 
 
 def _before_and_after(data: DataSet, chosen: Reading, classes: list[ClassInfo]) -> None:
-    st.caption("The picture, how it is read now, and how it would be read:")
+    st.caption("The picture, its mask as it is read now, and as it would be read:")
     for example in examples.compare(data, chosen, classes):
         with st.container(width=EXAMPLE_PX), st.grid(3, min_column_width=90, gap="small"):
             for what, pixels in (("picture", example.picture), ("now", example.now), ("then", example.then)):
                 st.image(
                     np.ascontiguousarray(pixels),
-                    caption=f"{plain(example.name)} · {what}",
+                    caption=f"{plain(shortened(example.name))} · {what}",
                     width="stretch",
                     output_format="JPEG",
                     alt=f"{example.name}, {what}",

@@ -1,4 +1,4 @@
-"""How each picture was matched, as a table to be mended by hand, and below it the files that found no partner."""
+"""How each picture was matched, as a table to be fixed by hand, and below it the files that found no partner."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The report on a data set, stored or not yet: made of its parts, with the next step at the end."""
+"""The report on a data set, stored or not yet: its parts, with the next step at the top."""
 
 import pandas as pd
 import streamlit as st
@@ -9,7 +9,6 @@ from unetlab.ui import (
     augmenting,
     bringing,
     charts,
-    choices,
     class_table,
     findings,
     gallery,
@@ -17,16 +16,22 @@ from unetlab.ui import (
     mask_reading,
     pair_table,
     sizing,
+    state,
 )
+from unetlab.ui.text import plain
 
 COLORS: dict[Split, str] = {"train": "#3a8fc4", "valid": "#e08214", "test": "#8899a6"}  # of the splits
 
 
 def draw(data: DataSet) -> None:
-    """The whole report: what there is and what to do, pictures, masks, classes, split, pairs; then what comes next."""
+    """The whole report: what there is, the next step, findings, pictures, masks, classes, split, pairs."""
     is_stored = bool(data.manifest.created)
+    if st.session_state.pop("kept", None) == data.name:
+        st.success(f"The data set **{plain(data.name)}** is kept.", icon=":material/check_circle:")
     findings.headline(data)
-    if not is_stored:
+    if is_stored:
+        next_step(data)
+    else:
         bringing.decision(data)
     findings.draw(data)
     is_readable = bool(data.manifest.pairs) and data.manifest.reading is not None
@@ -42,7 +47,19 @@ def draw(data: DataSet) -> None:
         augmenting.draw(data)
         sizing.draw(data)
         living.draw(data)
-        choices.link("pages/lab/learning_rate.py", label="Find its learning rate", icon=":material/arrow_forward:")
+
+
+def next_step(data: DataSet) -> None:
+    """What comes after a stored set, as the primary button; other ways on stand beside it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="next-step"):
+        st.button(
+            "Find its learning rate",
+            type="primary",
+            icon=":material/arrow_forward:",
+            key="to-learning-rate",
+            on_click=state.go_to,
+            args=("pages/lab/learning_rate.py",),
+        )
 
 
 def split(data: DataSet) -> None:
@@ -57,9 +74,10 @@ def split(data: DataSet) -> None:
         alt="Shares of training, validation and test pictures",
     )
     is_open = not manifest.created and not manifest.is_given_split
-    how = "as your folders or lists give it" if manifest.is_given_split else "by name; a picture never changes sides"
+    how = "as your folders or lists give it" if manifest.is_given_split else "by name"
+    share = counts["valid"] / max(counts["train"] + counts["valid"], 1)
     listed = " · ".join(f"{counts[name]} {SPLIT_WORDS[name]}" for name in SPLIT_WORDS if counts[name])
-    st.caption(f"{listed} ({how})")
+    st.caption(f"{listed} ({share:.0%} for validation, {how})")
     if is_open:
         key = f"share-{data.folder.name}"
         st.session_state[key] = round(100 * manifest.choices.valid_fraction)

@@ -82,7 +82,7 @@ def _try_sizes(data: DataSet) -> None:
     if found.num_objects and mode == "resize":
         st.caption(
             f"Counted on {min(MAX_MASKS, len(data.manifest.pairs))} masks. The narrowest tenth of the objects is "
-            f"{found.width_before_px:.1f} px wide as drawn and {found.width_after_px:.1f} px as the network sees it."
+            f"{found.width_before_px:.1f} px wide as drawn and {found.width_after_px:.1f} px as the model sees it."
         )
     views = _shrunk(data, worst, size) if mode == "resize" else _cut_out(data, worst)
     with st.grid(2, min_column_width=130, gap="small"):

@@ -294,7 +294,7 @@ def test_masks_with_their_classes_swapped_are_named_and_left_out_by_a_click():
     made = Made()
     made.swapped = [3, 9]
     finding = made.only("swapped-classes")
-    assert f"2 of 20 masks seem to have {' and '.join(info.name for info in CLASSES)} the other way" in finding.message
+    assert f"2 of 20 masks seem to have {' and '.join(info.name for info in CLASSES)} swapped" in finding.message
     assert made.pairs[3]["mask"] in finding.message
     assert change_of(finding) == {"excluded": [made.file(3), made.file(9)]}
 
@@ -379,7 +379,7 @@ def test_exact_copies_with_the_same_mask_leave_the_training_one():
     assert finding.message.startswith(
         "2 exact copies of other pictures, with the same mask: images/elm.png is the same as images/fir"
     )
-    assert "better than they will" in finding.effect
+    assert "better than on new pictures" in finding.effect
     assert finding.files == [made.file(place) for place in (3, 4, 9)]
     assert change_of(finding) == {"excluded": [made.file(3), made.file(9)]}
 
@@ -392,7 +392,7 @@ def test_copies_with_different_masks_contradict_each_other():
     finding = made.only("contradicting-masks")
     assert finding.severity == "warning"
     assert finding.files == [made.file(0), made.file(1)]
-    assert "better than they will" not in finding.effect  # both train
+    assert "better than on new pictures" not in finding.effect  # both train
 
 
 def test_near_copies_count_only_across_the_split_and_the_validation_copy_goes():
@@ -405,6 +405,7 @@ def test_near_copies_count_only_across_the_split_and_the_validation_copy_goes():
     finding = made.only("near-duplicates-across-split")
     assert "images/elm.png (validation) and images/" in finding.message
     assert finding.files == [made.file(0), made.file(1), made.file(3)]
+    assert finding.together == [[made.file(1), made.file(3)]]  # each copy once, behind the one that it copies most
     assert change_of(finding) == {"excluded": [made.file(3)]}
     made.is_given_split = True
     assert set(made.found()) == {"given-split", "leak-across-given-split"}
@@ -437,9 +438,9 @@ def test_frames_that_look_alike_are_a_warning_and_kept_together_by_a_click():
         "14 times one of them trains and the next one validates."
     )
     assert change_of(finding) == {"grouping": "sequence"}
-    # Copies on both sides are then mended by the same click first.
-    for code in set(found) - {"sequence"}:
-        assert found[code].fixes[0] == finding.fixes[0]
+    assert set(found) == {"sequence"}  # near copies among the frames have the same cause: no second finding
+    assert all(len(couple) == 2 for couple in finding.together)
+    assert [made.file(1), made.file(2)] in finding.together or len(finding.together) == 12
 
 
 def test_numbered_pictures_that_do_not_look_alike_are_an_info():

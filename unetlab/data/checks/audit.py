@@ -111,10 +111,11 @@ def looks_swapped(images: Sequence[ImageFacts], masks: Sequence[MaskFacts]) -> b
     if not images or not masks:
         return False
     num_flat = sum(image.num_levels <= FLAT_LEVELS for image in images)
-    return num_flat >= MOST_SWAPPED * len(images) and sum(map(_is_photograph, masks)) >= MOST_SWAPPED * len(masks)
+    return num_flat >= MOST_SWAPPED * len(images) and sum(map(is_photograph, masks)) >= MOST_SWAPPED * len(masks)
 
 
-def _is_photograph(mask: MaskFacts) -> bool:
+def is_photograph(mask: MaskFacts) -> bool:
+    """True for many values of which no few hold most pixels; a JPEG mask has as many, but is not so."""
     commonest = sorted(mask.values.values(), reverse=True)[:NUM_COMMONEST]
     return mask.num_values > FLAT_LEVELS and sum(commonest) <= PHOTOGRAPH_SHARE * mask.num_pixels
 

@@ -49,7 +49,7 @@ def _all_ignored(material: Material) -> Finding | None:
     return Finding(
         code="all-ignored",
         message=f"In {counted(len(places), 'mask')} every pixel is ignored: {material.named(places)}.",
-        effect="Nothing is learnt or measured on these pictures.",
+        effect="Nothing is learned from these pictures, and nothing is measured on them.",
         advice="Look at how the mask values are read, or leave the pictures out.",
         files=material.files(places),
         fixes=material.without(places, "Leave them out"),
@@ -70,9 +70,9 @@ def _empty(material: Material) -> Finding | None:
         code="empty-mask",
         severity="warning" if is_most else "info",
         message=f"{which} background only ({percent(len(places) / total)}): {material.named(places)}.",
-        effect="Predicting nothing looks right on most pictures, so the U-Net may learn just that."
+        effect="An empty prediction is right on most pictures, so the model may learn just that."
         if is_most
-        else "Some are useful: they teach where nothing is to be found.",
+        else "Some are useful: they show the model where nothing is.",
         advice="Check that these pictures are truly empty and not just unlabelled.",
         files=material.files(places),
         fixes=material.without(places, "Leave out pictures with empty masks") if is_most else [],
@@ -104,9 +104,9 @@ def _swapped_classes(material: Material) -> Finding | None:
     which = of_all(len(places), len(material.pairs), "mask", "seems", "seem")
     return Finding(
         code="swapped-classes",
-        message=f"{which} to have {names} the other way round than the rest: "
+        message=f"{which} to have {names} swapped compared with the rest: "
         f"{listed([material.pairs[place].mask for place in places], MAX_NAMED)}.",
-        effect="There the U-Net is taught the opposite.",
+        effect="There the model is taught the opposite.",
         advice="Look at the overlays. Where they are wrong, swap the two values in those files and add them again.",
         files=material.files(places),
         fixes=material.without(places, "Leave out those pictures"),
@@ -120,9 +120,9 @@ def _lossy(material: Material) -> Finding | None:
     return Finding(
         code="lossy-masks",
         severity="info",
-        message=f"{of_all(len(places), len(material.pairs), 'mask', 'is', 'are')} saved with loss (JPEG), which smears "
+        message=f"{of_all(len(places), len(material.pairs), 'mask', 'is', 'are')} saved with loss (JPEG), which blurs "
         f"values at edges: {listed([material.pairs[place].mask for place in places], 3)}.",
-        effect="Smeared values are read as the nearest class; edges are a pixel or two uncertain.",
+        effect="Blurred values are read as the nearest class; edges are uncertain by a pixel or two.",
         advice="Save masks as PNG.",
         files=material.files(places),
     )
@@ -136,7 +136,7 @@ def _not_seen(material: Material) -> Finding | None:
         code="class-not-seen",
         severity="info",
         message=f"No mask has a pixel of {_classes(material, unseen)}.",
-        effect="It is neither learnt nor measured.",
+        effect="It is neither learned nor measured.",
     )
 
 
@@ -154,7 +154,7 @@ def _in_one_image(material: Material) -> Finding | None:
         code="class-in-one-image",
         message=f"{counted(len(lonely), 'class')} "
         f"{'is' if len(lonely) == 1 else 'are'} seen in one picture only: {listed(told, MAX_CLASSES_NAMED)}.",
-        effect="Such a class is either learnt or measured, never both.",
+        effect="Such a class is either learned or measured, never both.",
         advice="Add pictures that show it, or read it as part of another class.",
         files=material.files(sorted(set(places))),
     )
@@ -168,7 +168,7 @@ def _on_one_side(material: Material) -> list[Finding]:
     if not any(missing.any() for missing in is_missing.values()):
         return []
     fixes = _other_seed(material, has_class, common)
-    advice = "Divide anew." if fixes else "Add pictures that show it, or move some to the other side."
+    advice = "Split again." if fixes else "Add pictures that show it, or move some to the other side."
     found = []
     for side in SIDES:
         missing = np.flatnonzero(is_missing[side]).tolist()
@@ -180,7 +180,7 @@ def _on_one_side(material: Material) -> list[Finding]:
                 code=f"class-not-in-{side}",
                 message=f"No {'training' if side == 'train' else 'validation'} picture shows "
                 f"{_classes(material, missing)}.",
-                effect="It is never learnt." if side == "train" else "How well it is learnt cannot be measured.",
+                effect="It is never learned." if side == "train" else "How well it is learned cannot be measured.",
                 advice=advice,
                 files=material.files(places),
                 fixes=fixes,
@@ -199,7 +199,7 @@ def _other_seed(material: Material, has_class: np.ndarray, common: np.ndarray) -
         splits = assign(names, valid_fraction=choices.valid_fraction, seed=seed, groups=groups)
         is_both = all(has_class[np.array(splits) == side][:, common].any(axis=0).all() for side in SIDES)
         if is_both and seed != choices.seed:
-            label = f"Divide anew with seed {seed}: every class on both sides"
+            label = f"Split again with seed {seed}: every class on both sides"
             return [Fix(label=label, change={"seed": seed})]
     return []
 

@@ -1,7 +1,7 @@
 """What is to be said about how files were paired, each with the clicks that change it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unetlab.data.manifest import Choices, Finding, Fix
 from unetlab.data.names.file_names import folder_words, stem_of
@@ -10,33 +10,47 @@ from unetlab.data.names.matches import Match, Pairing
 
 BY_LABELLER = re.compile(r"(.*/)?PixelLabelData(_[0-9]+)?/Label_[0-9]+\.[A-Za-z]+")  # MATLAB's Image Labeler
 MAX_TOLD = 20  # findings of one kind, each with its own click
+MAX_TOGETHER = 4  # files of a tangle that are shown
+TELLS_PARTNERS = {"near-miss", "near-misses"}  # their files have a likely partner: no word on missing ones
 
 
-def swapped(message: str) -> Finding:
-    """Boxes that were taken for one another, whatever shows it: not usable, and one click mends it."""
+def swapped(message: str, pair: tuple[str, str]) -> Finding:
+    """Boxes that were taken for one another, whatever shows it: not usable, and one click fixes it.
+
+    pair: a picture and its mask, as they were given.
+    """
     return Finding(
         code="swapped",
         severity="error",
         message=message,
-        effect="The U-Net would learn to draw photographs from masks.",
-        advice="Swap them, if so.",
-        fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True})],
+        effect="The model would learn to draw photographs from masks.",
+        advice="Swap them.",
+        files=[*pair],
+        fixes=[Fix(label="Swap pictures and masks", change={"is_swapped": True}, examples=[*pair[::-1]])],
     )
 
 
-def about_pairing(pairing: Pairing, choices: Choices, excluded: Sequence[Match]) -> list[Finding]:
-    found = [*_which_mask(pairing), *_near_misses(pairing)]
+def about_pairing(
+    pairing: Pairing, choices: Choices, excluded: Sequence[Match], values: Mapping[str, str]
+) -> list[Finding]:
+    """Findings about pairs and what is in none. values: what the pixels of each kind of file hold, where known."""
+    found = [*_which_mask(pairing, values), *_near_misses(pairing)]
     for images, mask_names in pairing.ambiguous if not pairing.mask_kinds else ():
-        found.append(Finding(code="ambiguous", message=_ambiguous(images, mask_names), files=[*images, *mask_names]))
+        message, files = _ambiguous(images, mask_names), [*images, *mask_names]
+        found.append(Finding(code="ambiguous", message=message, files=files, together=[files[:MAX_TOGETHER]]))
     found += _by_labeller(pairing)
     if excluded:
         files = [match.image for match in excluded]
         message = f"{_count(files, 'picture')} left out by you: {_some(files)}."
-        bring_back = Fix(label="Bring them back", change={"excluded": None})
+        bring_back = Fix(label="Add them back", change={"excluded": None})
         found.append(Finding(code="excluded", severity="info", message=message, files=files, fixes=[bring_back]))
-    if pairing.looks_swapped and not choices.is_swapped:
+    if pairing.looks_swapped and not choices.is_swapped and pairing.pairs:
         found.append(
-            swapped("Files called masks were given as pictures, and the files given as masks are not called so.")
+            swapped(
+                f"Files called masks were given as pictures, such as {pairing.pairs[0].image}, and the files given as "
+                f"masks are not called so, such as {pairing.pairs[0].mask}.",
+                (pairing.pairs[0].image, pairing.pairs[0].mask),
+            )
         )
     if choices.is_swapped:
         message = "Pictures and masks have changed places: what was dropped as a mask is the picture."
@@ -45,10 +59,13 @@ def about_pairing(pairing: Pairing, choices: Choices, excluded: Sequence[Match])
     if pairing.ignored_files:
         message = f"{_count(pairing.ignored_files, 'file')} not used: {_some(pairing.ignored_files)}."
         found.append(Finding(code="ignored-files", severity="info", message=message, files=pairing.ignored_files))
-    for code, what, names in (
+    told = {file for finding in found if finding.code in TELLS_PARTNERS for file in finding.files}
+    told |= {file for tie in pairing.ambiguous for box in tie for file in box}
+    for code, what, unmatched in (
         ("image-without-mask", "picture has no mask", pairing.unmatched_images),
         ("mask-without-image", "mask has no picture", pairing.unmatched_masks),
     ):
+        names = [name for name in unmatched if name not in told]
         if names:
             several = what.replace(" has", "s have") if len(names) > 1 else what
             message = f"{len(names)} {several}: {_some(names)}."
@@ -89,33 +106,69 @@ def _is_without_mask(name: str) -> bool:
     return any(folder_words(part).is_without_masks for part in name.split("/")[:-1])
 
 
-def _which_mask(pairing: Pairing) -> list[Finding]:
-    if not pairing.mask_kinds:
+def _which_mask(pairing: Pairing, values: Mapping[str, str]) -> list[Finding]:
+    kinds, chosen, picture = pairing.mask_kinds, pairing.chosen_kind, pairing.picture_kind
+    if not kinds:
         return []
-    listed = ", ".join(f"'{kind.name}' ({kind.count} files such as {kind.example})" for kind in pairing.mask_kinds)
+    listed = ", ".join(f"'{kind.name}' ({kind.count} files such as {kind.example})" for kind in kinds)
+    examples = _examples_of_kinds(pairing)
     fixes = [
-        Fix(label=f"'{kind.name}' is the mask", change={"mask_kind": kind.name})
-        for kind in pairing.mask_kinds
-        if kind.name != pairing.chosen_kind
+        Fix(label=f"'{kind.name}' is the mask", change={"mask_kind": kind.name}, examples=examples[kind.name])
+        for kind in kinds
+        if kind.name != chosen
     ]
-    if pairing.chosen_kind is None:
+    if chosen is None:
         message = f"Several files belong to each picture: {listed}."
-        return [
-            Finding(code="which-mask", severity="error", message=message, advice="Say which is the mask.", fixes=fixes)
-        ]
-    message = f"Several files belong to each picture: {listed}. '{pairing.chosen_kind}' is taken as the mask."
-    return [Finding(code="which-mask", severity="info", message=message, fixes=fixes)]
+        if pairing.is_seen and picture:
+            message += f" By their pixels, {picture.example} and the like are the pictures."
+        advice = "Choose which of them is the mask."
+        return [Finding(code="which-mask", severity="error", message=message, advice=advice, fixes=fixes)]
+    together = []
+    if pairing.is_seen and picture and len(kinds) == 2:
+        together = [examples[chosen]]
+        fixes = [Fix(label=f"Swap: {_called(picture.name)} are the masks", change={"mask_kind": picture.name})]
+        are = "have the same names" if picture.name.startswith(".") else f"are in one folder ({listed})"
+        message = f"Pictures and masks {are}; {_called(chosen)} hold {values[chosen]}, so they are read as masks."
+    else:
+        message = f"Several files belong to each picture: {listed}. '{chosen}' is taken as the mask."
+    return [Finding(code="which-mask", severity="info", message=message, fixes=fixes, together=together)]
+
+
+def _called(kind: str) -> str:
+    return f"the {kind} files" if kind.startswith(".") else f"the '{kind}' files"
+
+
+def _examples_of_kinds(pairing: Pairing) -> dict[str, list[str]]:
+    """By kind a picture and its mask, should that kind be the mask; of two kinds the other holds the pictures."""
+    kinds, picture = pairing.mask_kinds, pairing.picture_kind
+    if picture is None and len(kinds) > 1:
+        given = next((images[0] for images, masks in pairing.ambiguous if kinds[0].example in masks), "")
+        if not given or given in {kind.example for kind in kinds}:
+            return {kind.name: [kinds[kind is kinds[0]].example, kind.example] for kind in kinds}
+        return {kind.name: [given, kind.example] for kind in kinds}
+    pictures = {kind.name: picture.example if picture else "" for kind in kinds}
+    if picture:
+        pictures[picture.name] = next((kind.example for kind in kinds if kind.name == pairing.chosen_kind), "")
+    return {kind.name: [name for name in (pictures[kind.name], kind.example) if name] for kind in kinds}
 
 
 def _near_misses(pairing: Pairing) -> list[Finding]:
     misses = pairing.near_misses
+    severity = "warning" if pairing.pairs else "error"
     found = [
         Finding(
             code="near-miss",
+            severity=severity,
             message=f"{miss.image} and {miss.mask} are probably a pair: {miss.why}.",
             effect="Neither is used as it stands.",
             files=[miss.image, miss.mask],
-            fixes=[Fix(label="Pair them", change={"pairs": [(miss.image, miss.mask)]})],
+            fixes=[
+                Fix(
+                    label="Pair them",
+                    change={"pairs": [(miss.image, miss.mask)]},
+                    examples=[miss.image, miss.mask],
+                )
+            ],
         )
         for miss in misses[:MAX_TOLD]
     ]
@@ -124,7 +177,14 @@ def _near_misses(pairing: Pairing) -> list[Finding]:
         message = f"{len(misses)} pictures have a mask with nearly the same name."
         take_all = Fix(label=f"Pair all {len(misses)}", change={"pairs": pairs})
         found.insert(
-            0, Finding(code="near-misses", message=message, files=[pair[0] for pair in pairs], fixes=[take_all])
+            0,
+            Finding(
+                code="near-misses",
+                severity=severity,
+                message=message,
+                files=[file for pair in pairs for file in pair],
+                fixes=[take_all],
+            ),
         )
     return found
 

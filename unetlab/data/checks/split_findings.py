@@ -11,12 +11,13 @@ from unetlab.data.manifest import Finding, Fix
 from unetlab.data.names.name_words import SPLIT_WORDS, Split
 
 FEW_PAIRS = 10
+MAX_COUPLES = 12  # of neighbours, shown as examples
 # Measured: neighbouring slices of ISBI 0.5, CamVid frames three seconds apart 0.2, numbered photographs of
 # CrackForest 0.02, made textures within 0.02 of 0 (`lookalikes.neighbour_likeness`).
 NEIGHBOURS_ALIKE = 0.12
 KEEP_FIRST: dict[Split, int] = {"train": 0, "test": 1, "valid": 2}  # of copies on two sides, which one stays
 LEAVE_OUT = "Leave out the copies that do not train"
-LEAK = "Scores look better than they will on new pictures: training saw nearly the same ones."
+LEAK = "Scores will look better than on new pictures: training saw nearly the same ones."
 
 
 def about_split(material: Material) -> list[Finding]:
@@ -27,7 +28,7 @@ def about_split(material: Material) -> list[Finding]:
         _given(material),
         _duplicates(material),
         _contradicting(material),
-        _near_duplicates(material, sequence),
+        _near_duplicates(material) if sequence is None or sequence.severity == "info" else None,  # else one cause
         sequence,
     ]
     return [finding for finding in found if finding]
@@ -95,6 +96,7 @@ def _duplicates(material: Material) -> Finding | None:
         advice="Leave the copies out.",
         files=material.files(sorted(place for places in same for place in places)),
         fixes=material.without(copies, "Leave out the copies"),
+        together=[material.files(sorted(places, key=lambda place: place in copies)) for places in same],
     )
 
 
@@ -115,33 +117,42 @@ def _contradicting(material: Material) -> Finding | None:
         + (f" {LEAK}" if any(_is_across(material, places) for places in contradicting) else ""),
         advice="Keep the mask that is right and leave the other pair out.",
         files=material.files([place for places in contradicting for place in places]),
+        together=[
+            [file for place in places for file in (material.pairs[place].image, material.pairs[place].mask)]
+            for places in contradicting
+        ],
     )
 
 
-def _near_duplicates(material: Material, sequence: Finding | None) -> Finding | None:
-    pairs = material.pairs
-    thumbs = [image.thumb for image in material.images]
-    matches = [
-        sorted(match[:2], key=lambda place: KEEP_FIRST[pairs[place].split])
-        for match in lookalikes.near_duplicates(thumbs, sides=[pair.split for pair in pairs])
-        if not _equal(material, match[:2], "image")
-    ]
+def _near_duplicates(material: Material) -> Finding | None:
+    pairs, matches = material.pairs, _near_matches(material)
     if not matches:
         return None
     copies = sorted({copy for _, copy in matches})
     kept, copy = matches[0]
-    together = sequence.fixes if sequence and sequence.severity == "warning" else []
     example = " and ".join(f"{material.title(place)} ({SPLIT_WORDS[pairs[place].split]})" for place in (copy, kept))
-    fixes = together + ([] if set(material.places("valid")) <= set(copies) else material.without(copies, LEAVE_OUT))
+    fixes = [] if set(material.places("valid")) <= set(copies) else material.without(copies, LEAVE_OUT)
     has = "has" if len(copies) == 1 else "have"
     return Finding(
         code="leak-across-given-split" if material.is_given_split else "near-duplicates-across-split",
         message=f"{counted(len(copies), 'picture')} {has} a near copy on the other side of the split: {example}.",
         effect=LEAK,
-        advice=f"{'Keep neighbours together' if together else LEAVE_OUT}.",
+        advice=f"{LEAVE_OUT}.",
         files=material.files(sorted({place for match in matches for place in match})),
         fixes=fixes,
+        together=[material.files(match) for match in {match[1]: match for match in reversed(matches)}.values()],
     )
+
+
+def _near_matches(material: Material) -> list[list[int]]:
+    """Places of near copies on two sides of the split, the most alike first; in each the one that stays comes first."""
+    thumbs = [image.thumb for image in material.images]
+    splits: list[Split] = [pair.split for pair in material.pairs]
+    return [
+        sorted(match[:2], key=lambda place: KEEP_FIRST[splits[place]])
+        for match in lookalikes.near_duplicates(thumbs, sides=splits)
+        if not _equal(material, match[:2], "image")
+    ]
 
 
 def _sequence(material: Material) -> Finding | None:
@@ -166,6 +177,9 @@ def _sequence(material: Material) -> Finding | None:
         effect=LEAK if is_alike else f"If so: {LEAK[0].lower()}{LEAK[1:]}",
         advice="Keep neighbours on one side of the split.",
         files=material.files(sorted({place for couple in parted for place in couple})),
+        together=[material.files(couple) for couple in [*_near_matches(material), *parted][:MAX_COUPLES]]
+        if is_alike
+        else [],
         fixes=[Fix(label="Keep neighbours together", change={"grouping": "sequence"})],
     )
 

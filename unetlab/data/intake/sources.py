@@ -132,8 +132,8 @@ def save_upload(
         target = into / relative
         if relative in written or target.exists():
             raise DataError(
-                f"Two files are called {relative}. Drop pictures and masks into their own boxes, "
-                "or a zip of the folder."
+                f"Two files are called {relative.removeprefix(f'{box}/')}. Drop pictures and masks into their own "
+                "boxes, or upload the folder or a zip of it."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "wb") as file:

@@ -1,13 +1,17 @@
 """The classes of a data set: names, colours, background."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import dist
 
 from unetlab.data.labels.class_files import BACKGROUND_NAMES
 from unetlab.data.labels.masks import Reading, label_of
+from unetlab.data.labels.surveys import channels_of
 from unetlab.data.manifest import ClassInfo
 from unetlab.data.names.file_names import fold
 
-BACKGROUND_COLOR = "#404040"
+BACKGROUND_COLOR, BACKGROUND_RGB = "#404040", 0x404040
+TOLD_APART = 60  # distance of two colours in RGB, 0..442
 # Class 0 to 31: Okabe and Ito 2008, then Paul Tol's muted and light schemes, both made for colour-blind eyes,
 # then shades between them. Class 1 comes first where class 0 is the grey background, hence orange there.
 # fmt: off
@@ -20,22 +24,39 @@ PALETTE = (
 # fmt: on
 
 
-def class_infos(reading: Reading, pixels: Sequence[int], *, background: int | None) -> list[ClassInfo]:
-    """The classes of a reading with their pixel counts, unique names and fixed colours."""
+def class_infos(
+    reading: Reading, pixels: Sequence[int], *, background: int | None, palette: Mapping[int, int] | None = None
+) -> list[ClassInfo]:
+    """The classes of a reading with their pixel counts, unique names and fixed colours.
+
+    palette: colour 0xRRGGBB of each value, for masks that have one. Classes that came as colours keep them.
+    """
     names: list[str] = []
+    own = _own_colors(reading, background, palette or {})
     for group in reading.groups:
         names.append(unused_name(group.name, names))
     return [
         ClassInfo(
             id=index,
             name=names[index],
-            color=BACKGROUND_COLOR if index == background else PALETTE[index % len(PALETTE)],
+            color=BACKGROUND_COLOR if index == background else own[index] if own else PALETTE[index % len(PALETTE)],
             pixels=int(pixels[index]),
             is_background=index == background,
             values=shown_values(reading, group.values),
         )
         for index, group in enumerate(reading.groups)
     ]
+
+
+def _own_colors(reading: Reading, background: int | None, palette: Mapping[int, int]) -> list[str]:
+    """The colours that the masks have, "#rrggbb" by class; none where two could be mixed up, or one is missing."""
+    firsts = [group.values[0] if group.values else -1 for group in reading.groups]
+    known = {value: value for value in firsts} if reading.part == "colour" else palette
+    if -1 in firsts or not known.keys() >= {*firsts}:
+        return []
+    drawn = [BACKGROUND_RGB if index == background else known[value] for index, value in enumerate(firsts)]
+    is_clear = all(dist(channels_of(one), channels_of(two)) >= TOLD_APART for one, two in combinations(drawn, 2))
+    return [f"#{colour:06x}" for colour in drawn] if is_clear else []
 
 
 def choose_background(reading: Reading, pixels: Sequence[int]) -> tuple[int | None, str]:

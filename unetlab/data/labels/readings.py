@@ -195,7 +195,7 @@ def _too_many(survey: Survey, class_file: ClassFile | None) -> tuple[Reading, st
 
 def _smeared(survey: Survey, class_file: ClassFile | None) -> tuple[Reading, str, str]:
     """More values than were drawn: JPEG, softened edges, probabilities."""
-    how = "JPEG or the like has smeared the values" if survey.num_lossy else "The values run into each other"
+    how = "JPEG has blurred the mask values" if survey.num_lossy else "The mask values are blurred"
     if survey.part == "colour":
         centres = _known_centres(survey, class_file) or _centres(survey)
         is_clear = len(centres) > 1 and heaps.covered(survey.pixels, centres) >= COVERED
@@ -216,7 +216,7 @@ def _smeared(survey: Survey, class_file: ClassFile | None) -> tuple[Reading, str
     reading = reading_kinds.threshold(survey, level, class_file)
     if reading is None:  # 16 bits of which only the lowest are used
         reading = reading_kinds.threshold(survey, 0, class_file) or reading_kinds.binary(survey)
-    reason = f"{how} in two heaps; the line between them is drawn at {level}."
+    reason = f"Mask values form two groups; the threshold between them is {level}."
     doubt = "" if middle <= THIN_MIDDLE else _soft(survey, middle, level)
     return reading, reason, doubt
 
@@ -233,7 +233,7 @@ def _softened(survey: Survey, ends: list[int], class_file: ClassFile | None) -> 
 
 def _soft(survey: Survey, middle: float, level: int) -> str:
     if survey.num_lossy:
-        return f"JPEG or the like has smeared them; everything above {level} is read as the foreground."
+        return f"JPEG has blurred them; everything above {level} is read as the foreground."
     return (
         f"They run through all levels, {percent(middle)} of the pixels in the middle, as probabilities do; "
         f"everything above {level} is read as the foreground."

@@ -54,6 +54,11 @@ class Survey:
         """True for palette images whose colours are more than greys."""
         return any(not is_grey(colour) for colour in self.palette.values())
 
+    @property
+    def own_colours(self) -> Mapping[int, int]:
+        """Value -> colour, where a palette gives the values colours that are more than greys."""
+        return self.palette if self.is_palette else {}
+
     @cached_property
     def common(self) -> list[int]:
         """All values, commonest first."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from unetlab.data.names.file_names import fold, folder_words, has_image_word, has_strong_mask_word, natural_key
-from unetlab.data.names.mask_kinds import Candidate, Family
+from unetlab.data.names.mask_kinds import Candidate, Family, Look
 from unetlab.data.names.matches import MaskKind
 from unetlab.data.names.matching import MIN_PAIRS
 from unetlab.data.names.name_words import SPLIT_FOLDERS
@@ -39,14 +39,21 @@ class HeapKinds:
     masks: list[NamedFile]
     families: list[Family]
     ambiguous: list[Tie]
+    picture: str | None = None
+    is_seen: bool = False  # the pixels told which kind holds the pictures
 
 
-def find_kinds(files: Sequence[NamedFile], wanted: str | None, apart: Collection[tuple[str, str]]) -> HeapKinds:
-    """Kinds in a heap where no other rule found a mask. wanted: the kind that a person calls the mask."""
+def find_kinds(
+    files: Sequence[NamedFile], wanted: str | None, apart: Collection[tuple[str, str]], look: Look | None = None
+) -> HeapKinds:
+    """Kinds in a heap where no other rule found a mask. wanted: the kind that a person calls the mask.
+
+    look: asked which kind holds the pictures where no name tells.
+    """
     members = _kinds_by_name(files) or _kinds_by_ending(files)
     names = sorted(members, key=natural_key)
     kinds = [MaskKind(name, members[name][min(members[name])].path, len(members[name])) for name in names]
-    picture, masks = _roles(members, wanted)
+    picture, masks, is_seen = _roles(members, wanted, look)
     keys = sorted({key for found in members.values() for key in found}, key=natural_key)
     is_all_masks = all(_are_masks(found) or has_strong_mask_word(name) for name, found in members.items())
     if is_all_masks or (picture is None and len(kinds) > MAX_ASKED):  # rather many series than many kinds
@@ -66,11 +73,12 @@ def find_kinds(files: Sequence[NamedFile], wanted: str | None, apart: Collection
             families.append(Family(image, tuple(candidates)))
     mask_files = [file for name in masks for file in members[name].values()]
     taken = set(mask_files)
-    return HeapKinds(kinds, [file for file in files if file not in taken], mask_files, families, [])
+    images = [file for file in files if file not in taken]
+    return HeapKinds(kinds, images, mask_files, families, [], picture, is_seen)
 
 
-def _roles(kinds: dict[str, _Members], wanted: str | None) -> tuple[str | None, list[str]]:
-    """The kind that holds the pictures, if that is clear, and those that can be masks.
+def _roles(kinds: dict[str, _Members], wanted: str | None, look: Look | None) -> tuple[str | None, list[str], bool]:
+    """The kind that holds the pictures, if that is clear, those that can be masks, and whether the pixels told it.
 
     A choice that leaves no kind for the pictures counts as not made.
     """
@@ -79,14 +87,17 @@ def _roles(kinds: dict[str, _Members], wanted: str | None) -> tuple[str | None, 
     masks = chosen or [name for name in kinds if name in sure or has_strong_mask_word(name)]
     others = [name for name in kinds if name not in masks and name not in sure]
     if chosen and not others:
-        return _roles(kinds, None)
+        return _roles(kinds, None, look)
     with_image_word = [name for name in others if has_image_word(name)]
     photographs = [name for name in others if all(file.is_jpeg for file in kinds[name].values())]
     for certain in (others, with_image_word, photographs):
         if len(certain) == 1 and (masks or certain is not others):
             picture = certain[0]
-            return picture, masks or [name for name in kinds if name != picture]
-    return (min(others, key=natural_key), chosen) if chosen else (None, [])
+            return picture, masks if masks and not chosen else [name for name in kinds if name != picture], False
+    seen = look({name: [file.path for file in kinds[name].values()] for name in kinds}) if look else None
+    if seen in others:
+        return seen, masks if masks and not chosen else [name for name in kinds if name != seen], True
+    return (min(others, key=natural_key), chosen, False) if chosen else (None, [], False)
 
 
 def _are_masks(kind: _Members) -> bool:

@@ -12,9 +12,9 @@ LISTED = "listed in the table"
 
 
 def describe_layout(pairs: Sequence[Match], *, boxes: int) -> str:
-    """A part of a sentence: "PASCAL VOC", "images/ and masks/", "one heap, masks called *_mask"; "" without pairs.
+    """A part of a sentence: "PASCAL VOC", "images/ and masks/", "one folder, masks called *_mask"; "" without pairs.
 
-    boxes: 1 when everything came in one heap, 2 when pictures and masks came apart.
+    boxes: 1 when everything came together, 2 when pictures and masks came apart.
     """
     if not pairs:
         return ""
@@ -49,7 +49,7 @@ def _object_layout(pairs: Sequence[Match]) -> str:
     if sum(len(pair.masks) > 1 for pair in pairs) <= len(pairs) / 2:
         return ""
     if all(_folder(pair.image) == _folder(pair.mask) for pair in pairs):
-        return "one heap, several numbered masks for a picture, one per object"
+        return "one folder, several numbered masks for a picture, one per object"
     return "one folder per picture with one mask per object"
 
 
@@ -65,10 +65,10 @@ def _seen_layout(pairs: Sequence[Match], boxes: int) -> str:
     if len(pairs) > 1 and len({_folder(pair.image) for pair in pairs}) == len(pairs):
         return "one folder per picture"
     if called:
-        return f"one heap, masks called {called}"
-    endings = [f"pictures {_suffix(pair.image)} and masks {_suffix(pair.mask)} of one name" for pair in pairs]
+        return f"one folder, masks called {called}"
+    endings = [f"{_suffix(pair.image)} pictures and {_suffix(pair.mask)} masks with the same names" for pair in pairs]
     ending = _most(endings, len(pairs))
-    return f"one heap, {ending}" if ending else "one heap"
+    return f"one folder, {ending}" if ending else "one folder"
 
 
 def _differing_folders(pair: Match) -> str:

@@ -32,6 +32,8 @@ class Family:
 
 
 Namer = Callable[[Candidate], str]
+# Files by kind -> the kind that holds the pictures by its pixels, None where they do not tell.
+Look = Callable[[Mapping[str, Sequence[str]]], str | None]
 
 
 def by_folder(candidate: Candidate) -> str:

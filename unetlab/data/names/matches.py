@@ -48,7 +48,8 @@ class Pairing:
     ambiguous: pictures and masks of a tangle; all of them are listed as unmatched, too. mask_kinds: not empty where
     pictures have several kinds of mask; without a chosen_kind a person must say which, and the pictures concerned
     are in `ambiguous`. other_masks: masks of the kinds that were not chosen. layout: how the files lie, a part of
-    a sentence. looks_swapped: the box for pictures seems to hold the masks.
+    a sentence. looks_swapped: the box for pictures seems to hold the masks. picture_kind: the kind of file that the
+    pictures are, where it has a name; is_seen: their pixels told it.
     """
 
     pairs: list[Match] = field(default_factory=list)
@@ -62,3 +63,5 @@ class Pairing:
     chosen_kind: str | None = None
     other_masks: list[str] = field(default_factory=list)
     looks_swapped: bool = False
+    picture_kind: MaskKind | None = None
+    is_seen: bool = False

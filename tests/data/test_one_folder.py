@@ -1,0 +1,189 @@
+"""Pictures and masks in one folder whose names do not say which is which: the pixels do, or one question is asked."""
+
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.drops import binary, disc, photo, save
+from unetlab.data import changes
+from unetlab.data.importing import examine, stage_into, staging_folder
+from unetlab.data.intake.sources import save_upload
+from unetlab.workspace import own_workspace
+
+COUNT = 6
+
+
+def twins(folder, picture, mask):
+    """a0 to a5 as pictures and as masks, with these endings."""
+    for number in range(COUNT):
+        save(folder / f"a{number}{picture}", photo(number))
+        save(folder / f"a{number}{mask}", binary(number))
+    return folder
+
+
+def report(*sources, masks=None):
+    staging = staging_folder(own_workspace())
+    stage_into(staging, sources, masks=masks)
+    return examine(staging), staging
+
+
+def found(manifest, code):
+    return [finding for finding in manifest.findings if finding.code == code]
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [(".bmp", ".png"), (".tif", ".png"), (".jpg", ".png"), (".png", ".bmp"), (".png", ".tif"), (".png", ".jpg")],
+)
+def test_of_twins_the_files_of_few_values_are_the_masks_and_that_is_said(tmp_path, picture, mask):
+    manifest, staging = report(twins(tmp_path / "set", picture, mask))
+    assert [(pair.image, pair.mask) for pair in manifest.pairs] == [(f"a{n}{picture}", f"a{n}{mask}") for n in range(6)]
+    (told,) = found(manifest, "which-mask")
+    assert told.severity == "info"
+    assert told.message.startswith(f"Pictures and masks have the same names; the {mask} files hold ")
+    assert mask == ".jpg" or "hold 2 values each, so they are read as masks." in told.message
+    assert told.together == [[f"a0{picture}", f"a0{mask}"]]
+    (swap,) = told.fixes
+    assert swap.label == f"Swap: the {picture} files are the masks"
+    after = changes.revise(staging, swap.change)
+    assert {(pair.image, pair.mask) for pair in after.pairs} <= {(f"a{n}{mask}", f"a{n}{picture}") for n in range(6)}
+    assert "Several files belong to each picture" in found(after, "which-mask")[0].message
+
+
+def test_every_road_gives_the_same_report(tmp_path):
+    folder = twins(tmp_path / "set", ".bmp", ".png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    contents = [(path.name, path.read_bytes()) for path in folder.iterdir()]
+    save_upload(contents, into=tmp_path / "dropped", box="images")
+    reports = [report(source)[0] for source in (folder, tmp_path / "set.zip", tmp_path / "dropped" / "images")]
+    same = [manifest.model_dump(exclude={"name"}) for manifest in reports]
+    assert len(same[0]["pairs"]) == COUNT
+    assert same[0] == same[1] == same[2]
+
+
+def two_masks(folder):
+    """A picture, a mask of two values and one of three, told apart by words that nobody knows."""
+    for number in range(COUNT):
+        save(folder / f"a{number}.png", photo(number))
+        save(folder / f"a{number}_x.png", binary(number))
+        save(folder / f"a{number}_y.png", disc(number, classes=3))
+    return folder
+
+
+def test_of_two_kinds_of_mask_one_question_is_asked_and_one_click_answers_it(tmp_path):
+    manifest, staging = report(two_masks(tmp_path / "set"))
+    assert [(finding.code, finding.severity) for finding in manifest.findings] == [("which-mask", "error")]
+    (question,) = manifest.findings
+    assert "a0.png and the like are the pictures" in question.message
+    assert [fix.examples for fix in question.fixes] == [["a0.png", "a0_x.png"], ["a0.png", "a0_y.png"]]
+    after = changes.revise(staging, question.fixes[1].change)
+    assert [(pair.image, pair.mask) for pair in after.pairs] == [(f"a{n}.png", f"a{n}_y.png") for n in range(COUNT)]
+    assert not found(after, "image-without-mask") + found(after, "mask-without-image")
+
+
+def test_pixels_that_do_not_tell_leave_one_question_with_an_example_of_each_answer(tmp_path):
+    for number in range(COUNT):
+        save(tmp_path / "set" / f"a{number}.bmp", photo(number))
+        save(tmp_path / "set" / f"a{number}.png", photo(number + 50))
+    manifest, _ = report(tmp_path / "set")
+    (question,) = manifest.findings
+    assert (question.code, question.severity) == ("which-mask", "error")
+    assert [fix.examples for fix in question.fixes] == [["a0.png", "a0.bmp"], ["a0.bmp", "a0.png"]]
+
+
+def test_a_file_that_cannot_be_read_leaves_the_question_open(tmp_path):
+    folder = twins(tmp_path / "set", ".bmp", ".png")
+    (folder / "a0.bmp").write_bytes(b"")
+    assert [finding.code for finding in report(folder)[0].findings] == ["which-mask"]
+
+
+def test_near_misses_alone_are_one_error_whose_files_are_not_told_again(tmp_path):
+    for number, name in enumerate(("north", "south", "east")):
+        save(tmp_path / "set" / "images" / f"{name}ern.png", photo(number))
+        save(tmp_path / "set" / "masks" / f"{name}arn.png", binary(number))
+    manifest, _ = report(tmp_path / "set")
+    assert {(finding.code, finding.severity) for finding in manifest.findings} == {
+        ("near-misses", "error"),
+        ("near-miss", "error"),
+    }
+
+
+def test_no_pair_at_all_is_one_error_that_names_the_files(tmp_path):
+    for number in range(3):
+        save(tmp_path / "set" / f"{'abc'[number]}.png", photo(number))
+    manifest, _ = report(tmp_path / "set")
+    (error,) = manifest.findings
+    assert (error.code, error.files) == ("no-pairs", ["a.png", "b.png", "c.png"])
+
+
+def test_pairs_within_the_box_for_pictures_stay_when_masks_come_into_the_other(tmp_path):
+    for number in range(COUNT):
+        save(tmp_path / "images" / f"a{number}.png", photo(number))
+        save(tmp_path / "images" / f"a{number}_mask.png", binary(number))
+    save(tmp_path / "images" / "late.png", photo(20))
+    save(tmp_path / "masks" / "late.png", binary(20))
+    manifest, _ = report(tmp_path / "images", masks=tmp_path / "masks")
+    assert {pair.mask for pair in manifest.pairs} == {
+        "masks/late.png",
+        *(f"images/a{number}_mask.png" for number in range(COUNT)),
+    }
+    assert not found(manifest, "image-without-mask")
+
+
+def test_other_masks_of_the_same_names_do_not_take_pairs_apart(tmp_path):
+    twins(tmp_path / "images", ".bmp", ".png")
+    for number in range(COUNT):
+        save(tmp_path / "masks" / f"a{number}.png", disc(number, classes=3))
+    manifest, _ = report(tmp_path / "images", masks=tmp_path / "masks")
+    assert len(manifest.pairs) == COUNT
+    assert not found(manifest, "ambiguous")
+    assert len(found(manifest, "mask-without-image")[0].files) == COUNT
+
+
+def test_pictures_beside_boxed_pairs_raise_no_question_of_their_own(tmp_path):
+    for number in range(COUNT):
+        save(tmp_path / "images" / f"a{number}.png", photo(number))
+        save(tmp_path / "masks" / f"a{number}.png", binary(number))
+        save(tmp_path / "images" / f"b{number}_left.png", photo(number + 20))
+        save(tmp_path / "images" / f"b{number}_right.png", photo(number + 40))
+    manifest, _ = report(tmp_path / "images", masks=tmp_path / "masks")
+    assert len(manifest.pairs) == COUNT
+    assert not found(manifest, "which-mask")
+
+
+def colours(folder, *rgb, mode="RGB"):
+    """Masks that are black but for one band of each colour; as RGB, or as a palette."""
+    for number in range(4):
+        ids = disc(number, classes=len(rgb) + 1)
+        table = np.array([(0, 0, 0), *rgb], np.uint8)
+        mask = Image.fromarray(table[ids])
+        if mode == "P":
+            mask = Image.fromarray(ids)
+            mask.putpalette(table.ravel().tolist())
+        save(folder / "images" / f"{number}.png", photo(number))
+        (folder / "masks").mkdir(exist_ok=True)
+        mask.save(folder / "masks" / f"{number}.png")
+    return report(folder)[0]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_classes_that_came_as_colours_keep_them(tmp_path, mode):
+    manifest = colours(tmp_path / "set", (255, 0, 0), (0, 0, 255), mode=mode)
+    drawn = {info.color for info in manifest.classes if not info.is_background}
+    assert drawn == {"#ff0000", "#0000ff"}
+    assert [info.color for info in manifest.classes if info.is_background] == ["#404040"]
+
+
+@pytest.mark.parametrize("two", [(240, 0, 0), (64, 64, 70)], ids=["like another", "like the background"])
+def test_colours_that_could_be_mixed_up_give_way_to_ours(tmp_path, two):
+    manifest = colours(tmp_path / "set", (255, 0, 0), two)
+    assert not {"#ff0000", "#f00000", "#404046"} & {info.color for info in manifest.classes}
+
+
+def test_greys_of_a_palette_are_no_colours(tmp_path):
+    manifest = colours(tmp_path / "set", (255, 255, 255), mode="P")
+    assert "#ffffff" not in {info.color for info in manifest.classes}

@@ -1,0 +1,41 @@
+"""Small pictures of files that a finding or a question is about, whether they are used or not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from unetlab.data import examples
+from unetlab.data.dataset import DataSet
+from unetlab.data.names.name_words import SPLIT_WORDS
+from unetlab.errors import UnreadableFile
+from unetlab.ui.text import plain, shortened
+
+WIDTH_PX, MAX_NAME = 110, 22
+
+
+def draw(data: DataSet, files: Sequence[str]) -> None:
+    """The files side by side, each with its name, and its side of the split if it has one.
+
+    One that cannot be read has its name only.
+    """
+    sides = {pair.image: f" · {SPLIT_WORDS[pair.split]}" for pair in data.manifest.pairs}
+    with st.container(horizontal=True, gap="small", width="content"):
+        for file in files:
+            with st.container(width=WIDTH_PX, gap=None):
+                path = data.folder / "originals" / file
+                shown = _thumbnail(str(path), path.stat().st_mtime_ns) if path.is_file() else None
+                name = shortened(file.removeprefix("../made/"), MAX_NAME) + sides.get(file, "")
+                if shown is None:
+                    st.caption(plain(name))
+                else:
+                    st.image(shown, caption=plain(name), width="stretch", output_format="JPEG", alt=file)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _thumbnail(path: str, changed_ns: int) -> np.ndarray | None:
+    try:
+        return examples.of_file(Path(path), 2 * WIDTH_PX)
+    except UnreadableFile:
+        return None
