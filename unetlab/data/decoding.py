@@ -142,6 +142,7 @@ def _about_differing_pages(differing: Mapping[str, tuple[int, int]], pairs: Sequ
         "page of class numbers.",
         files=files,
         fixes=fixes,
+        together=[[pair.image, pair.mask] for pair in pairs if pair.name == name],
     )
 
 
@@ -185,7 +186,7 @@ def _turned(
 
     Where the sizes tell, the mask is turned with its picture; where they cannot, a person is asked.
     """
-    found, turned, doubtful = [], [], []
+    found, turned, doubtful = [], [], {}
     for pair in pairs:
         orientation, mask = facts[pair.image_key].orientation, store.entries[pair.mask_key]  # type: ignore[union-attr]
         size, mask_size = (pair.height, pair.width), (mask.height, mask.width)
@@ -194,7 +195,7 @@ def _turned(
             pair = pair.model_copy(update={"mask_orientation": orientation})
             turned.append(pair.image)
         elif orientation > 1 and (orientation < 5 or pair.height == pair.width):
-            doubtful.append(pair.image)
+            doubtful[pair.image] = pair.mask
         found.append(pair)
     if turned:
         back = Fix(label="Leave those masks as they are", change={"turns_masks": False})
@@ -211,10 +212,11 @@ def _turned(
         findings.append(
             Finding(
                 code="exif-rotation",
-                message=f"{_rotated(doubtful)}, and are shown upright.",
+                message=f"{_rotated([*doubtful])}, and are shown upright.",
                 effect="Masks that were drawn on the pictures as stored would lie the wrong way round.",
                 advice="Look at the overlays; if they do, turn the masks too.",
-                files=doubtful,
+                files=[*doubtful],
+                together=[[*couple] for couple in doubtful.items()],
                 fixes=[Fix(label="Turn the masks too", change={"turns_masks": True})],
             )
         )

@@ -1,6 +1,5 @@
 """What is stored about a data set in `manifest.json`: the models, and nothing that computes."""
 
-import json
 import zlib
 from typing import Annotated, Any, Literal
 
@@ -87,7 +86,7 @@ class Finding(BaseModel):
     @property
     def key(self) -> str:
         """Names what is said and about which files; another number or another file makes it another finding."""
-        return f"{self.code}-{zlib.crc32(json.dumps([self.message, self.files]).encode()):08x}"
+        return f"{self.code}-{zlib.crc32(chr(10).join([self.message, *self.files]).encode()):08x}"
 
 
 class Choices(BaseModel):

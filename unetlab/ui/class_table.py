@@ -40,7 +40,7 @@ def draw(data: DataSet) -> None:
         key=f"classes-{data.folder.name}-{edition}",
         alt="Classes: names, pixel shares, which is background, which to leave out",
     )
-    st.caption("The background is left out of the mean scores; an ignored class counts neither in loss nor scores.")
+    st.caption("Mean scores leave out the background. An ignored class is left out of loss and scores.")
     if not edited.equals(rows):
         st.button(
             "Apply to the data set",
@@ -104,7 +104,7 @@ def _ignored(data: DataSet) -> None:
     st.caption(f"{manifest.ignored_pixels:,} pixels are ignored: {plain(which)}.")
     if ignored:
         st.button(
-            "Count the ignored class again",
+            "Include the ignored class again",
             key="count-ignored",
             on_click=state.attempt,
             args=(changes.update_classes, data.folder),
