@@ -194,6 +194,12 @@ def test_a_note_is_taken_back_by_a_later_note_or_by_the_scores_of_the_last_epoch
     assert (advice.standing(notes, epochs) is None) == (since is not None)
 
 
+def test_a_note_that_came_again_is_not_taken_back_by_what_took_back_the_first():
+    epochs = [epoch(number, *dice) for number, dice in enumerate([DARK, FINE, DARK, DARK])]
+    notes = [note_at(0), BACK | {"time": 109.5}, note_at(2)]
+    assert advice.standing(notes, epochs) == notes[2]
+
+
 def test_what_is_wrong_with_the_masks_is_not_taken_back_and_other_notes_never_are():
     epochs = [epoch(0, *DARK), epoch(1, *FINE)]
     masks, said = note_at(0, "masks"), SAID | {"time": 99.0}

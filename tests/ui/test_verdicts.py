@@ -65,7 +65,10 @@ def test_a_run_of_few_steps_is_told_so_and_a_click_starts_the_longer_one_and_ope
     assert headline == f"#### :material/lightbulb: {steps} steps are too few."
     assert "mean Dice 0.500 (1 is perfect), pixel accuracy 0.950" in numbers
     assert "Next run: epochs 2 → 200" in words(app)
-    follow(click(app).click().run())
+    app.session_state["train-view"] = "New training"
+    click(app).click().run()
+    assert not app.title, "another page is asked for"
+    follow(app)
     assert not app.exception
     (new,) = started
     assert (new.config.train.epochs, new.config.form_from) == (200, run.id)
@@ -192,6 +195,15 @@ def test_a_class_name_of_several_lines_stays_within_its_line(run):
     facts = verdicts.outcome_of(run, run.read("evaluation.json"), state.dataset_of(run))
     assert facts.background == facts.largest == "back ground"
     assert "(“back ground” everywhere)" in card(open_page("results", dataset=tiny.NAME, run=run.id))[1]
+
+
+def test_long_names_of_the_worst_pictures_are_shortened(run):
+    pictures = run.read("evaluation.json")["pictures"]
+    name = f"survey_{'x' * 60}_17"
+    rewrite(run, "evaluation.json", pictures=[picture | {"name": name} for picture in pictures])
+    said = words(open_page("results", dataset=tiny.NAME, run=run.id))
+    assert "survey\\_xxxxxxxxx…xxxxxxxxxxxx\\_17" in said
+    assert "x" * 60 not in said
 
 
 def test_without_its_data_set_a_run_still_has_its_verdict(run):
