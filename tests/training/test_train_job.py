@@ -6,10 +6,11 @@ import pytest
 
 from tests import tiny
 from unetlab.console import train_lines
+from unetlab.data.dataset import DataSet
 from unetlab.events import Batch, Epoch, Event, Note, Progress
 from unetlab.runs import store
 from unetlab.runs.store import Run
-from unetlab.training import learner
+from unetlab.training import artifacts, learner
 from unetlab.training.train_job import train
 from unetlab.workspace import own_workspace
 
@@ -33,6 +34,16 @@ def test_the_best_epoch_and_the_epochs_trained_are_two_numbers(tiny_set: Path, m
     assert [event.is_best for event in told if isinstance(event, Epoch)] == [True, True, False, False]
     result = run.read("result.json")
     assert (result["best_epoch"], result["epochs"], result["epochs_trained"]) == (2, 2, 4)
+
+
+def test_the_picture_that_is_drawn_as_the_worst_is_one_with_a_mask_that_shows_something(tiny_set, monkeypatch):
+    drawn, first = [], []
+    monkeypatch.setattr(artifacts, "write_overlay", lambda data, index, *paths: drawn.append(index))
+    monkeypatch.setattr(DataSet, "is_empty", lambda data, index: index in first)
+    for _ in range(2):
+        trained_here({"train.epochs": 1})
+        first.append(drawn[-1])
+    assert len(set(drawn)) == 2, "as good as empty, the worst of before is passed over"
 
 
 def test_an_epoch_that_a_stop_ended_early_counts_by_its_steps(tiny_set: Path):
