@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import psutil
 from filelock import FileLock
 
+from unetlab import files
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
-from unetlab.runs.status import RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
+from unetlab.runs.status import LIVE, RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
 from unetlab.runs.store import Run, create_once, delete_run, list_runs
 from unetlab.workspace import Workspace
 
@@ -83,7 +84,8 @@ def live_runs(workspace: Workspace) -> list[Run]:
 def is_live(run: Run) -> bool:
     """Whether the run waits or runs; False also for one that was deleted."""
     try:
-        return run.status.is_live
+        # most runs have ended: their status needs no second look
+        return files.read_settled(f"{run.folder}/status.json")["state"] in LIVE and run.status.is_live
     except FileNotFoundError:  # deleted since it was listed
         return False
 

@@ -20,7 +20,7 @@ import psutil
 from filelock import FileLock
 from pydantic import BaseModel
 
-from unetlab.files import read_json, write_json
+from unetlab.files import read_json, read_settled, write_json
 
 State = Literal["queued", "running", "paused", "finished", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
@@ -144,7 +144,7 @@ def _how_it_died(status: Status, folder: Path) -> str:
 
 def read_status(folder: Path) -> Status:
     """The status as it stands, made final as *lost* when its worker is proven dead. Raises FileNotFoundError."""
-    status = Status.model_validate(read_json(folder / "status.json"))
+    status = Status.model_validate(read_settled(f"{folder}/status.json"))
     if cause_of_death(status, folder) is None:
         return status
     # where it cannot be written, on a full disk, the verdict holds all the same

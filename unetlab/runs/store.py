@@ -32,6 +32,7 @@ import shutil
 import time
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from unetlab import events, files
-from unetlab.config import LANE_KINDS, RunConfig, load_config
+from unetlab.config import RunConfig, load_config
 from unetlab.errors import RunError
-from unetlab.runs.status import LIVE, Status, read_status, write_status
+from unetlab.runs import listing
+from unetlab.runs.status import Status, read_status, write_status
 from unetlab.workspace import Workspace
 
 RESERVE_BYTES = 256 * 1024
@@ -97,7 +99,7 @@ class Run:
     def notes(self) -> Notes:
         """Name, tags, remarks; empty if there are none."""
         try:
-            return Notes.model_validate(files.read_json(self.folder / "notes.json"))
+            return Notes.model_validate(files.read_settled(f"{self.folder}/notes.json"))
         except (OSError, ValueError):
             return Notes()
 
@@ -209,18 +211,12 @@ def list_runs(workspace: Workspace, *, dataset: str | None = None, kind: str | N
 
     Imports, previews and forecasts that have ended are listed only if their kind is given.
     """
-    runs = [Run(path.parent) for path in workspace.runs.glob("[!.]*/status.json")]
-    runs.sort(key=lambda run: run.id, reverse=True)
-    return [run for run in runs if _is_wanted(run, dataset, kind)]
+    return [_run(folder) for folder in listing.folders(workspace.runs, dataset, kind)]
 
 
-def _is_wanted(run: Run, dataset: str | None, kind: str | None) -> bool:
-    config = run.read("config.json") or {}
-    if dataset is not None and config.get("dataset") != dataset:
-        return False
-    if kind is not None:
-        return config.get("kind") == kind
-    return config.get("kind") not in LANE_KINDS or (run.read("status.json") or {}).get("state") in LIVE
+@lru_cache(16_384)  # making a thousand paths takes as long as looking at their files
+def _run(folder: str) -> Run:
+    return Run(Path(folder))
 
 
 def delete_run(run: Run) -> None:
