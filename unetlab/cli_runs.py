@@ -1,4 +1,4 @@
-"""`python -m unetlab runs ...`: list, show, stop, pause, resume, move and delete runs. No torch here."""
+"""`python -m unetlab runs ...`: list, show, stop, pause, resume, move, delete and restore runs. No torch here."""
 
 from typing import Annotated
 
@@ -7,11 +7,13 @@ import typer
 from unetlab.cli_data import Json
 from unetlab.config import OVER_SOON
 from unetlab.console import exit_for, follow, notes_of, show, train_lines, train_result
-from unetlab.runs import jobs, queue, store
+from unetlab.errors import RunError
+from unetlab.files import size_text
+from unetlab.runs import jobs, queue, store, trash
 from unetlab.runs.store import open_run
 from unetlab.workspace import own_workspace
 
-runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, pause, resume, move, delete.")
+runs_app = typer.Typer(no_args_is_help=True, help="Runs: list, show, stop, pause, resume, move, delete, restore.")
 
 
 @runs_app.command("list")
@@ -95,7 +97,26 @@ def runs_move(
 
 @runs_app.command("delete")
 def runs_delete(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
-    """Delete a run that has ended, and its weights."""
+    """Move a run that has ended, with its weights, to the trash, which keeps it for a week."""
     run = open_run(own_workspace(), run_id)
-    store.delete_run(run)
-    show({"run": run.id, "deleted": True}, [f"{run.id}: deleted"], as_json=json)
+    trash.delete([run])
+    back = f"For {trash.KEPT_DAYS} days it can be brought back with: python -m unetlab runs restore {run.id}"
+    show({"run": run.id, "deleted": True}, [f"{run.id}: deleted. {back}"], as_json=json)
+
+
+@runs_app.command("restore")
+def runs_restore(run_id: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+    """Bring a deleted run back from the trash, with all it held."""
+    if not trash.restore(own_workspace(), [run_id]):
+        raise RunError(f"There is no run {run_id!r} in the trash.")
+    show({"run": run_id, "restored": True}, [f"{run_id}: restored"], as_json=json)
+
+
+@runs_app.command("empty-trash")
+def runs_empty_trash(json: Json = False) -> None:
+    """Delete all runs in the trash for good."""
+    workspace = own_workspace()
+    found = trash.deletions(workspace)
+    runs, size = [run for deletion in found for run in deletion.runs], sum(deletion.size for deletion in found)
+    trash.empty(workspace)
+    show({"runs": runs, "bytes": size}, [f"{len(runs)} deleted for good, {size_text(size)}"], as_json=json)

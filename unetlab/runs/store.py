@@ -1,6 +1,7 @@
 """The run folder: what is in it, who writes it, and reading it while it grows.
 
-`<workspace>/runs/<id>/`, id = time, data set, random or a key's digest: `2026-05-04T10-12-33_cells_a3f9`
+`<workspace>/runs/<id>/`, id = time, data set, random or a key's digest: `2026-05-04T10-12-33_cells_a3f9`.
+Deleted runs are in `runs/.trash/` (trash.py).
 
 | file                        | written by            | content                                                        |
 |-----------------------------|-----------------------|----------------------------------------------------------------|
