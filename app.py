@@ -5,7 +5,7 @@ import gc
 import streamlit as st
 
 from unetlab.errors import UnetlabError
-from unetlab.ui import frame, hosting, state
+from unetlab.ui import frame, hosting, state, tour
 from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
 
@@ -38,7 +38,7 @@ page = st.navigation(
             title="Home",
             icon=":material/home:",
             default=True,
-            help="What unetlab does, the five steps, and your latest runs.",
+            help="What unetlab does, the steps, and your latest runs.",
         ),
         st.Page(
             "pages/lab/data.py",
@@ -73,6 +73,7 @@ try:
     state.enter(own_workspace())
     if not frame.open_next():
         frame.draw(page.url_path)
+        tour.draw(page.url_path)
         page.run()
 except UnetlabError as error:
     st.error(plain(str(error)), title="This cannot be shown", icon=":material/error:")

@@ -67,7 +67,7 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     pictures, masks = write_nuclei(tmp_path / "files", count=16, size=32)
     page = new_page()
     page.goto(server.url)
-    page.get_by_role("link", name="Bring my pictures").click()
+    page.get_by_role("link", name="Upload images").click()
 
     # drop pairs, see them paired
     uploads = page.locator("input[type=file]")
@@ -179,18 +179,19 @@ def test_a_killed_worker_is_lost_within_15_seconds_on_page_and_command_line(serv
     assert command(server, "runs", "list")["runs"][0]["status"] == "lost"
 
 
-def test_the_sample_button_sweeps_and_trains_by_itself(server, new_page):
+def test_the_sample_button_sweeps_trains_and_opens_the_results_by_itself(server, new_page):
     import_small_sample(server.home)  # else the button makes the sample, of larger pictures: tests/ui/test_journey.py
     page = new_page()
     page.goto(server.url)
     page.get_by_role("button", name="Try it on the sample").click()
     expect(page.get_by_role("heading", level=1, name="Learning rate")).to_be_visible()
     expect(page.get_by_test_id("stMain").get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=60_000)
-    page.get_by_role("button", name="Watch it learn").click(timeout=180_000)
+    expect(page.get_by_text("Training opens in").first).to_be_visible(timeout=180_000)
+    page.get_by_role("button", name="Open now").click()
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
     expect(page.locator(".st-key-live-loss").first).to_be_visible(timeout=60_000)
     assert "dataset=sample" in page.url
     assert "run=" in page.url
-    expect(page.get_by_role("button", name="See the results").first).to_be_visible(timeout=180_000)
-    page.get_by_role("button", name="See the results").first.click()
+    # without a click, while the old page is polled
+    expect(page.get_by_role("heading", level=1, name="Results")).to_be_visible(timeout=180_000)
     expect(page.get_by_role("heading", name="Worst pictures first")).to_be_visible()
