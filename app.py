@@ -64,6 +64,12 @@ page = st.navigation(
             icon=":material/fact_check:",
             help="Scores per class, the worst pictures first, curves and downloads.",
         ),
+        st.Page(
+            "pages/lab/runs.py",
+            title="Runs",
+            icon=":material/list:",
+            help="All runs in a table: find, open, tag and delete them.",
+        ),
     ],
     position="top",
 )

@@ -53,3 +53,4 @@ if runs:
     with st.grid(3, min_column_width=220, gap="small", border=True):
         for run in runs:
             journey.card(run)
+    choices.link("pages/lab/runs.py", label="All runs", icon=":material/list:")

@@ -167,7 +167,7 @@ def test_who_stays_is_not_taken_away(touring):
     assert "Step 1" not in words(app)
 
 
-@pytest.mark.parametrize("page", ["home", "data", "results"])
+@pytest.mark.parametrize("page", ["home", "data", "results", "runs"])
 def test_who_has_looked_at_another_page_is_not_taken_away_when_he_is_back(page, touring):
     app, sweep, _ = touring
     assert title(app.switch_page(f"pages/lab/{page}.py").run()) != "Learning rate"

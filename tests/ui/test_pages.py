@@ -31,13 +31,14 @@ from unetlab.workspace import own_workspace
 pytestmark = pytest.mark.usefixtures("no_process")
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("home", "data", "learning_rate", "train", "results")
+PAGES = ("home", "data", "learning_rate", "train", "results", "runs")
 NOTHING = {
     "home": "Try it on the sample",
     "data": "Drop",
     "learning_rate": "Bring pictures, or make the sample",
     "train": "Upload images, or make the sample",
     "results": "Train one",
+    "runs": "Start on Home",
 }
 # what the train page says in each state of the chosen run, and what the results page says
 NEXT = {
@@ -169,6 +170,9 @@ def test_every_state_has_a_face_on_every_page(page, state, home_with_run):
         assert "Find its learning rate" in said
     elif page == "learning_rate":
         assert "Find the learning rate" in said
+    elif page == "runs":
+        (table,) = app.dataframe
+        assert list(table.value["state"]) == [{"silent": "running", "queued": "waiting"}.get(state, state)]
     else:
         assert "Try it on the sample" in said
         assert {"silent": "running", "queued": "waiting"}.get(state, state) in said
