@@ -128,6 +128,7 @@ def _actions(selected: list[Row], known_tags: set[str]) -> None:
             disabled=not count,
             label_visibility="collapsed",
             placeholder="Tags of the selected runs",
+            width=340,  # on a phone a line of its own: the table must not move when the label beside it grows
             on_change=state.attempt,
             args=(_tag, ids, common, key),
         )
