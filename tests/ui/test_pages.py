@@ -404,7 +404,7 @@ def test_the_best_epoch_is_named_by_the_score_that_chose_it(home_with_run):
     epochs = iter([{"mean_dice": 0.9, "is_best": True}, {"mean_dice": 0.25, "is_best": True}])
     changed = [event | next(epochs) if event["type"] == "epoch" else event for event in logged]
     path.write_text("".join(json.dumps(event) + "\n" for event in changed))
-    (card,) = (metric for metric in open_page("home").metric if metric.label.startswith("mean Dice"))
+    (card,) = (metric for metric in open_page("home").metric if metric.label.startswith("Mean Dice"))
     assert (card.value, "the lowest validation loss" in card.help) == ("0.250", True)
     (best,) = (m for m in open_page("results", run=home_with_run.id).metric if m.label == "Best epoch")
     assert "lowest validation loss" in best.help

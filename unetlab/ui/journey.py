@@ -11,7 +11,7 @@ from unetlab.data.dataset import DataSet, open_dataset
 from unetlab.data.samples import create_sample
 from unetlab.errors import ConfigError
 from unetlab.runs import jobs
-from unetlab.runs.store import Run, list_runs, open_run, score_text
+from unetlab.runs.store import Run, list_runs, score_text
 from unetlab.train_options import BEST_BY
 from unetlab.ui import choices, drafts, starts, state, tour, training
 from unetlab.ui.history import history_of, measured_pace
@@ -19,6 +19,7 @@ from unetlab.ui.text import plain
 
 SAMPLE = "sample"
 UNKNOWN_TIME = "How long that takes shows after the first steps."
+KINDS = ("lr_find", "train")
 DONE, OPEN = ":material/check_circle:", ":material/radio_button_unchecked:"
 
 
@@ -35,8 +36,8 @@ class Step:
 def steps(data: DataSet | None) -> list[Step]:
     """The four steps, ticked as far as they are done for the chosen data set."""
     name = data.name if data else None
-    sweeps, trainings = state.runs_of(name, "lr_find"), state.runs_of(name, "train")
-    scored = [run for run in trainings if open_run(state.workspace(), run).has_scores]
+    sweeps, trainings = (list_runs(state.workspace(), dataset=name, kind=kind) if name else [] for kind in KINDS)
+    scored = any(run.has_scores for run in trainings)
     says = (
         f"{len(data.manifest.pairs)} pairs, {data.num_classes} classes" if data else "Upload images and masks",
         f"{len(sweeps)} sweep{'s' if len(sweeps) != 1 else ''}" if sweeps else "Sweep, choose a rate",
