@@ -59,6 +59,8 @@ def test_a_file_that_was_written_again_is_read_again(opened):
     assert look() == ["before"]
     run.write_notes(Notes(name="after"))
     assert look() == ["after"]
+    age(run.folder / "notes.json", 30)
+    assert look() == ["after"]
     write_status(run.folder, run.status.model_copy(update={"state": "queued", "created": time.time()}))
     assert look() == []
 

@@ -104,9 +104,11 @@ def test_what_was_kept_for_a_week_goes_at_the_next_deletion(monkeypatch: pytest.
     trash.delete([new])
     assert len(trash.deletions(own_workspace())) == 2
     monkeypatch.setattr(trash.time, "time", lambda: now + 7.1 * 24 * 3600)
-    trash.purge(own_workspace())
-    assert trash.deletions(own_workspace()) == []
-    assert list((own_workspace().runs / ".trash").iterdir()) == []
+    last = ended()
+    trash.delete([last])
+    (deletion,) = trash.deletions(own_workspace())
+    assert deletion.runs == [last.id]
+    assert list((own_workspace().runs / ".trash").iterdir()) == [deletion.folder]
 
 
 def test_an_emptied_trash_holds_nothing_on_the_disk_and_leaves_runs_alone():
@@ -116,6 +118,7 @@ def test_an_emptied_trash_holds_nothing_on_the_disk_and_leaves_runs_alone():
     (own_workspace().runs / ".trash" / ".half-removed" / "run").mkdir(
         parents=True
     )  # of a process that was killed at it
+    assert [len(deletion.runs) for deletion in trash.deletions(own_workspace())] == [2]
     trash.empty(own_workspace())
     assert list((own_workspace().runs / ".trash").iterdir()) == []
     assert listed() == [kept.id]

@@ -17,7 +17,7 @@ from unetlab.files import write_json
 from unetlab.runs import status, store, trash
 from unetlab.runs.status import write_status
 from unetlab.runs.store import Notes, Run
-from unetlab.ui import run_rows, training
+from unetlab.ui import run_rows, run_table, training
 from unetlab.workspace import own_workspace
 
 __all__ = ["home_with_run"]
@@ -215,6 +215,10 @@ def test_tags_are_added_to_and_taken_from_all_selected_runs(tiny_set):
     assert table(app)["tags"] == [["only mine"], ["only mine"]]
     app.multiselect[0].set_value([]).run()
     assert first.notes.tags == []
+    first.write_notes(Notes(tags=["own"]))
+    app.run()
+    app.multiselect[0].set_value(["new"]).run()
+    assert (first.notes.tags, second.notes.tags) == (["own", "new"], ["new"])
 
 
 @pytest.mark.parametrize(
@@ -271,6 +275,18 @@ def test_a_live_run_is_looked_at_each_time_and_an_ended_one_measured_once(home_w
     run_rows.rows([home_with_run])
     monkeypatch.setattr(files, "size_of", lambda folder: pytest.fail("measured twice"))
     assert [row.state for row in run_rows.rows([home_with_run])] == ["lost"]
+
+
+def test_the_page_is_drawn_again_when_a_live_run_has_ended_and_not_before(home_with_run, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_table.st, "rerun", lambda: drawn.append(True))
+    monkeypatch.setattr(run_table.state, "workspace", own_workspace)
+    put_into(home_with_run, "running")
+    run_table._follow([(home_with_run.id, "running")])
+    assert drawn == []
+    put_into(home_with_run, "failed")
+    run_table._follow([(home_with_run.id, "running")])
+    assert drawn == [True]
 
 
 def many(count: int) -> None:

@@ -51,14 +51,11 @@ def end() -> None:
 
 def _watched(tour: Tour, page: str) -> Run | None:
     """The job of the tour that the page shows."""
-    chosen = {
-        "learning_rate": not tour.is_training and st.session_state["sweep"] == tour.sweep and tour.sweep,
-        "train": st.session_state["run"] == tour.run
-        and st.session_state.get("train-view") == training.RUN
-        and tour.run,
-    }.get(page)
+    seen = st.session_state
+    is_sweep = page == "learning_rate" and not tour.is_training and seen["sweep"] == tour.sweep
+    is_run = page == "train" and seen["run"] == tour.run and seen.get("train-view") == training.RUN
     try:
-        return open_run(state.workspace(), chosen) if chosen else None
+        return open_run(state.workspace(), tour.sweep if is_sweep else tour.run) if is_sweep or is_run else None
     except UnetlabError:  # deleted
         return None
 
