@@ -168,6 +168,7 @@ def test_every_state_has_a_face_on_every_page(page, state, home_with_run):
         assert NEXT[state][1] in said
     elif page == "data":
         assert "Find its learning rate" in said
+        assert "Run all steps" in said
     elif page == "learning_rate":
         assert "Find the learning rate" in said
     elif page == "runs":

@@ -77,7 +77,7 @@ def try_sample(key: str) -> None:
     _take_all_steps("sample", key, RunConfig(kind="train", dataset=manifest.name), name="sample")
 
 
-def all_of_it(data: DataSet) -> None:
+def all_of_it(data: DataSet, *, is_primary: bool = True) -> None:
     """What a button that takes all steps on this data set would do and how long that lasts, and the button."""
     config = _proposed(data)
     steps = training.steps_per_epoch(config, data) * config.train.epochs
@@ -89,7 +89,7 @@ def all_of_it(data: DataSet) -> None:
     key = starts.key_of(form)
     st.button(
         "Run all steps",
-        type="primary",
+        type="primary" if is_primary else "secondary",
         icon=":material/play_arrow:",
         key=f"{form}-{key}",
         on_click=state.attempt,

@@ -12,6 +12,7 @@ from unetlab.ui import (
     class_table,
     findings,
     gallery,
+    journey,
     living,
     mask_reading,
     pair_table,
@@ -50,8 +51,8 @@ def draw(data: DataSet) -> None:
 
 
 def next_step(data: DataSet) -> None:
-    """What comes after a stored set, as the primary button; other ways on stand beside it."""
-    with st.container(horizontal=True, vertical_alignment="center", key="next-step"):
+    """What comes after a stored set, as the primary button, and below it the button that takes all steps."""
+    with st.container(key="next-step"):
         st.button(
             "Find its learning rate",
             type="primary",
@@ -60,6 +61,8 @@ def next_step(data: DataSet) -> None:
             on_click=state.go_to,
             args=("pages/lab/learning_rate.py",),
         )
+        if data.indices("train"):
+            journey.all_of_it(data, is_primary=False)
 
 
 def split(data: DataSet) -> None:
