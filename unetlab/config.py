@@ -234,7 +234,40 @@ def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return _unknown_key(key)
-    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+    return f"{key}: {_said(problem)}."
+
+
+def fault(key: str, value: Any) -> str | None:
+    """What is wrong with a value of an option, such as "200 is above 100, the highest allowed"; None for a good one."""
+    group, _, name = key.partition(".")
+    try:
+        GROUPS[group].model_validate({name: value})
+    except ValidationError as error:
+        return _said(error.errors()[0])
+    return None
+
+
+def _said(problem: Any) -> str:
+    """One of pydantic's problems in words for a person."""
+    given, kind, about = problem["input"], problem["type"], problem.get("ctx", {})
+    shown, bound = (f"{number:g}" if isinstance(number, float) else repr(number) for number in (given, _bound(about)))
+    words = {
+        "greater_than_equal": f"is below {bound}, the lowest allowed",
+        "less_than_equal": f"is above {bound}, the highest allowed",
+        "greater_than": f"is not above {bound}",
+        "less_than": f"is not below {bound}",
+        "literal_error": f"is not {about.get('expected')}",
+        "finite_number": "is not a finite number",
+    }
+    if kind.startswith(("int_", "float_")):
+        return f"{shown} is not a {'whole ' if kind.startswith('int_') else ''}number"
+    message = problem["msg"]
+    own = message if message.startswith("is ") else f"is not allowed: {message[0].lower()}{message[1:]}"
+    return f"{shown} {words.get(kind, own)}"
+
+
+def _bound(about: dict[str, Any]) -> Any:
+    return next((about[name] for name in ("ge", "le", "gt", "lt") if name in about), None)
 
 
 def _unknown_key(key: str) -> str:

@@ -41,5 +41,5 @@ class Options(BaseModel):
 
 
 def option(default: Any, label: str, help: str, about: About, **bounds: Any) -> Any:
-    """A field of a group. `bounds`: pydantic's ge, gt, le, lt, pattern."""
+    """A field of a group. `bounds`: pydantic's ge, gt, le, lt."""
     return Field(default, title=label, description=help, json_schema_extra=asdict(about), **bounds)

@@ -37,12 +37,11 @@ def _row(key: str) -> tuple[str, ...]:
 
 
 def _allowed(key: str) -> str:
-    """Choices, or bounds, or a pattern, as the config checks them."""
+    """Choices, or bounds, as the config checks them."""
     field = option_fields()[key]
     if names := choices(key):
         return ", ".join(f"`{name}`" for name in names) + (", or a number" if takes_number(key) else "")
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [(sign, getattr(item, name, None)) for item in field.metadata for name, sign in signs.items()]
     bounds = [f"{sign} {bound}" for sign, bound in found if bound is not None]
-    patterns = [f"`{item.pattern}`" for item in field.metadata if getattr(item, "pattern", None)]
-    return ", ".join(bounds or patterns)
+    return ", ".join(bounds)

@@ -1,5 +1,6 @@
 """The options of a training run; a sweep reads those that its page shows too."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -181,11 +182,9 @@ class TrainOptions(Options):
     device: str = option(
         "auto",
         "Device",
-        "auto, cpu, cuda, cuda:N or mps.",
+        "auto: a GPU if there is one, else the CPU. Or by name: cpu, cuda, cuda:N, mps.",
         About(pages=BOTH, level="advanced", effects=ALL),
-        pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$",
     )
-
     threads: Literal["auto"] | int = option(
         "auto",
         "CPU threads",
@@ -194,22 +193,29 @@ class TrainOptions(Options):
         About(pages=BOTH, level="advanced", effects=SPEED),
     )
 
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", device):
+            raise PydanticCustomError("device", "is not a device: auto, cpu, cuda, cuda:N or mps")
+        return device
+
     @field_validator("lr_slice", mode="wrap")
     @classmethod
     def _name_or_divisor(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        problem = PydanticCustomError("lr_slice", "Input should be 'one', 'tenth' or a number from 1 to 1e6")
+        problem = PydanticCustomError("lr_slice", "is neither 'one' nor 'tenth' nor a number from 1 to 1e6")
         return _checked(value, check, problem, lambda number: 1 <= number <= 1e6)
 
     @field_validator("threads", mode="wrap")
     @classmethod
     def _auto_or_count(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        problem = PydanticCustomError("threads", "Input should be 'auto' or a whole number from 1 to 1024")
+        problem = PydanticCustomError("threads", "is neither 'auto' nor a whole number from 1 to 1024")
         return _checked(value, check, problem, lambda number: 1 <= number <= 1024)
 
     @field_validator("pct_start", mode="wrap")
     @classmethod
     def _auto_or_share(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        problem = PydanticCustomError("pct_start", "Input should be 'auto' or a number above 0 and below 1")
+        problem = PydanticCustomError("pct_start", "is neither 'auto' nor a number above 0 and below 1")
         return _checked(value, check, problem, lambda number: 0 < number < 1)
 
     @property

@@ -24,11 +24,12 @@ with form:
         "one short training; the weights are put back afterwards."
     )
     base = RunConfig(kind="lr_find", dataset=data.name)
-    forms.options("lr", base, sweeping.BASIC)
+    values = forms.options("lr", base, sweeping.BASIC)
     with st.expander("Advanced", icon=":material/tune:"):
-        forms.options("lr", base, sweeping.ADVANCED)
+        values |= forms.options("lr", base, sweeping.ADVANCED)
     sweep = sweeping.chosen_sweep(data.name)
     is_ready = sweep is not None and sweeping.rate_of(sweep) is not None
+    config = forms.configured(base, values)
     key = starts.key_of("lr")
     st.button(
         "Find the learning rate",
@@ -36,6 +37,7 @@ with form:
         icon=":material/query_stats:",
         key=f"start-sweep-{key}",
         width="stretch",
+        disabled=config is None,
         on_click=state.attempt,
         args=(sweeping.start, key, base),
     )

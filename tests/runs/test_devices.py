@@ -91,3 +91,17 @@ def test_reading_devices_takes_neither_torch_nor_a_context_on_the_gpu():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [False, None]
+
+
+@pytest.mark.parametrize(("gpus", "own"), [(0, ["auto", "cpu"]), (2, ["auto", "cuda:0", "cuda:1", "cpu"])])
+def test_a_form_offers_auto_and_the_devices_that_are_here(monkeypatch, gpus: int, own: list[str]):
+    monkeypatch.setattr(devices.cuda_devices, "visible", lambda: [object()] * gpus)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    assert devices.offered() == own
+
+
+def test_a_form_offers_apples_gpu_on_a_mac(monkeypatch):
+    monkeypatch.setattr(devices.cuda_devices, "visible", list)
+    monkeypatch.setattr(devices.sys, "platform", "darwin")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "arm64")
+    assert devices.offered() == ["auto", "mps", "cpu"]

@@ -573,3 +573,52 @@ def test_train_and_results_say_the_same_of_the_best_epoch_and_the_last(home_with
     told = [re.findall(r"Best epoch \d+ of \d+: mean Dice 0\.\d+; the last epoch: 0\.000", words(app)) for app in pages]
     assert told[0] == told[1]
     assert len(told[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "field", "start"),
+    [
+        ("train", "train:tiny:train.max_lr", "Start training"),
+        ("learning_rate", "lr:tiny:train.weight_decay", "Find the learning rate"),
+    ],
+)
+def test_while_a_field_is_wrong_the_page_shows_no_preview_of_an_earlier_value_and_starts_nothing(
+    tiny_set, page, field, start
+):
+    app = open_page(page, dataset=tiny.NAME)
+    (button,) = (button for button in app.button if button.label == start)
+    assert not button.disabled
+    app.number_input(key=field).set_value(200.0).run()
+    assert not app.exception
+    (button,) = (button for button in app.button if button.label == start)
+    assert button.disabled
+    assert "the highest allowed" in words(app)
+    assert "What the schedule will do" not in words(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "field", "start", "label"),
+    [
+        ("train", "train:tiny:train.max_lr", "Start training", "Learning rate (maximum)"),
+        ("learning_rate", "lr:tiny:train.weight_decay", "Find the learning rate", "Weight decay"),
+    ],
+)
+def test_a_wrong_value_that_arrives_with_the_press_is_told_by_its_label(tiny_set, page, field, start, label):
+    app = open_page(page, dataset=tiny.NAME)
+    app.number_input(key=field).set_value(200.0)
+    next(button for button in app.button if button.label == start).click().run()
+    assert not app.exception
+    assert f"{label}: 200 is above" in app.error[0].value
+    assert not list(own_workspace().runs.glob("*/config.json"))
+
+
+def test_a_rate_of_ones_own_that_training_cannot_take_is_told_and_not_carried(home_with_sweep):
+    app = open_page("learning_rate", dataset=tiny.NAME, sweep=home_with_sweep.id)
+    pick, own = (f"lr:{tiny.NAME}:{name}:{home_with_sweep.id}" for name in ("pick", "own"))
+    app.segmented_control(key=pick).set_value("own").run()
+    app.number_input(key=own).set_value(0.0).run()
+    assert not app.exception
+    assert "0 is not above 0" in words(app)
+    assert not [button for button in app.button if button.key == "train-with"]
+    app.number_input(key=own).set_value(20.0).run()
+    assert "Train with 20" in words(app)

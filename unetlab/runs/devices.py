@@ -41,6 +41,12 @@ def resolve(device: str) -> str:
     return "mps" if sys.platform == "darwin" and platform.machine() == "arm64" else "cpu"
 
 
+def offered() -> list[str]:
+    """The devices that a job can ask for here: `auto`, every GPU, the CPU."""
+    gpus = [f"cuda:{index}" for index in range(len(cuda_devices.visible()))]
+    return ["auto", *gpus, *(["mps"] if resolve("auto") == "mps" else []), "cpu"]
+
+
 def lock_key(device: str) -> str:
     """The name of a device's lock, the same in every workspace and container: a GPU's UUID, else its name."""
     gpu = _gpu(device)

@@ -4,14 +4,17 @@ A form (`lr`, `train`) belongs to the data set of its config: each set has its o
 """
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from unetlab.config import RunConfig, choices, option_fields, takes_number
+from unetlab.config import RunConfig, choices, fault, option_fields, takes_number
 from unetlab.errors import ConfigError
+from unetlab.runs import devices
 from unetlab.ui import drafts, state
+from unetlab.ui.text import plain
 
 
 def key_of(form: str, dataset: str, name: str) -> str:
@@ -53,7 +56,10 @@ def forget(dataset: str) -> None:
 
 
 def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
-    """Draws a widget for each key, first filled from the form's draft, else from `config`; the values by dotted key."""
+    """Draws a widget for each key, first filled from the form's draft, else from `config`; the values by dotted key.
+
+    A value that is not allowed is returned too, and what is wrong with it stands below its widget.
+    """
     fresh = [key for key in keys if key_of(form, config.dataset, key) not in st.session_state]
     kept = drafts.read(_folder(config.dataset), form) if fresh else {}
     for key in fresh:
@@ -62,7 +68,29 @@ def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
             with contextlib.suppress(ConfigError):  # kept by a version with other bounds, or changed by hand
                 start = config.changed({key: kept[key]})
         st.session_state[key_of(form, config.dataset, key)] = value_in(start, key)
-    return {key: _widget(form, config.dataset, key) for key in keys}
+    return {key: _field(form, config.dataset, key) for key in keys}
+
+
+def checked(base: RunConfig, values: dict[str, Any], **top: Any) -> RunConfig:
+    """The config that a form describes. Raises ConfigError, which names options by their labels."""
+    try:
+        return base.changed(values, **top)
+    except ConfigError as error:
+        labels = {key: field.title for key, field in option_fields().items()}
+        text = re.sub(r"\b[a-z_]+\.[a-z_]+\b", lambda found: labels.get(found[0], found[0]), str(error))
+        raise ConfigError(text) from None
+
+
+def configured(base: RunConfig, values: dict[str, Any], **top: Any) -> RunConfig | None:
+    """The config that the drawn form describes; None, and a word about it, while there is something wrong with it."""
+    if wrong := [option_fields()[key].title for key in values if fault(key, values[key])]:
+        st.error(f"Correct first: {', '.join(wrong)}.", icon=":material/error:")
+        return None
+    try:
+        return checked(base, values, **top)
+    except ConfigError as error:  # two options that do not go together
+        st.error(plain(str(error)), icon=":material/error:")
+        return None
 
 
 def held(form: str, dataset: str, keys: list[str]) -> dict[str, Any]:
@@ -83,7 +111,20 @@ def _folder(dataset: str) -> Path:
     return state.workspace().datasets / dataset
 
 
+def _field(form: str, dataset: str, key: str) -> Any:
+    chosen = _widget(form, dataset, key)
+    tell_wrong(key, chosen)
+    return chosen
+
+
+def tell_wrong(key: str, chosen: Any) -> None:
+    """Says below the widget of an option what is wrong with its value; nothing if it is allowed."""
+    if wrong := fault(key, chosen):
+        st.markdown(f":red[:small[:material/error: {plain(f'{option_fields()[key].title}: {wrong}.')}]]")
+
+
 def _widget(form: str, dataset: str, key: str) -> Any:
+    """The widget of an option. Numbers have no bounds: Streamlit keeps the last number within them and tells nobody."""
     field = option_fields()[key]
     shared: dict[str, Any] = {
         "key": key_of(form, dataset, key),
@@ -94,23 +135,17 @@ def _widget(form: str, dataset: str, key: str) -> Any:
     }
     if names := choices(key):
         return st.selectbox(field.title, names, accept_new_options=takes_number(key), **shared)
-    low, high = _bound(field, "ge", "gt"), _bound(field, "le", "lt")
+    if key == "train.device":
+        chosen, names = st.session_state[shared["key"]], devices.offered()
+        names += [] if chosen in names else [chosen]  # of a run that was trained elsewhere
+        return st.selectbox(field.title, names, format_func=_device_name, **shared)
     if field.annotation is int:
-        return st.number_input(field.title, low, high, step=1, **shared)
-    if field.annotation is float:
-        return st.number_input(
-            field.title,
-            None if low is None else float(low),
-            None if high is None else float(high),
-            format=_format(key),
-            step=_step(key),
-            **shared,
-        )
-    return st.text_input(field.title, **shared)
+        return st.number_input(field.title, step=1, **shared)
+    return st.number_input(field.title, format=_format(key), step=_step(key), **shared)
 
 
-def _bound(field: Any, *names: str) -> Any:
-    return next((getattr(item, name) for item in field.metadata for name in names if hasattr(item, name)), None)
+def _device_name(device: str) -> str:
+    return device if device == "auto" else f"{device} · {devices.label(device)}"
 
 
 def _format(key: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from unetlab import lr_curve
-from unetlab.config import RunConfig, keys_on
+from unetlab.config import RunConfig, fault, keys_on
 from unetlab.lr_curve import FASTAI, NO_LAG
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
@@ -30,7 +30,7 @@ TWO_CURVES = ("min_gradient", "min_loss_tenth")  # picks that are read from eith
 def start(key: str, base: RunConfig) -> None:
     """A callback: starts a sweep with what the form holds and shows it."""
     values = forms.held("lr", base.dataset, BASIC + ADVANCED)
-    choices.choose(sweep=starts.start("lr", key, base.changed(values)).id)
+    choices.choose(sweep=starts.start("lr", key, forms.checked(base, values)).id)
 
 
 def chosen_sweep(dataset: str) -> Run | None:
@@ -130,16 +130,16 @@ def _choose(run: Run, curve: dict[str, Any]) -> str:
             st.session_state[forms.key_of("lr", dataset, f"curve:{run.id}")] = FASTAI if is_lagging else NO_LAG
             st.segmented_control("Read from", curves, required=True, **_kept(run, f"curve:{run.id}"))
         if base == OWN:
-            st.session_state[forms.key_of("lr", dataset, f"own:{run.id}")] = _own_rate(run)
+            st.session_state[forms.key_of("lr", dataset, f"own:{run.id}")] = _typed_rate(run)
             st.number_input(
                 "Learning rate",
-                1e-8,
-                10.0,
                 step=1e-4,
                 format="%.2e",
                 help="Or click a point of the curve.",
                 **_kept(run, f"own:{run.id}"),
             )
+    if base == OWN:
+        forms.tell_wrong("train.max_lr", _typed_rate(run))
     return _chosen(run, picks)
 
 
@@ -184,7 +184,13 @@ def _names(picks: dict[str, Any]) -> list[str]:
     return [*on_either, OWN]
 
 
-def _own_rate(run: Run) -> float:
+def _own_rate(run: Run) -> float | None:
+    """The user's own rate; None while training cannot take it."""
+    rate = _typed_rate(run)
+    return None if fault("train.max_lr", rate) else rate
+
+
+def _typed_rate(run: Run) -> float:
     return forms.value("lr", run.config.dataset, f"own:{run.id}", OWN_LR)
 
 

@@ -14,7 +14,7 @@ from unetlab import schedules
 from unetlab.config import RunConfig, keys_on, option_fields
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
-from unetlab.errors import ConfigError, UnetlabError
+from unetlab.errors import UnetlabError
 from unetlab.runs import devices
 from unetlab.runs.store import Notes, Run, open_run
 from unetlab.train_options import TrainOptions
@@ -48,12 +48,8 @@ def base_config(data: DataSet) -> RunConfig:
 
 
 def configured(base: RunConfig, values: dict[str, Any]) -> RunConfig | None:
-    """The config that the form describes; an error is shown where it arises."""
-    try:
-        return base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
-    except ConfigError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return None
+    """The config that the form describes; None, and a word about it, while there is something wrong with it."""
+    return forms.configured(base, values, **_origin(base.dataset, values["train.max_lr"]))
 
 
 def _origin(dataset: str, rate: float) -> dict[str, Any]:
@@ -216,7 +212,7 @@ def preview(config: RunConfig, data: DataSet) -> None:
 def start(key: str, base: RunConfig) -> None:
     """A callback: starts training with what the form holds and shows the run."""
     values = forms.held("train", base.dataset, BASIC + ADVANCED)
-    config = base.changed(values, **_origin(base.dataset, values["train.max_lr"]))
+    config = forms.checked(base, values, **_origin(base.dataset, values["train.max_lr"]))
     run = starts.start("train", key, config, name=st.session_state["run-name"].strip())
     choices.choose(run=run.id)
     st.session_state.update({"train-view": RUN, "run-name": "", "to-top": True})
