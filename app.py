@@ -1,6 +1,7 @@
 """The page list and the frame around every page; nothing else. Start with `make run`."""
 
 import gc
+from pathlib import Path
 
 import streamlit as st
 
@@ -30,6 +31,7 @@ if not hosting.is_own_machine():
     st.set_option("client.showErrorDetails", "none")  # a bug's traceback stays in the server's log
 st.set_page_config(page_title="unetlab", page_icon=ICON, layout="wide")
 
+st.html(Path(hosting.__file__).with_name("style.css"))
 is_first = frame.is_first_session()
 page = st.navigation(
     [
