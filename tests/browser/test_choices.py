@@ -354,7 +354,7 @@ def test_a_start_that_is_pressed_again_and_again_in_a_hurry_starts_one_run(lab: 
         button.evaluate("button => { for (let n = 0; n < 5; n++) button.click() }")
     tiny.wait_until(lambda: page.wait_for_timeout(20) or set(lab.runs(kind, STARTED)) - before, "it has started")
     expect_chosen(page, "Train" if path == "train" else "Learning rate", dataset=STARTED)
-    expect(page.get_by_text("It starts by itself").or_(page.get_by_text("The queue is held")).first).to_be_visible()
+    expect(page.get_by_text("It starts by itself").or_(page.get_by_text("Queue paused")).first).to_be_visible()
     (started,) = set(lab.runs(kind, STARTED)) - before
     assert json.loads((started / "config.json").read_text())["train"]["batch_size"] == int(value)
     end_workers(lab.server.home)  # the run's own waits for its turn, and takes time from those that come after

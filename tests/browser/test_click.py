@@ -52,14 +52,18 @@ def test_a_first_visit_warms_a_worker_up_it_does_the_sweep_and_the_training_and_
     # the dialog stays while the live panel reruns the page, when the training is no longer young
     page.get_by_role("button", name=FREE).click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("A training run keeps what it has and can be resumed").first).to_be_visible()
+    expect(dialog.get_by_text("A training run can be resumed").first).to_be_visible()
     old_at = status_of(server)["running_since"] + live.YOUNG_S
     page.wait_for_timeout(1000 * max(0, old_at + 1.5 - time.time()))
     expect(dialog).to_be_visible()
 
     # freed, its memory stays free, whatever is looked at
-    dialog.get_by_role("button", name="Stop it and free the memory").click()
-    expect(page.locator(".st-key-receipt-box").get_by_test_id("stDataFrame")).to_be_visible(timeout=60_000)
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    assert status_of(server)["state"] == "running"
+    page.get_by_role("button", name=FREE).click()
+    dialog.get_by_role("button", name="Stop and free memory").click()
+    expect(page.locator(".st-key-receipt-box").get_by_test_id("stTable")).to_be_visible(timeout=60_000)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert status_of(server)["state"] == "stopped"
     assert len(list((server.home / "runs").glob("*/last.safetensors"))) == 1, "the training's model is kept"

@@ -26,6 +26,7 @@ from unetlab.runs.status import boot_id, write_status
 from unetlab.runs.store import Run
 from unetlab.train_options import BEST_BY
 from unetlab.ui import charts, training
+from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
 
 pytestmark = pytest.mark.usefixtures("no_process")
@@ -299,14 +300,15 @@ def test_a_page_says_what_is_wrong_with_a_hostile_or_stale_link(home_with_run):
     assert app.session_state["run"] == home_with_run.id
 
 
-def test_a_held_queue_is_said_where_a_run_waits_and_can_be_let_go(home_with_run):
+def test_a_paused_queue_is_said_where_a_run_waits_and_can_be_resumed(home_with_run):
     put_into(home_with_run, "queued")
     queue.join(home_with_run, "cpu")
     queue.hold(own_workspace())
     app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
     app.session_state["train-view"] = "Chosen run"
     app.run()
-    assert "The queue is held" in words(app)
+    assert "Queue paused" in words(app)
+    assert app.button(key="release").label == "Resume queue"
     app.button(key="release").click().run()
     assert not app.exception
     assert not queue.read_queue(own_workspace()).is_held
@@ -622,3 +624,55 @@ def test_a_rate_of_ones_own_that_training_cannot_take_is_told_and_not_carried(ho
     assert not [button for button in app.button if button.key == "train-with"]
     app.number_input(key=own).set_value(20.0).run()
     assert "Train with 20" in words(app)
+
+
+def drawn_progress(app: AppTest) -> tuple[int, int]:
+    """How many progress bars the sidebar and the page show."""
+    assert not app.exception
+    return len(app.sidebar.get("progress")), len(app.main.get("progress"))
+
+
+def line_of(app: AppTest) -> list[str]:
+    """The line above the page: what runs, for where the sidebar is closed."""
+    return [element.value for element in app.main.markdown if "4" in element.value and ":small[" in element.value]
+
+
+@pytest.mark.parametrize("kind", ["train", "learning_rate"])
+def test_a_run_that_the_page_shows_has_one_progress_and_a_name_and_a_stop_in_the_sidebar(home_with_sweep, kind):
+    runs = [Run(own_workspace().runs / name) for name in os.listdir(own_workspace().runs)]
+    (run,) = (run for run in runs if (run.config.kind == "train") == (kind == "train"))
+    put_into(run, "running")
+    chosen = {"run" if kind == "train" else "sweep": run.id}
+    app = open_page(kind, dataset=tiny.NAME, **chosen)
+    assert drawn_progress(app) == (0, 1)
+    assert line_of(app) == []
+    assert app.button(key=f"stop-{run.id}").label == "Stop"
+    if kind == "train":
+        app = open_page("results", dataset=tiny.NAME, run=run.id)
+        assert drawn_progress(app) == (0, 1)
+        app = open_page(kind, dataset=tiny.NAME, run=run.id)
+        app.session_state["train-view"] = "New training"
+        app.run()
+        assert drawn_progress(app) == (1, 0)
+        assert len(line_of(app)) == 1
+
+
+@pytest.mark.parametrize("kind", ["train", "lr_find"])
+def test_what_runs_stands_in_a_line_above_other_pages_and_is_watched_from_there(home_with_sweep, kind):
+    runs = [Run(own_workspace().runs / name) for name in os.listdir(own_workspace().runs)]
+    (run,) = (run for run in runs if run.config.kind == kind)
+    put_into(run, "running")
+    app = open_page("home", dataset=tiny.NAME)
+    (line,) = line_of(app)
+    assert f"**{plain(run.title)}** · training: step 3 of 4" in line
+    app.session_state["train-view"] = "New training"
+    follow(app.button(key=f"watch-{run.id}").click().run())
+    assert not app.exception
+    assert [title.value for title in app.title] == ["Train" if kind == "train" else "Learning rate"]
+    assert app.session_state["run" if kind == "train" else "sweep"] == run.id
+    assert drawn_progress(app) == (0, 1)
+
+
+def test_a_waiting_run_is_no_running_one(home_with_run):
+    put_into(home_with_run, "queued")
+    assert line_of(open_page("home")) == []
