@@ -15,6 +15,8 @@ TRAIN, VALID, LR, MOMENTUM = "#3a8fc4", "#e08214", "#2a9d8f", "#a879c4"
 CENTRED = "#b8485f"
 CURVES = {"smooth": lr_curve.FASTAI, "centred": lr_curve.NO_LAG}
 LABEL_SHARE = 0.35  # of the narrowest chart's width that a label takes
+SAME_SHARE = 0.004  # of the chart's width: rules that are nearer cannot be told apart
+OWN_LABEL = "my own"
 AXIS_PX = 56  # every chart keeps the same room for its y axis, so that stacked charts share their x axis by eye
 PICK_LABELS = lr_curve.LABELS
 
@@ -90,11 +92,11 @@ def lr_curve_chart(
         .add_params(click)
     )
     layers: list[alt.Chart] = [_trims(sweeps[0], x), raw, lines, hover]
-    found = [{"lr": pick["lr"], "name": PICK_LABELS[name]} for name, pick in picks.items() if pick]
+    found = {PICK_LABELS[name]: pick["lr"] for name, pick in picks.items() if pick}
     if chosen is not None:
-        found.append({"lr": chosen, "name": "chosen"})
+        found[OWN_LABEL] = chosen
     if found:
-        layers += _marks(pd.DataFrame(found), x, lr_range)
+        layers += _marks(mark_rows(found, lr_range), x, height)
     return alt.layer(*layers).properties(height=height).resolve_scale(color="independent", strokeDash="independent")
 
 
@@ -106,31 +108,45 @@ def _trims(sweep: pd.DataFrame, x: alt.X) -> alt.Chart:
     return alt.Chart(edges).mark_rect(color="#8899a6", opacity=0.14).encode(x=x, x2="end:Q")
 
 
-def _marks(found: pd.DataFrame, x: alt.X, lr_range: tuple[float, float]) -> list[alt.Chart]:
-    """A rule and a label for each rate; labels point away from one another, and into the chart near its ends."""
-    found = found.sort_values("lr").assign(row=range(len(found)))
-    names = [*map(PICK_LABELS.__getitem__, lr_curve.DEFINITIONS), "chosen"]
+def mark_rows(rates: dict[str, float], lr_range: tuple[float, float]) -> pd.DataFrame:
+    """A row for each mark of the chart: lr, name, label, row (from the top) and is_left, where its label points.
+
+    A rate that is drawn at the place of another one shares its label. A rule begins at its label's row, so that no
+    label lies on a rule or on another label.
+    """
+    low, high = map(math.log, lr_range)
+    marks: list[dict] = []
+    for name, rate in rates.items():
+        place = (math.log(rate) - low) / (high - low)
+        if near := next((mark for mark in marks if abs(mark["place"] - place) < SAME_SHARE), None):
+            near["label"] += f" = {name}"
+        else:
+            marks.append({"lr": rate, "name": name, "label": name, "place": place})
+    is_end_near = max(mark["place"] for mark in marks) > 1 - LABEL_SHARE
+    for mark in marks:
+        mark["is_left"] = is_end_near and mark["place"] > LABEL_SHARE
+    marks.sort(key=lambda mark: (mark["is_left"], -mark["place"] if mark["is_left"] else mark["place"]))
+    return pd.DataFrame(marks).assign(row=range(len(marks)))
+
+
+def _marks(found: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
+    """A rule for each rate, with its label at the rule's upper end."""
+    names = [*map(PICK_LABELS.__getitem__, lr_curve.DEFINITIONS), OWN_LABEL]
     color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
     dash = alt.StrokeDash("name:N", legend=None, scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 3], [1, 0]]))
-    base = alt.Chart(found)
-    low, high = map(math.log, lr_range)
-    labels = []
-    for row, rate in zip(found["row"], found["lr"], strict=True):
-        place = (math.log(rate) - low) / (high - low)
-        is_left = place > 1 - LABEL_SHARE or (row == 0 and len(found) > 1 and place > LABEL_SHARE)
-        labels.append(
-            alt.Chart(found[found["row"] == row])
-            .mark_text(
-                align="right" if is_left else "left",
-                dx=-5 if is_left else 5,
-                dy=8 + 15 * row,
-                baseline="top",
-                fontSize=12,
-                fontWeight=600,
-            )
-            .encode(x=x, y=alt.value(0), text="name:N", color=color)
+    drawn = []
+    for row, mark in found.groupby("row"):
+        side, top = -1 if mark["is_left"].iloc[0] else 1, 4 + 16 * int(row)
+        rule = alt.Chart(mark).mark_rule(strokeWidth=1.8)
+        label = alt.Chart(mark).mark_text(
+            align="right" if side < 0 else "left", dx=5 * side, baseline="top", fontSize=12, fontWeight=600
         )
-    return [base.mark_rule(strokeWidth=1.8).encode(x=x, color=color, strokeDash=dash), *labels]
+        drawn += [
+            rule.encode(x=x, y=alt.value(top), y2=alt.value(height), color=color, strokeDash=dash),
+            # the words' own colour, dark or light as the theme is: those of the rules are too pale to read
+            label.encode(x=x, y=alt.value(top), text="label:N", color=alt.value("currentColor")),
+        ]
+    return drawn
 
 
 def class_bars(rows: pd.DataFrame) -> alt.Chart:
@@ -191,5 +207,5 @@ def value_bars(rows: pd.DataFrame) -> alt.LayerChart:
         ],
     )
     bars = base.mark_bar(stroke="#8899a6", strokeWidth=0.5).encode(x2="start:Q", color=alt.Color("color:N", scale=None))
-    words = base.mark_text(align="left", dx=5, color="#8899a6").encode(text="becomes:N")
+    words = base.mark_text(align="left", dx=5, color="currentColor").encode(text="becomes:N")
     return alt.layer(bars, words).properties(height=alt.Step(22))

@@ -80,6 +80,10 @@ def draw(run: Run, status: Status) -> None:
         st.altair_chart(chart, height=HEIGHT, alt=alt)
         return
     event = st.altair_chart(chart, height=HEIGHT, alt=alt, key=f"curve-{run.id}", on_select="rerun")
+    st.caption(
+        f"Grey: the first {lr_curve.TRIM_START} and last {lr_curve.TRIM_END} points, left out of the picks, as fastai "
+        "does. Click a point to train with its rate."
+    )
     clicked = event.selection.get("pick") or []
     if clicked and clicked[0].get("lr") != st.session_state.get("clicked-lr"):
         st.session_state["clicked-lr"] = clicked[0]["lr"]
