@@ -13,6 +13,7 @@ from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
 from unetlab.runs.store import Run
 from unetlab.ui import choices, drafts
+from unetlab.ui.text import plain
 
 
 @pytest.fixture
@@ -137,3 +138,15 @@ def test_a_title_that_is_no_option_any_more_is_no_choice_and_brings_a_new_box(mo
     choices.take_over("run", "run-box-4", ["a", "b"])
     assert session["run"] == "b"
     assert choices.box_key("run") == "run-box-4"
+
+
+def test_a_title_too_long_for_its_box_stands_below_it(home: Path, trained: Run):
+    def captions() -> list[str]:
+        app = open_page("home", dataset=tiny.NAME)
+        assert not app.exception
+        return [caption.value for caption in app.sidebar.caption if trained.when[:5] in caption.value]
+
+    assert captions() == []
+    run = Run(home / "runs" / trained.id)
+    run.write_notes(run.notes.model_copy(update={"name": "the *third* with a smaller rate"}))
+    assert captions() == [plain(f"the *third* with a smaller rate · {run.when}")]

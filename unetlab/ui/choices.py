@@ -15,6 +15,7 @@ from unetlab.runs.store import open_run
 from unetlab.ui import state
 from unetlab.ui.text import plain
 
+BOX_CHARACTERS = 27  # of a title, as many as a box in the sidebar shows; it cuts the rest
 WORDS = {"dataset": "data set", "run": "training run", "sweep": "sweep"}  # by key in the session and in the URL
 
 
@@ -43,6 +44,8 @@ def select(
 ) -> str:
     """A select box that shows a choice, by default the newest, which comes first. Returns "" without options.
 
+    A title that is too long for the box stands below it.
+
     If the chosen one is gone, the newest takes its place, and `tell_gone` says so.
     """
     wanted = st.session_state[key]
@@ -63,6 +66,8 @@ def select(
             on_change=take_over,
             args=(key, box, options),
         )
+        if len(titles[chosen]) > BOX_CHARACTERS:
+            st.caption(plain(titles[chosen]))
     into_url()
     return chosen
 
