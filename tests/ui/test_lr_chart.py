@@ -45,3 +45,12 @@ def test_no_label_lies_on_the_rule_of_a_mark_that_points_the_same_way(rates):
             is_ahead = (other.place < mark.place) if mark.is_left else (other.place > mark.place)
             if other.row != mark.row and other.is_left == mark.is_left and is_ahead:
                 assert not starts_above, "its rule would cross the label"
+
+
+def test_a_rule_ends_where_the_plot_does_and_labels_have_the_colour_of_text():
+    sweep = pd.DataFrame({"lr": [1e-6, 1.0], "loss": [1.0, 0.5], "smooth": [1.0, 0.5], "centred": [1.0, 0.5]})
+    layers = charts.lr_curve_chart([sweep], {"min_gradient": {"lr": 1e-3}}, 1e-2, RANGE).to_dict()["layer"]
+    marks = [layer for layer in layers if layer["mark"]["type"] in ("rule", "text")]
+    ends = [layer["encoding"]["y2"] for layer in marks if layer["mark"]["type"] == "rule"]
+    assert ends == [{"value": "height"}] * 2, "the page fits the chart, axes and legend included, into its height"
+    assert [layer["encoding"]["color"] for layer in marks[1::2]] == [{"value": "currentColor"}] * 2

@@ -96,7 +96,7 @@ def lr_curve_chart(
     if chosen is not None:
         found[OWN_LABEL] = chosen
     if found:
-        layers += _marks(mark_rows(found, lr_range), x, height)
+        layers += _marks(mark_rows(found, lr_range), x)
     return alt.layer(*layers).properties(height=height).resolve_scale(color="independent", strokeDash="independent")
 
 
@@ -129,7 +129,7 @@ def mark_rows(rates: dict[str, float], lr_range: tuple[float, float]) -> pd.Data
     return pd.DataFrame(marks).assign(row=range(len(marks)))
 
 
-def _marks(found: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
+def _marks(found: pd.DataFrame, x: alt.X) -> list[alt.Chart]:
     """A rule for each rate, with its label at the rule's upper end."""
     names = [*map(PICK_LABELS.__getitem__, lr_curve.DEFINITIONS), OWN_LABEL]
     color = alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=[VALID, LR, "#8899a6", "#c4457c"]))
@@ -142,7 +142,7 @@ def _marks(found: pd.DataFrame, x: alt.X, height: int) -> list[alt.Chart]:
             align="right" if side < 0 else "left", dx=5 * side, baseline="top", fontSize=12, fontWeight=600
         )
         drawn += [
-            rule.encode(x=x, y=alt.value(top), y2=alt.value(height), color=color, strokeDash=dash),
+            rule.encode(x=x, y=alt.value(top), y2=alt.value("height"), color=color, strokeDash=dash),
             # the words' own colour, dark or light as the theme is: those of the rules are too pale to read
             label.encode(x=x, y=alt.value(top), text="label:N", color=alt.value("currentColor")),
         ]
