@@ -17,7 +17,7 @@ class DataOptions(Options):
     image_size: int = option(
         256,
         "Image size (px)",
-        "Long side in resize mode, side of the square in crop and tile mode. Never enlarges.",
+        "resize: the long side. crop and tile: the side of the square. Pictures are never enlarged.",
         About(pages=BOTH, level="basic", effects=ALL),
         ge=16,
         le=4096,
@@ -25,13 +25,13 @@ class DataOptions(Options):
     size_mode: Literal["resize", "crop", "tile"] = option(
         "resize",
         "Size mode",
-        "resize: the whole picture, smaller. crop: one random square of each picture per epoch. "
+        "resize: the whole picture, scaled down. crop: one random square per picture and epoch. "
         "tile: as many random squares as cover the picture.",
         About(pages=BOTH, level="advanced", effects=ALL),
     )
     whole_picture_pixels: int = option(
         1024**2,
-        "Largest picture in one piece (px)",
+        "Largest untiled picture (px)",
         "Height times width. Larger pictures are predicted in tiles, which need less memory. A U-Net with BatchNorm "
         "scores the same either way.",
         About(pages=TRAIN, level="advanced", effects=MEMORY_RESULT),
@@ -81,7 +81,7 @@ class ModelOptions(Options):
     dropout: float = option(
         0.0,
         "Dropout",
-        "Share of bottleneck channels switched off in training.",
+        "Share of bottleneck channels dropped in training.",
         About(pages=BOTH, level="advanced", effects=MEMORY_RESULT, zero_is_off=True),
         ge=0,
         lt=1,
@@ -118,7 +118,7 @@ class LRFindOptions(Options):
     repeats: int = option(
         1,
         "Repeats",
-        "Sweeps over freshly shuffled pictures; the spread of their picks shows how certain they are.",
+        "Sweeps, each over newly shuffled pictures. The spread of their picks shows how certain a pick is.",
         About(pages=LEARNING_RATE, level="basic", effects=RESULT),
         ge=1,
         le=20,

@@ -53,34 +53,34 @@ class TrainOptions(Options):
     pct_start: Literal["auto"] | float = option(
         "auto",
         "Warm-up share",
-        "Share of all steps in which the learning rate rises. auto: the schedule's own, 0.3 for one_cycle (torch), "
-        "0.25 for fastai_one_cycle (fastai). Or a number between 0 and 1.",
+        "Share of steps in which the learning rate rises. auto: 0.3 for one_cycle (torch), 0.25 for fastai_one_cycle "
+        "(fastai). Or a number between 0 and 1.",
         About(pages=TRAIN, level="advanced", effects=RESULT),
     )
     div_factor: float = option(
         25.0,
         "Start divisor",
-        "The first rate is max / this (torch and fastai: 25).",
+        "First rate = maximum / this (torch and fastai: 25).",
         About(pages=TRAIN, level="advanced", effects=RESULT),
         ge=1,
     )
     final_div_factor: float = option(
         1e4,
         "Final divisor",
-        "The last rate is first / this (torch: 1e4). fastai_one_cycle ends at max / 1e5.",
+        "Last rate = first / this (torch: 1e4). fastai_one_cycle ends at maximum / 1e5.",
         About(pages=TRAIN, level="advanced", effects=RESULT),
         ge=1,
     )
     lr_slice: Literal["one", "tenth"] | float = option(
         "one",
-        "Learning rates of the layers",
-        "one: the maximum for all. tenth: a tenth of it for all but the last group of layers, like fastai's slice(lr). "
+        "Learning rate per layer",
+        "one: the same for all layers. tenth: a tenth for all but the last group of layers, like fastai's slice(lr). "
         "A number d: from maximum / d in the first group to the maximum in the last.",
         About(pages=BOTH, level="advanced", effects=RESULT),
     )
     momentum_max: float = option(
         0.95,
-        "Momentum, high",
+        "Highest momentum",
         "AdamW's beta1 at low learning rate (fastai).",
         About(pages=TRAIN, level="advanced", effects=RESULT),
         ge=0,
@@ -88,7 +88,7 @@ class TrainOptions(Options):
     )
     momentum_min: float = option(
         0.85,
-        "Momentum, low",
+        "Lowest momentum",
         "AdamW's beta1 at the peak rate (fastai).",
         About(pages=TRAIN, level="advanced", effects=RESULT),
         ge=0,
@@ -138,14 +138,14 @@ class TrainOptions(Options):
     clip_norm: float = option(
         0.0,
         "Gradient clipping",
-        "Largest gradient norm allowed in a step; 0 switches clipping off.",
+        "Largest gradient norm in a step; 0: off.",
         About(pages=BOTH, level="advanced", effects=RESULT, zero_is_off=True),
         ge=0,
     )
     ema: float = option(
         0.0,
         "Averaged weights (EMA)",
-        "Scores and keeps a moving average of the weights with this decay, such as 0.99; 0 switches it off.",
+        "Scores and saves a moving average of the weights with this decay, such as 0.99; 0: off.",
         About(pages=TRAIN, level="advanced", effects=MEMORY_RESULT, zero_is_off=True),
         ge=0,
         lt=1,
@@ -153,8 +153,8 @@ class TrainOptions(Options):
     norm_statistics: Literal["reestimated", "running", "both"] = option(
         "reestimated",
         "BatchNorm statistics in validation",
-        "reestimated: mean and variance anew from a few training batches before a validation. running: averages kept "
-        "while training, which lag behind weights that move fast. both: scores with either, as two curves.",
+        "reestimated: from a few training batches before each validation. running: averages kept during training, "
+        "which lag behind weights that change fast. both: both scores, as two curves.",
         About(pages=TRAIN, level="advanced", effects=RESULT),
     )
     best_score: Literal["mean_dice", "mean_iou", "pixel_accuracy", "valid_loss"] = option(
@@ -166,7 +166,7 @@ class TrainOptions(Options):
     patience: int = option(
         0,
         "Patience (epochs)",
-        "Ends after this many epochs without a better score; 0 trains all epochs.",
+        "Stops after this many epochs without a better score; 0: never.",
         About(pages=TRAIN, level="advanced", effects=RESULT, zero_is_off=True),
         ge=0,
         le=10_000,
@@ -188,8 +188,8 @@ class TrainOptions(Options):
     threads: Literal["auto"] | int = option(
         "auto",
         "CPU threads",
-        "auto: all cores or a single one, whichever is faster at the start: that depends on what else is running. A "
-        "resumed run keeps its number, since losses differ in their last bits with it.",
+        "auto: all cores or one, whichever is faster at the start. A resumed run keeps its number, on which the last "
+        "bits of its losses depend.",
         About(pages=BOTH, level="advanced", effects=SPEED),
     )
 

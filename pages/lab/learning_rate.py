@@ -11,17 +11,17 @@ st.title("Learning rate")
 data = state.chosen_dataset()
 if data is None:
     live.nothing_yet(
-        "The sweep needs a data set: it trains on it for a few seconds.",
+        "The sweep needs a data set to train on for a few seconds.",
         "pages/lab/data.py",
-        "Bring pictures, or make the sample",
+        "Upload images, or make the sample",
     )
 launching.warm_up(state.workspace())
 
 form, curve = st.columns([1, 2], gap="large")
 with form:
     st.caption(
-        f"Sweeps on **{plain(data.name)}**: the rate rises from tiny to huge within "
-        "one short training; the weights are put back afterwards."
+        f"A short training on **{plain(data.name)}** while the learning rate rises from tiny to huge. Its weights are "
+        "not kept."
     )
     base = RunConfig(kind="lr_find", dataset=data.name)
     values = forms.options("lr", base, sweeping.BASIC)

@@ -36,7 +36,7 @@ PAGES = ("home", "data", "learning_rate", "train", "results", "runs")
 NOTHING = {
     "home": "Try it on the sample",
     "data": "Drop",
-    "learning_rate": "Bring pictures, or make the sample",
+    "learning_rate": "Upload images, or make the sample",
     "train": "Upload images, or make the sample",
     "results": "Train one",
     "runs": "Start on Home",

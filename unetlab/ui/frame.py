@@ -66,7 +66,7 @@ def draw(page: str) -> None:
         st.markdown("### unetlab")
         dataset = choices.select("dataset", "Data set", state.dataset_names(), str, help="Shown on all pages.")
         if not dataset:
-            st.caption("No data set yet. Bring pictures on the Data page, or try the sample on Home.")
+            st.caption("No data set yet. Upload images on the Data page, or try the sample on Home.")
         choices.select("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())
     line = st.empty()  # at the top of the page; the sidebar's polling fills it
     with st.sidebar:

@@ -41,7 +41,7 @@ def draw(config: RunConfig, data: DataSet) -> None:
         if question in _answers():
             st.rerun()  # the whole page, whose polling ends with this
         _ask(question, config)
-        st.caption(":material/memory: Forecasting the memory it needs.")
+        st.caption(":material/memory: Forecasting the memory that training needs.")
         st.skeleton(height=26)
 
     state.poll(look, every=POLL_S)
@@ -171,6 +171,6 @@ def _explained(answer: Answer) -> str:
     by = ", ".join(f"{name} {size_text(size)}" for name, size in answer["by"].items())
     return (
         f"Tensors at the peak of a step: {by}. The process takes {size_text(answer['outside'])} besides. "
-        f"The margin is for what kernels borrow and the allocator wastes. Largest batch: {answer['largest_batch']}. "
-        "Memory that this workspace's own workers hold counts as free."
+        f"The margin covers temporary buffers and fragmentation. Largest batch: {answer['largest_batch']}. "
+        "Memory used by unetlab's own training processes counts as free."
     )

@@ -43,8 +43,8 @@ def chosen_sweep(dataset: str) -> Run | None:
 def empty() -> None:
     """Before the first sweep: what will appear here."""
     with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
-        st.markdown(":material/query_stats: The curve of loss over learning rate will appear here.")
-        st.caption("A low rate does nothing, a good one makes the loss fall, one that is too high makes it explode.")
+        st.markdown(":material/query_stats: The loss over the learning rate will appear here.")
+        st.caption("Too low a rate changes nothing, a good one makes the loss fall, too high a one makes it explode.")
 
 
 def curves_of(run: Run) -> tuple[Sequence[pd.DataFrame], dict[str, Any], dict[str, str]]:
@@ -66,9 +66,7 @@ def draw(run: Run, status: Status) -> None:
     if not tables or not len(tables[0]):
         with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
             st.markdown(
-                ":material/hourglass_top: Starting: the first points appear in a few seconds."
-                if status.is_live
-                else "No point was measured."
+                ":material/hourglass_top: The curve will appear here." if status.is_live else "No point was measured."
             )
         return
     options, (base, lagging) = run.config.lr_find, _settled(run, picks)
@@ -211,14 +209,14 @@ def _kept(run: Run, name: str) -> dict[str, Any]:
 
 def _explain(base: str, name: str, curve: dict[str, Any]) -> None:
     if name not in curve["picks"]:
-        st.markdown(f"**{LABELS[base]}**: not known, this sweep is of an earlier version. Sweep again to see it.")
+        st.markdown(f"**{LABELS[base]}**: not known: this sweep is from an earlier version. Sweep again to see it.")
         return
     pick, rates = curve["picks"][name], curve["spread"].get(name, [])
     if not pick:
         st.markdown(f"**{LABELS[base]}**: declined. {plain(curve['declined'][name])}")
         return
     interval = curve.get("intervals", {}).get(name)
-    doubt = "one sweep: its spread is not known, repeat the sweep to see it"
+    doubt = "one sweep; repeat it to see the spread"
     if len(rates) > 1:
         doubt = f"{len(rates)} sweeps: {min(rates):.1e} to {max(rates):.1e}"
     elif interval:
