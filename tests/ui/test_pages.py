@@ -634,7 +634,7 @@ def drawn_progress(app: AppTest) -> tuple[int, int]:
 
 def line_of(app: AppTest) -> list[str]:
     """The line above the page: what runs, for where the sidebar is closed."""
-    return [element.value for element in app.main.markdown if "4" in element.value and ":small[" in element.value]
+    return [element.value for element in app.main.markdown if element.value.startswith(":small[**")]
 
 
 @pytest.mark.parametrize("kind", ["train", "learning_rate"])
