@@ -14,7 +14,7 @@ from unetlab import schedules
 from unetlab.config import RunConfig, keys_on, option_fields
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
-from unetlab.errors import UnetlabError
+from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices
 from unetlab.runs.store import Notes, Run, open_run
 from unetlab.train_options import TrainOptions
