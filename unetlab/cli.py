@@ -148,16 +148,16 @@ def list_options(json: Json = False) -> None:
 
 @app.command()
 def free(
-    release: Annotated[bool, typer.Option("--release", help="Release the queue instead.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Resume the queue instead.")] = False,
     json: Json = False,
 ) -> None:
-    """End all workers of this workspace, hold the queue, and show how much memory came back."""
+    """End all workers of this workspace, pause the queue, and show how much memory came back."""
     workspace = own_workspace()
     if release:
         started = [run.id for run in freeing.release(workspace)]
         show(
             {"released": started},
-            [f"The queue is released; {len(started)} waiting run(s) have a worker again."],
+            [f"The queue is resumed; {len(started)} waiting run(s) have a worker again."],
             as_json=json,
         )
         return
@@ -174,7 +174,7 @@ def free(
         for b, a in zip(receipt.before, receipt.after, strict=True)
     ]
     if queue.read_queue(workspace).is_held:
-        lines.append("Runs are waiting, so the queue is held. Release it with: python -m unetlab free --release")
+        lines.append("Runs are waiting, so the queue is paused. Resume it with: python -m unetlab free --release")
     stuck = "" if receipt.is_complete else "A worker did not end. See it with: ps -ef | grep unetlab.worker"
     show(content | (error_value("run-error", stuck) if stuck else {}), lines, as_json=json)
     if stuck:

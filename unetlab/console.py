@@ -75,7 +75,7 @@ def _describe(run: Run, status: Status) -> str:
     if status.device == devices.LANE:
         return "starting"
     if queue.read_queue(run.workspace).is_held:
-        return "waiting: the queue is held (python -m unetlab free --release)"
+        return "waiting: the queue is paused (python -m unetlab free --release)"
     return f"waiting for {status.device} ({queue.position(run)} before it)"
 
 
@@ -84,7 +84,7 @@ def _waits(run: Run, status: Status) -> str:
     if status.state != "queued" or status.device == devices.LANE:
         return ""
     if queue.read_queue(run.workspace).is_held:
-        return f"{run.id} waits: the queue is held. Release it with: python -m unetlab free --release"
+        return f"{run.id} waits: the queue is paused. Resume it with: python -m unetlab free --release"
     is_waiting = status.is_parked or status.phase  # a worker that waits for its turn says so as its phase
     return f"{run.id} is {jobs.waits_for(run, status)}." if is_waiting else ""
 

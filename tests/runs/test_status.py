@@ -124,6 +124,7 @@ def test_a_stale_heartbeat_of_a_living_worker_is_not_responding_and_never_lost(t
 
 def test_a_run_that_has_ended_responds_for_ever():
     assert of_process(state="finished", heartbeat=1.0).is_responding
+    assert of_process(state="queued", heartbeat=1.0, is_parked=True).is_responding  # no process, while the queue rests
 
 
 @pytest.mark.parametrize(("age_s", "state"), [(31, "lost"), (29, "queued")])

@@ -174,10 +174,10 @@ def test_every_state_has_a_face_on_every_page(page, state, home_with_run):
         assert "Find the learning rate" in said
     elif page == "runs":
         (table,) = app.dataframe
-        assert list(table.value["state"]) == [{"silent": "running", "queued": "waiting"}.get(state, state)]
+        assert list(table.value["state"]) == [{"silent": "running", "queued": "waiting", "lost": "crashed"}.get(state, state)]
     else:
         assert "Try it on the sample" in said
-        assert {"silent": "running", "queued": "waiting"}.get(state, state) in said
+        assert {"silent": "running", "queued": "waiting", "lost": "crashed"}.get(state, state) in said
 
 
 @pytest.mark.parametrize("state", NEXT)

@@ -271,10 +271,10 @@ def test_a_live_run_is_looked_at_each_time_and_an_ended_one_measured_once(home_w
         age(path)
     assert [row.state for row in run_rows.rows([home_with_run])] == ["running"]
     monkeypatch.setattr(status, "is_same_process", lambda pid, started: False)  # its worker dies without a word
-    assert [row.state for row in run_rows.rows([home_with_run])] == ["lost"]
+    assert [row.state for row in run_rows.rows([home_with_run])] == ["crashed"]
     run_rows.rows([home_with_run])
     monkeypatch.setattr(files, "size_of", lambda folder: pytest.fail("measured twice"))
-    assert [row.state for row in run_rows.rows([home_with_run])] == ["lost"]
+    assert [row.state for row in run_rows.rows([home_with_run])] == ["crashed"]
 
 
 def test_the_page_is_drawn_again_when_a_live_run_has_ended_and_not_before(home_with_run, monkeypatch):

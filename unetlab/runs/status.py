@@ -70,7 +70,8 @@ class Status(BaseModel):
     @property
     def is_responding(self) -> bool:
         """Whether a live worker has written lately; True for runs that have ended or wait without a process."""
-        return not (self.is_live and self.heartbeat and time.time() - self.heartbeat > NOT_RESPONDING_S)
+        is_watched = self.is_live and not self.is_parked
+        return not (is_watched and self.heartbeat and time.time() - self.heartbeat > NOT_RESPONDING_S)
 
     @property
     def seconds_left(self) -> float | None:

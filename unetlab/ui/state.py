@@ -23,7 +23,7 @@ STATE_WORDS: dict[str, tuple[str, str, Any]] = {
     "finished": ("finished", ":material/check_circle:", "green"),
     "stopped": ("stopped", ":material/stop_circle:", "orange"),
     "failed": ("failed", ":material/error:", "red"),
-    "lost": ("lost", ":material/help:", "red"),
+    "lost": ("crashed", ":material/help:", "red"),
 }
 
 
