@@ -64,7 +64,7 @@ def test_home_and_the_sidebar_show_names_as_they_are(visit, hostile_run, server)
 def test_the_data_page_shows_names_as_they_are(visit):
     page = visit("data")
     is_shown(page, f"[orphan](www.{hostile.EVIL}).png")
-    is_shown(page, f"{hostile.FILES[0]} · ")
+    is_shown(page, f"{shortened(hostile.FILES[0])} · ")
     is_shown(page, hostile.NAME)  # in the legend
     closed = page.locator("details:not([open]) > summary")
     for _ in range(closed.count()):
@@ -83,7 +83,7 @@ def test_the_learning_rate_page_shows_reasons_as_they_are(visit, hostile_run, se
     monkeypatch.setenv("UNETLAB_HOME", str(server.home))
     sweep = hostile.sweep(hostile_run)
     page = visit("learning_rate", sweep=sweep.id)
-    is_shown(page, f"Sweeps on {hostile.DATASET}: ")
+    is_shown(page, f"A short training on {hostile.DATASET} while")
     is_shown(page, f"{hostile.REASON} Nothing is lost")
     is_shown(page, f"declined. {hostile.REASON}")
     is_harmless(page)

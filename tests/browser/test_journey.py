@@ -73,14 +73,14 @@ def test_a_person_drops_pairs_sweeps_trains_reloads_stops_and_frees_the_memory(s
     uploads = page.locator("input[type=file]")
     uploads.nth(0).set_input_files(pictures)
     expect(page.get_by_text("16 files copied").first).to_be_visible()
-    expect(page.get_by_text("Now drop their masks into the second box").first).to_be_visible()
+    expect(page.get_by_text("Drop the masks into the box").first).to_be_visible()
     page.locator("input[type=file]").nth(1).set_input_files(masks)
     expect(page.get_by_role("heading", name="16 pairs, 2 classes")).to_be_visible()
     page.get_by_label("Name of the data set").fill("cells")
     page.get_by_label("Name of the data set").press("Enter")
     page.wait_for_timeout(500)
     page.get_by_role("button", name="Use this data set").click()
-    expect(page.get_by_role("heading", name="16 pairs, 2 classes, no problem was found")).to_be_visible()
+    expect(page.get_by_role("heading", name="16 pairs, 2 classes, no problems found")).to_be_visible()
 
     # sweep; points are drawn while it runs
     page.get_by_role("button", name="Find its learning rate").click()
@@ -146,7 +146,7 @@ def test_a_deep_link_to_a_fresh_server_shows_the_frame(own_server, new_page):
     expect(page.get_by_test_id("stSidebar").get_by_text("Nothing is running.")).to_be_visible()
     page.wait_for_timeout(1000)
     expect(page.get_by_role("dialog")).to_have_count(0)  # Streamlit says "Page not found" here if it is left alone
-    expect(page.get_by_role("link", name="Bring pictures, or make the sample")).to_be_visible()
+    expect(page.get_by_role("link", name="Upload images, or make the sample")).to_be_visible()
 
 
 def test_a_server_restart_in_the_middle_of_a_run_changes_nothing(own_server, new_page):

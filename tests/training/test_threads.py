@@ -182,7 +182,7 @@ def test_a_slow_training_offers_one_thread(two_threads, monkeypatch):
 
 @pytest.mark.parametrize("value", [0, 1025, 1.5, "two", True])
 def test_what_is_neither_auto_nor_a_number_of_threads_is_refused(value):
-    with pytest.raises(ConfigError, match="'auto' or a whole number from 1 to 1024"):
+    with pytest.raises(ConfigError, match="neither 'auto' nor a whole number from 1 to 1024"):
         load_config({"kind": "train", "dataset": "cells", "train": {"threads": value}})
 
 

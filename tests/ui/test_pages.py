@@ -101,7 +101,8 @@ def words(app: AppTest) -> str:
 @pytest.fixture
 def home_with_run(workspace: Path, trained: Run) -> Run:
     """A workspace of the test's own with the data set and a finished training in it."""
-    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
+    for part in ("datasets", f"runs/{trained.id}"):  # and not what other tests have run there
+        shutil.copytree(trained.folder.parents[1] / part, workspace / part)
     return Run(workspace / "runs" / trained.id)
 
 
