@@ -144,7 +144,7 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     few = judged(num_pictures=6, picture_dice=[0.72, 0.95, 0.9, 0.9, 0.9, 0.9]).message
     assert "6 validation pictures are too few" in few
     assert "Single pictures have Dice 0.720 to 0.950." in few
-    assert "1 in 7" in few
+    assert "one new picture in 7" in few
     assert "one validation picture is too few" in judged(num_pictures=1, picture_dice=[0.9]).message
     apart = judged(num_pictures=12, picture_dice=[0.9] * 9).message
     assert apart.startswith("Good, but 9 validation pictures with objects are too few to be sure.")

@@ -1,5 +1,6 @@
 """What is hard to see or out of reach, measured in the browser: contrast of all text, rings of the keyboard's focus."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from tests.ui.test_pages import put_into
 from unetlab.runs.store import Run
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
-WIDTHS, PAGES = (1280, 390), ("", "data", "learning_rate", "train", "results")
+WIDTHS, PAGES = (1280, 390), ("", "data", "learning_rate", "train", "results", "runs")
 FOCUS = """() => {
     const e = document.activeElement, style = getComputedStyle(e);
     const hasRing = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
     // a box of text has its ring as the border of what lies around it
-    return {tag: e.tagName, name: e.ariaLabel || e.innerText, hasRing: hasRing || e.tagName === 'INPUT',
+    const isText = e.tagName === 'INPUT' && ['text', 'number'].includes(e.type);
+    return {tag: e.tagName, name: e.ariaLabel || e.innerText, hasRing: hasRing || isText,
             isTool: Boolean(e.closest('[data-testid=stElementToolbar]')), kind: e.dataset.testid};
 }"""
 
@@ -27,7 +29,12 @@ def home(server: Server, trained: Run) -> Run:
     """The server's workspace with a data set, a finished training and a finished sweep; the training."""
     shutil.copytree(trained.folder.parents[1], server.home, dirs_exist_ok=True)
     tiny.finished_sweep()
-    return Run(server.home / "runs" / trained.id)
+    run = Run(server.home / "runs" / trained.id)
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    first = next(event for event in events if event["type"] == "epoch")
+    first["valid_loss"] = 300.7  # above the axis
+    (run.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return run
 
 
 def opened(page: Page, address: str) -> None:

@@ -48,7 +48,7 @@ def test_a_start_shows_the_run_which_is_renamed_and_looked_back_on(server, new_p
     expect(page).to_have_title(re.compile("first try"))
 
     # the scrubber stays at an earlier epoch while the run goes on
-    expect(page.get_by_text(re.compile("after epoch [3-9], the newest")).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("after epoch [3-9], the last one")).first).to_be_visible(timeout=60_000)
     page.get_by_role("slider", name="After epoch").first.press("Home")
     expect(page.get_by_text("Validation pictures after epoch 1:").first).to_be_visible()
     page.wait_for_timeout(2500)

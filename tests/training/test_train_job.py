@@ -81,3 +81,9 @@ def test_progress_says_how_far_a_validation_is_and_how_long_the_training_lasts(t
     ]
     assert [event.time_left is None for event in progress[:3]] == [True, True, False]
     assert 0 < progress[-1].time_left < progress[5].time_left
+
+
+def test_two_ways_of_validating_are_one_progress(tiny_set: Path):
+    _, told = trained_here({"train.epochs": 1, "train.batch_size": 3, "train.norm_statistics": "both"})
+    details = [event.detail for event in told if isinstance(event, Progress) and event.detail]
+    assert details == [f"validating, {done} of 4 pictures" for done in (0, 2, 4)]

@@ -278,7 +278,7 @@ def test_the_best_epoch_and_the_last_are_told_apart():
         return {"epoch": epoch, "mean_dice": dice, "is_best": is_best}
 
     epochs = [event(0, 0.05, is_best=True), event(1, 0.115, is_best=True)]
-    assert history.best_and_last(epochs, 20) == "Best epoch 2 of 20, the newest: mean Dice 0.115"
+    assert history.best_and_last(epochs, 20) == "Best epoch 2 of 20, the last one: mean Dice 0.115"
     epochs.append(event(2, 0.0, is_best=False))
     assert history.best_and_last(epochs, 20) == "Best epoch 2 of 20: mean Dice 0.115; the last epoch: 0.000"
     epochs.append(event(3, None, is_best=False))

@@ -139,13 +139,22 @@ def test_a_run_no_better_than_the_baseline_is_offered_what_its_alarm_proposes_wh
     assert (started[0].config.train.max_lr, started[0].config.lr_source) == (0.002, f"advice of {run.id}")
 
 
-def test_a_stopped_run_is_to_be_resumed(run):
+def test_a_run_that_was_stopped_within_its_first_epoch_is_resumed_from_its_verdict(run, monkeypatch):
+    resumed = []
+    monkeypatch.setattr(verdicts.jobs, "resume", resumed.append)
     score(run, 0.5)
     put_into(run, "stopped")
+    path, planned = run.folder / "events.jsonl", history_of(run).epochs[-1]["step"]
+    logged = [json.loads(line) for line in path.read_text().splitlines()]
+    cut = next(place for place, event in enumerate(logged) if event["type"] == "epoch")
+    path.write_text("".join(json.dumps(event) + "\n" for event in (*logged[:cut], logged[cut] | {"step": 1})))
+    state.st.cache_resource.clear()
     app = open_page("results", dataset=tiny.NAME, run=run.id)
-    assert card(app)[0].startswith("#### :material/lightbulb: Stopped after")
-    assert click(app) is None
-    assert "Resume" in [button.label for button in app.button]
+    assert card(app)[0] == f"#### :material/lightbulb: Stopped after 1 of {planned} steps."
+    click(app).click().run()
+    follow(app)
+    assert [title.value for title in app.title] == ["Train"]
+    assert ([each.id for each in resumed], app.session_state["train-view"]) == ([run.id], "Chosen run")
 
 
 def test_what_the_outcome_holds_is_what_was_measured(run):

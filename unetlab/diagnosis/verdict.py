@@ -95,6 +95,8 @@ def _no_truth(facts: Outcome) -> Advice | None:
     if facts.dice is not None and facts.baseline < 1:
         return None
     what = f"The validation masks show only “{facts.largest}”."
+    if not facts.baseline:
+        what = "Every validation pixel is ignored."
     why = "No score can say how good the model is: its mistakes would not show."
     do = "Check on the Data page how mask values become classes, and which pictures are in which split."
     return Advice("masks", f"{what}\n{why}\n{do}", page=DATA_PAGE, link="Check the masks")
@@ -153,18 +155,20 @@ def _unsure(facts: Outcome) -> Advice | None:
     half = 2 * statistics.stdev(dice) / count**0.5 if count > 1 else 1.0
     if count >= FEW_PICTURES and half <= WIDE:
         return None
-    spread = f"Single pictures have Dice {min(dice):.3f} to {max(dice):.3f}." if count else ""
+    spread = f"Single pictures have Dice {min(dice):.3f} to {max(dice):.3f}." if count > 1 else ""
     if count < FEW_PICTURES:
         pictures = "one validation picture" if count == 1 else f"{count} validation pictures"
         shown = "" if count == facts.num_pictures else " with objects"
         what = f"Good, but {pictures}{shown} {'is' if count == 1 else 'are'} too few to be sure."
-        do = f"A new picture scores below all of these with a chance of 1 in {count + 1}. Move more pictures to the "
-        do += "validation split, or add more."
+        if not count:
+            what = "Good, but no validation picture shows an object by itself."
+        do = f"With so few, one new picture in {count + 1} scores below all of them. " if count else ""
+        do += "Move more pictures to the validation split, or add more."
         return Advice(
             "few-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}", page=DATA_PAGE, link="Change the split"
         )
     what = "Good, but the pictures differ too much to be sure."
-    do = f"On {count} other pictures the mean may differ by {half:.2f}. Look at the worst pictures below."
+    do = f"The mean is certain to about ±{half:.2f} only. Look at the worst pictures below."
     return Advice("differing-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}")
 
 

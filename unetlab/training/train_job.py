@@ -129,17 +129,21 @@ class Training:
     def validate(self, epoch: int) -> Evaluation:
         """The scores after an epoch, from weights already on the disk; draws previews and checks for the alarm."""
         learner, running, way = self.setup.learner, None, self.config.train.norm_statistics
-        self.keep_on(0, len(self.indices))
+        count = len(self.indices)
+        total = 2 * count if way == "both" else count
+        self.keep_on(0, total)
         if way != "reestimated":
             learner.take_statistics()
         if way == "both":
             self.keeper.save_last(epoch)
-            running = self.evaluate(learner.scored_model, on_progress=self.keep_on)
+            running = self.evaluate(learner.scored_model, on_progress=lambda done, _: self.keep_on(done, total))
         if way != "running":
             learner.take_statistics(self.for_statistics(epoch))
         self.keeper.save_last(epoch)
         evaluation = self.evaluate(
-            learner.scored_model, on_prediction=self.previews.drawer(epoch), on_progress=self.keep_on
+            learner.scored_model,
+            on_prediction=self.previews.drawer(epoch),
+            on_progress=lambda done, _: self.keep_on(total - count + done, total),
         )
         self.on_event(self.previews.event(epoch))
         if found := self.watch.look(evaluation, epoch):

@@ -150,7 +150,7 @@ def best_and_last(epochs: list[dict[str, Any]], planned: int) -> str:
     best = next((event for event in reversed(epochs) if event["is_best"]), last)
     which, dice = f"Best epoch {best['epoch'] + 1} of {max(planned, len(epochs))}", score_text(best["mean_dice"])
     if best is last:
-        return f"{which}, the newest: mean Dice {dice}"
+        return f"{which}, the last one: mean Dice {dice}"
     return f"{which}: mean Dice {dice}; the last epoch: {score_text(last['mean_dice'])}"
 
 

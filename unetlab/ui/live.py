@@ -22,10 +22,15 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
     was_young = _is_young(first)
 
     def look() -> None:
-        status = run.status
-        if status.is_live:
-            jobs.insist(run)
-        draw(run, status)
+        try:
+            status = run.status
+            if status.is_live:
+                jobs.insist(run)
+            draw(run, status)
+        except FileNotFoundError:
+            if run.folder.exists():
+                raise
+            st.rerun()  # deleted meanwhile: the page says so
         st.set_page_config(page_title=_tab_title(run, status))
         if status.state != first.state or _is_young(status) != was_young:
             st.rerun()  # the whole page: its buttons depend on the state
@@ -74,8 +79,9 @@ def face(run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = 
     elif status.state == "paused":
         st.info(f"{reason} It holds no memory meanwhile.", title="Paused", icon=":material/pause_circle:")
     elif status.state == "stopped":
+        kept = "resume it, or train again with changes" if is_training else "what it measured is kept"
         st.info(
-            f"{reason} Nothing is lost: {'resume it, or train again with changes' if is_training else 'look at it'}.",
+            f"{reason} Nothing is lost: {kept}.",
             title="Stopped",
             icon=":material/stop_circle:",
         )

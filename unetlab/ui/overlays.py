@@ -36,10 +36,8 @@ def masks(run: Run, found: list[dict[str, Any]]) -> None:
             path = run.folder / shown["folder"] / f"{number}.jpg"
             if path.exists():
                 st.image(str(path), width="stretch", alt=f"Prediction and truth on {name} after epoch {epoch}")
-    st.caption(
-        f"Validation pictures after epoch {epoch}{', the newest' if shown is found[-1] else ''}: prediction in colour, "
-        "truth as outline."
-    )
+    last = ", the last one" if shown is found[-1] else ""
+    st.caption(f"Validation pictures after epoch {epoch}{last}: prediction in colour, truth as outline.")
 
 
 def film(run: Run, found: list[dict[str, Any]]) -> None:

@@ -118,8 +118,12 @@ def _edge_marks(total_steps: int) -> list[alt.Chart]:
     base = alt.Chart(alt.NamedData("beyond")).encode(x=_x_axis(total_steps), color=colors)
     tooltip = ["step:Q", "kind:N", alt.Tooltip("value:Q", format=".4g")]
     triangles = base.mark_point(filled=True, size=60, shape="triangle-up").encode(y=alt.value(4), tooltip=tooltip)
-    words = base.mark_text(baseline="top", fontSize=11, fontWeight=600).encode(
-        y=alt.value(10), text=alt.Text("value:Q", format=".2~g")
+    words = alt.Chart(alt.NamedData("beyond")).mark_text(baseline="top", fontSize=11, fontWeight=600)
+    words = words.encode(
+        x=_x_axis(total_steps),
+        y=alt.value(10),
+        text=alt.Text("value:Q", format=".3~s"),
+        color=alt.value("currentColor"),  # the marks' own colours are too pale for words
     )
     return [triangles, words]
 

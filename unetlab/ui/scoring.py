@@ -35,7 +35,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         )
         st.metric(
             "Best epoch",
-            f"{result.get('epochs', '?')} of {result.get('epochs_trained', run.config.train.epochs):g}",
+            f"{result.get('epochs', '?')} of {run.config.train.epochs}",
             help=f"The epoch with the {BEST_BY[run.config.train.best_score]}. Its weights are scored here.",
         )
     if epochs := history_of(run).epochs:

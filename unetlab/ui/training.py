@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from unetlab import schedules
+from unetlab import lr_curve, schedules
 from unetlab.config import RunConfig, keys_on, option_fields
 from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
@@ -18,7 +18,7 @@ from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices
 from unetlab.runs.store import Notes, Run, open_run
 from unetlab.train_options import TrainOptions
-from unetlab.ui import charts, choices, forms, live, run_charts, starts, state
+from unetlab.ui import choices, forms, live, run_charts, starts, state
 from unetlab.ui.history import measured_pace
 from unetlab.ui.text import plain
 
@@ -26,7 +26,6 @@ BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
 EPOCHS = "train.epochs"
 STEPS_DEPEND_ON = ("data.image_size", "data.size_mode", "train.batch_size", "train.accumulate")
-SHORT_STEPS = 300  # below these the form warns: a few hundred steps are the least for a U-Net from random weights
 SOURCES = {"typed": "typed", "default": "the default, not from a sweep"}
 PLANNED = 400  # points that draw a schedule
 UNTOUCHED = (TrainOptions().max_lr, "default")  # the rate of an unchanged form, and its source
@@ -69,7 +68,7 @@ def facts(config: RunConfig, data: DataSet) -> None:
     precision = devices.likely_precision(config.train.precision, device)
     pace = measured_pace(state.workspace(), config)
     lasts = (
-        f"About {state.duration(pace[0] * total)}, from the pace of {plain(pace[1].title)}."
+        f"About {state.duration(max(pace[0] * total, 1))}, at the pace of {plain(pace[1].title)}."
         if pace
         else "The duration is known after the first steps."
     )
@@ -84,19 +83,17 @@ def facts(config: RunConfig, data: DataSet) -> None:
             icon=":material/query_stats:",
         )
         choices.link("pages/lab/learning_rate.py", label="Find the learning rate", icon=":material/arrow_forward:")
-    if text := schedules.caution(total, config.train):
-        st.warning(text, icon=":material/warning:")
     _few_steps(config, steps)
 
 
 def _few_steps(config: RunConfig, steps_per_epoch: int) -> None:
     """Before the start: that so few steps teach little, and the number of epochs that the set needs."""
     proposed, total = schedules.proposed_epochs(steps_per_epoch), config.train.epochs * steps_per_epoch
-    if total >= SHORT_STEPS or config.train.epochs >= proposed:
+    if total >= schedules.ENOUGH_STEPS:
         return
+    few = f"Only {_counted(total, 'step')}: a U-Net that starts from random weights needs a few hundred."
     st.warning(
-        f"Only {_counted(total, 'step')}: a U-Net that starts from random weights needs a few hundred. "
-        f"{proposed} epochs make {proposed * steps_per_epoch}.",
+        f"{schedules.caution(total, config.train) or few} {proposed} epochs make {proposed * steps_per_epoch} steps.",
         icon=":material/hourglass_empty:",
     )
     st.button(
@@ -113,12 +110,17 @@ def _counted(count: int, what: str) -> str:
 
 
 def source_text(config: RunConfig) -> str:
-    """Where the learning rate came from, in words."""
+    """Where the learning rate came from, in words: "min gradient, from the learning-rate sweep of 05-04 10:12"."""
+    if config.lr_source in SOURCES:
+        return SOURCES[config.lr_source]
+    what, _, run_id = config.lr_source.removeprefix("the sweep ").rpartition(" of ")
     if config.lr_from is not None:
-        with contextlib.suppress(UnetlabError):
-            sweep = open_run(state.workspace(), config.lr_from.sweep)
-            return f"{charts.PICK_LABELS.get(config.lr_from.pick, config.lr_from.pick)}, from {sweep.title}"
-    return SOURCES.get(config.lr_source) or config.lr_source.replace(" of ", ", from ")
+        what, run_id = lr_curve.LABELS.get(config.lr_from.pick, config.lr_from.pick), config.lr_from.sweep
+    try:
+        source = open_run(state.workspace(), run_id)
+    except UnetlabError:
+        return f"{what or config.lr_source}, from a run that was deleted"
+    return f"{what or 'chosen'}, from {'' if source.notes.name else 'the '}{source.title}"
 
 
 def swept_otherwise(config: RunConfig) -> list[str]:

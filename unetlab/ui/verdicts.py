@@ -10,9 +10,11 @@ from unetlab.data.dataset import DataSet
 from unetlab.diagnosis.advice import Advice
 from unetlab.diagnosis.verdict import Outcome, verdict
 from unetlab.errors import UnetlabError
+from unetlab.runs import jobs
+from unetlab.runs.status import RESUMABLE
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import advice, starts, state, training
-from unetlab.ui.history import history_of
+from unetlab.ui.history import History, history_of
 from unetlab.ui.text import plain
 
 ICONS = {"good": ":material/check_circle:", "few-pictures": ":material/rule:", "differing-pictures": ":material/rule:"}
@@ -38,6 +40,15 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
                     args=(start_next, key, run, found.changes),
                 )
                 st.caption(f"Next run: {plain(text)}")
+        elif found.cause == "stopped" and run.status.state in RESUMABLE:
+            st.button(
+                "Resume and watch",
+                type="primary",
+                icon=":material/play_arrow:",
+                key=f"verdict-resume-{run.id}",
+                on_click=state.attempt,
+                args=(_resume, run),
+            )
         elif found.page:
             st.button(
                 found.link,
@@ -52,6 +63,12 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
 def start_next(key: str, run: Run, changes: dict[str, Any]) -> None:
     """A callback: starts the run with the changes and opens it on the Train page."""
     advice.follow(key, run, changes)
+    st.session_state.update({"train-view": training.RUN, "to-top": True})
+    state.go_to("pages/lab/train.py")
+
+
+def _resume(run: Run) -> None:
+    jobs.resume(run)
     st.session_state.update({"train-view": training.RUN, "to-top": True})
     state.go_to("pages/lab/train.py")
 
@@ -76,13 +93,21 @@ def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Ou
         ],
         epoch_dice=[epoch["mean_dice"] for epoch in history.epochs],
         steps=history.epochs[-1]["step"] if history.epochs else 0,
-        steps_per_epoch=history.epochs[0]["step"] if history.epochs else 1,
+        steps_per_epoch=_steps_per_epoch(run, history),
         options={key: config.value(key) for key in option_fields()},
         is_stopped=run.status.state == "stopped",
         is_swept=config.lr_from is not None,
         earlier=_earlier(run),
         alarm=Advice(note["about"]["cause"], note["message"], note["about"]["changes"]) if note else None,
     )
+
+
+def _steps_per_epoch(run: Run, history: History) -> int:
+    """As planned; as logged where the data set is gone. A stop may have ended the first epoch early."""
+    steps = history.drawn()
+    logged = history.epochs[0]["step"] if history.epochs else 1
+    planned = training.total_steps(run, steps) // run.config.train.epochs if len(steps) else 1
+    return max(planned, logged, 1)
 
 
 def _one_line(name: str) -> str:

@@ -69,7 +69,7 @@ def summary(config: RunConfig, device: str) -> str:
     train, start = config.train, RunConfig(kind="train", dataset=config.dataset)
     told = [
         f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'}",
-        f"learning rate {train.max_lr:.2g} ({training.source_text(config)})",
+        "learning rate from its sweep" if config.lr_from and config.lr_from.lr is None else _rate(config),
         f"{config.data.image_size} px",
         f"batch {train.batch_size}",
     ]
@@ -81,6 +81,10 @@ def summary(config: RunConfig, device: str) -> str:
             label = field.title or key
             told.append(f"{label[0].lower()}{label[1:]} {config.value(key)}")
     return " · ".join(told)
+
+
+def _rate(config: RunConfig) -> str:
+    return f"learning rate {config.train.max_lr:.2g} ({training.source_text(config)})"
 
 
 def _placeholders() -> None:
@@ -98,7 +102,7 @@ def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame,
     )
     st.caption(
         ":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"triangles at the edge: above the axis. {_phase(run.config, steps, planned)}"
+        f"triangles: losses above the axis. {_phase(run.config, steps, planned)}"
     )
     training.two_kinds_of_statistics(scores)
 

@@ -1,0 +1,46 @@
+"""What a watched run was started with, in one line."""
+
+import pytest
+import streamlit as st
+
+from tests import tiny
+from unetlab.config import RunConfig
+from unetlab.runs import devices
+from unetlab.runs.store import Notes
+from unetlab.ui import watching
+from unetlab.workspace import own_workspace
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch: pytest.MonkeyPatch, workspace) -> None:
+    monkeypatch.setattr(st, "session_state", {"workspace": own_workspace()})
+
+
+def started(changes: dict | None = None, **top: object) -> str:
+    return watching.summary(RunConfig(kind="train", dataset="cells").changed(changes or {}, **top), "cpu")
+
+
+def test_it_names_the_basic_options_and_whatever_is_not_the_default():
+    basic = "20 epochs · learning rate 0.001 (typed) · 256 px · batch 8"
+    assert started() == f"{basic} · {devices.label('cpu')}"
+    assert "0.001 (the default, not from a sweep)" in started(lr_source="default")
+    assert started({"train.loss": "dice", "model.dropout": 0.1}).endswith("loss dice · dropout 0.1")
+    assert started({"train.epochs": 1}).startswith("1 epoch ·")
+    assert watching.summary(RunConfig(kind="train", dataset="cells"), devices.LANE) == basic
+
+
+def test_a_rate_that_its_sweep_has_still_to_give_is_no_number():
+    source = {"sweep": "2026-01-01T10-00-00_cells_0001", "pick": "min_gradient", "lr": None}
+    assert "learning rate from its sweep" in started(lr_from=source)
+
+
+def test_the_source_of_a_rate_is_said_by_title_and_without_keys():
+    sweep = tiny.waiting_run()
+    source = {"sweep": sweep.id, "pick": "min_loss_tenth_no_lag", "lr": 0.001}
+    words = "min loss / 10 without lag"
+    assert f"({words}, from the {sweep.title})" in started(lr_from=source, lr_source=f"{words} of {sweep.id}")
+    sweep.write_notes(Notes(name="first sweep"))
+    assert f"({words}, from first sweep)" in started(lr_from=source, lr_source=f"{words} of {sweep.id}")
+    assert "(my own, from first sweep)" in started(lr_source=f"my own of {sweep.id}")
+    assert "(chosen, from first sweep)" in started(lr_source=f"the sweep {sweep.id}")
+    assert "(advice, from a run that was deleted)" in started(lr_source="advice of 2026-01-01T10-00-00_cells_0002")
