@@ -84,7 +84,7 @@ def test_a_follower_without_a_terminal_says_once_what_the_run_waits_for(tiny_set
     start = f"{run.id} is waiting since {time.strftime('%H:%M', time.localtime(run.status.created))} for "
     assert capsys.readouterr().err.splitlines() == [
         f"{start}1 run before it in the queue.",
-        f"{start}another workspace, which holds the device.",
+        f"{start}another workspace.",
         f"{run.id} waits: the queue is paused. Resume it with: python -m unetlab free --release",
     ]
 

@@ -173,7 +173,7 @@ def test_a_sweep_writes_its_curve_and_the_training_behind_it_takes_its_rate(tiny
     rate, config = picks[name], training.config
     assert config.lr_from == LRFrom(sweep=sweep.id, pick=name, lr=rate)
     assert (config.train.max_lr, config.lr_source) == (rate, f"{name} of {sweep.id}")
-    assert f": {lr_curve.LABELS[name]} of the sweep {sweep.id}." in str(tiny.of_type(training, "note"))
+    assert f": {lr_curve.LABELS[name]} of the sweep both." in str(tiny.of_type(training, "note"))
     assert max(event["lr"] for event in tiny.of_type(training, "batch")) <= rate
     assert training.read("result.json")["max_lr"] == rate
     assert training.read("config.json")["lr_from"]["lr"] is None, "what was asked for is never rewritten"

@@ -210,7 +210,7 @@ def _rising(lrs: Sequence[float], losses: Sequence[float], rate: float) -> str |
     if not math.isfinite(calm[0]) or here <= lowest or calm[here] - calm[lowest] < 0.25 * (calm[0] - calm[lowest]):
         return None
     return (
-        f"Take care: at this rate the raw loss was {calm[here]:.2f} already, up from its lowest {calm[lowest]:.2f} "
+        f"At this rate the raw loss had already risen to {calm[here]:.2f}, from its lowest {calm[lowest]:.2f} "
         f"at {lrs[lowest]:.1e}. The smoothed curve lags behind."
     )
 

@@ -26,7 +26,7 @@ def test_of_two_workers_for_one_run_the_second_leaves_and_the_first_goes_on(tiny
 
 def test_a_worker_that_comes_when_its_run_was_given_up_changes_nothing(workspace: Path):
     run = tiny.waiting_run()
-    StatusKeeper(run.folder).end("lost", "The worker never started. Its log says why.")
+    StatusKeeper(run.folder).end("lost", "The process never started. Its log says why.")
     before = run.status
     with pytest.raises(TooLate, match="lost"):
         StatusKeeper(run.folder)

@@ -169,6 +169,8 @@ def test_a_waiting_run_says_since_when_and_for_whom():
     first.write_notes(store.Notes(name="cells"))
     queue.leave(first)
     assert jobs.waits_for(run, run.status) == f"{since}cells"
+    first.write_notes(store.Notes())
+    assert jobs.waits_for(run, run.status) == f"{since}the training of {first.when}"
     set_status(first, state="finished")
     assert jobs.waits_for(run, run.status) == f"{since}its process to start"
 
@@ -176,15 +178,16 @@ def test_a_waiting_run_says_since_when_and_for_whom():
 def test_the_worker_of_another_workspace_that_holds_the_device_is_named_where_it_can_be_seen():
     (run,) = in_line("cpu")
     set_status(run, phase="waiting for the device")
-    assert jobs.waits_for(run, run.status).endswith(" for another workspace, which holds the device")
+    assert jobs.waits_for(run, run.status).endswith(" for another workspace")
     named = [sys.executable, "-c", HOLDER, "cpu", "unetlab.worker"]
     with subprocess.Popen(named, cwd=tiny.ROOT, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == b"held\n"
             queue._holder.cache_clear()
-            assert jobs.waits_for(run, run.status).endswith(f" for another workspace (process {process.pid})")
+            told = jobs.waits_for(run, run.status)
+            assert told.endswith(f" for another workspace on this machine (process {process.pid})")
             told = jobs.waits_for(run, run.status, names_processes=False)
-            assert told.endswith(" for another workspace, which holds the device")
+            assert told.endswith(" for another workspace")
         finally:
             process.kill()
 
@@ -283,7 +286,7 @@ def test_the_moved_run_really_starts_first(tiny_set: Path):
 def test_the_command_says_what_cannot_be_moved_and_whereto(trained_home: Run):
     done = tiny.command("runs", "move", trained_home.id, "up")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{trained_home.id} is finished. Only a run that waits for a device can be moved." in done.stderr
+    assert f"{trained_home.called('The')} is finished. Only a run that waits for a device can be moved." in done.stderr
     wrong = tiny.command("runs", "move", trained_home.id, "last", COLUMNS="200", NO_COLOR="1")
     assert wrong.returncode == 2
     assert "'first', 'up', 'down'" in wrong.stderr

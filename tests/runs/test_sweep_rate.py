@@ -53,7 +53,7 @@ def test_a_pick_where_the_loss_rises_already_gives_way_to_the_one_preferred_next
         if pick:
             assert sweep_rate.resolved(run.config, run).lr_from.pick == pick
             continue
-        with pytest.raises(RunError, match=f"No pick of the sweep {sweep.id} can be trusted. min_gradient: It rises."):
+        with pytest.raises(RunError, match=f"No pick of the sweep of {sweep.when} can be trusted. It rises."):
             sweep_rate.resolved(run.config, run)
 
 
@@ -64,14 +64,16 @@ def test_a_rate_that_is_known_asks_no_sweep():
     assert sweep_rate.resolved(run.config, run) == run.config
 
 
-@pytest.mark.parametrize("state", ["failed", "stopped", "lost"])
-def test_a_sweep_that_came_to_no_end_is_named_with_what_to_do(state: State):
+@pytest.mark.parametrize(("state", "said"), [("failed", "failed"), ("stopped", "was stopped"), ("lost", "crashed")])
+def test_a_sweep_that_came_to_no_end_is_named_with_what_to_do(state: State, said: str):
     sweep = sweep_that_is(state, PICKS)
     run = training_behind(sweep.id)
-    with pytest.raises(RunError, match=f"{sweep.id} should have given the .* rate, but it is {state}. Sweep again"):
+    with pytest.raises(
+        RunError, match=f"The sweep of {sweep.when} should have given the .* rate, but it {said}. Sweep"
+    ):
         sweep_rate.resolved(run.config, run)
     shutil.rmtree(sweep.folder)
-    with pytest.raises(RunError, match="is deleted"):
+    with pytest.raises(RunError, match="was deleted"):
         sweep_rate.resolved(run.config, run)
 
 
@@ -82,6 +84,26 @@ def test_a_sweep_that_declined_all_says_why():
         sweep_rate.resolved(run.config, run)
 
 
+def test_a_sweep_with_a_name_is_called_by_it():
+    sweep = sweep_that_is("finished", {})
+    sweep.write_notes(store.Notes(name="cells"))
+    run = training_behind(sweep.id)
+    with pytest.raises(RunError, match=r"^The sweep cells gave no learning rate"):
+        sweep_rate.resolved(run.config, run)
+
+
+def test_a_run_was_swept_if_it_names_a_sweep_or_a_finished_one_on_its_set_is_older():
+    stopped, other = sweep_that_is("stopped", PICKS), tiny.finished_sweep("other")
+    run = tiny.waiting_run()
+    assert not sweep_rate.was_swept(run)
+    assert sweep_rate.was_swept(training_behind(stopped.id))
+    sweep = sweep_that_is("finished", PICKS)
+    assert sweep_rate.was_swept(run)  # of the same second
+    later = Run(sweep.folder.rename(sweep.folder.with_name(f"9{sweep.id[1:]}")))
+    assert not sweep_rate.was_swept(run)
+    assert {other.config.dataset, later.config.dataset} == {"other", run.config.dataset}
+
+
 def test_until_the_sweep_is_over_later_runs_pass():
     sweep = sweep_that_is("queued")
     behind, later = training_behind(sweep.id), tiny.waiting_run()
@@ -89,6 +111,7 @@ def test_until_the_sweep_is_over_later_runs_pass():
         queue.join(run, "cpu")
     assert [queue.is_my_turn(run) for run in (behind, later)] == [False, True]
     assert queue.sweep_before(behind) == sweep
+    assert f"for the {sweep.title}, which sets its learning rate" in jobs.waits_for(behind, behind.status)
     assert queue.sweep_before(later) is None
     write_status(sweep.folder, sweep.status.model_copy(update={"state": "failed"}))
     assert [queue.is_my_turn(run) for run in (behind, later)] == [True, False]
@@ -117,7 +140,7 @@ def test_a_sweep_that_fails_fails_the_training_behind_it_with_a_sentence(tiny_se
     assert tiny.ended(sweep).state == "failed"
     status = tiny.ended(training)
     assert (status.state, status.is_bug) == ("failed", False)
-    assert f"The sweep {sweep.id} should have given the learning rate, but it is failed." in status.reason
+    assert f"The sweep of {sweep.when} should have given the learning rate, but it failed." in status.reason
 
 
 def test_a_resumed_training_keeps_its_rate_when_the_sweep_is_gone(tiny_set: Path):

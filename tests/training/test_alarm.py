@@ -169,6 +169,13 @@ def test_a_rate_far_too_high_is_named_whether_the_weights_or_the_answers_blow_up
     assert about["page"] == "pages/lab/learning_rate.py"
 
 
+def test_who_has_swept_is_not_sent_to_the_sweep_by_a_rate_that_is_too_high(plain):
+    found = training(plain, {"train.loss": "cross_entropy", "train.max_lr": 30, "train.schedule": "flat"})
+    notes = [found.look(found.epoch(number), number, is_swept=True) for number in range(found.config.train.epochs)]
+    about = next(note.about for note in notes if note and note.about["cause"] == "learning-rate")
+    assert about["page"] is None
+
+
 def test_the_run_proposed_against_a_rate_of_one_learns(plain):
     wrong = {"train.loss": "cross_entropy", "train.max_lr": 3}
     about = training(plain, wrong | {"train.schedule": "flat"}).first_alarm()
@@ -237,8 +244,8 @@ def test_only_black_masks_in_a_row_count(rare, monkeypatch: pytest.MonkeyPatch):
     black = found.epoch(0)
     two = black.confusion.copy()
     two[:, 1] += two.sum()
-    monkeypatch.setattr(alarm, "look", lambda *_, in_a_row, **__: counts.append(in_a_row))
-    watch = alarm.Watch(found.learner, found.batches, found.config)
+    monkeypatch.setattr(alarm, "look", lambda *_, in_a_row, is_swept, **__: counts.append(in_a_row * is_swept))
+    watch = alarm.Watch(found.learner, found.batches, found.config, is_swept=True)
     for evaluation in (black, black, Evaluation(black.loss, black.scores, two, {}), black):
         watch.look(evaluation, 0)
     assert counts == [1, 2, 0, 1]
@@ -275,6 +282,7 @@ def test_the_diagnosis_is_told_which_statistics_were_scored_and_what_they_give(p
     assert found.look(Evaluation(evaluation.loss, evaluation.scores, black, {}), 0) is not None
     (told,) = facts
     assert told.is_running == (way == "running")
+    assert not told.is_swept
     images, _ = next(found.batches.epoch(0))
     answers = found.learner.scored_model(images).argmax(1)
     assert told.scored_share == pytest.approx((answers == 0).float().mean().item())

@@ -86,6 +86,11 @@ def test_advice_stands_above_what_was_merely_said_and_names_the_changes(run, mon
     assert links(app) == ["Find the learning rate"]
 
 
+def test_after_a_sweep_no_advice_sends_to_the_sweep(run, started, monkeypatch):
+    tiny.finished_sweep().folder.rename(run.folder.with_name(f"1{run.id[1:]}"))
+    assert links(page_of(run, [BLACK], monkeypatch)) == []
+
+
 def test_a_click_starts_the_run_with_the_changes_and_goes_to_it(run, started, monkeypatch):
     app = page_of(run, [BLACK], monkeypatch)
     clicks(app)[0].click().run()

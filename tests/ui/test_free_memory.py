@@ -10,6 +10,7 @@ from unetlab.options import ImportOptions
 from unetlab.runs import devices, freeing, queue, store, warm
 from unetlab.runs.store import Run
 from unetlab.ui import free_memory
+from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
 
 pytestmark = pytest.mark.usefixtures("no_process")
@@ -35,21 +36,27 @@ def test_before_it_names_what_it_ends_and_what_waits():
     assert said == [
         "This ends:\n- training **my \\*train\\*** (data set cells)\n- 2 idle training processes",
         "A training run can be resumed. A sweep keeps its curve so far. An import is cancelled.",
-        "Meanwhile the queue is paused.",
+        "The queue then stays paused until you press **Resume queue**.",
     ]
     ends, _, waits = asked(**{"import": "running", "train": "queued"})
     assert ends.startswith("This ends:\n- import **my \\*import\\*** (data set weeds)")
     assert waits == (
-        "It pauses the queue. These start after **Resume queue**:\n- training **my \\*train\\*** (data set cells)"
+        "The queue is paused. These start after **Resume queue**:\n- training **my \\*train\\*** (data set cells)"
     )
+
+
+def test_a_run_without_a_name_is_called_by_its_kind_once():
+    run = tiny.waiting_run()
+    said = free_memory.ending([(run, run.status)], num_idle=0)
+    assert said[0].endswith(f"\n- **{plain(run.title)}** (data set {tiny.NAME})")
 
 
 def test_without_a_running_one_it_promises_nothing_about_runs():
     assert free_memory.ending([], num_idle=1) == [
         "This ends:\n- 1 idle training process",
-        "Meanwhile the queue is paused.",
+        "The queue then stays paused until you press **Resume queue**.",
     ]
-    assert free_memory.ending([], num_idle=0) == ["Meanwhile the queue is paused."]
+    assert free_memory.ending([], num_idle=0) == ["The queue then stays paused until you press **Resume queue**."]
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def stop(run: Run) -> None:
     """Asks the run to stop and keep a usable model. Raises RunError when it has ended already."""
     status = run.status
     if not status.is_live:
-        raise RunError(f"{run.id} has ended already ({status.state}).")
+        raise RunError(f"{run.called('The')} has ended already ({status.state}).")
     run.ask_to_stop()
     if status.is_parked:
         _end_parked(run, status, "stopped", "Cancelled before it started.")
@@ -105,10 +105,11 @@ def pause(run: Run) -> None:
     status = run.status
     if run.config.kind != "train":
         raise RunError(
-            f"Only a training run can be paused; {run.id} is not one ({run.kind_word}). Stop it, and start it again."
+            f"Only a training run can be paused; {run.called('the')} is not one ({run.kind_word}). "
+            "Stop it, and start it again."
         )
     if not status.is_live:
-        raise RunError(f"{run.id} has ended already ({status.state}).")
+        raise RunError(f"{run.called('The')} has ended already ({status.state}).")
     (run.folder / "pause").touch()
     if status.is_parked:
         _end_parked(run, status, "paused", "Paused before it started.")
@@ -131,12 +132,14 @@ def resume(run: Run, *, micro_batch: int | None = None, one_thread: bool = False
     Raises RunError for a run that is live, has finished, or is not a training run.
     """
     if run.config.kind != "train":
-        raise RunError(f"Only a training run can be resumed; {run.id} is not one ({run.kind_word}). Start it again.")
+        raise RunError(
+            f"Only a training run can be resumed; {run.called('the')} is not one ({run.kind_word}). Start it again."
+        )
     read_status(run.folder)  # makes the death of its worker final
     with FileLock(run.folder / ".lock", timeout=10):  # of two clicks at once, one resumes it
         status = Status.model_validate(run.read("status.json"))
         if status.state not in RESUMABLE:
-            raise RunError(f"{run.id} is {status.state}, so there is nothing to resume.")
+            raise RunError(f"{run.called('The')} is {status.state}, so there is nothing to resume.")
         for name in ("stop", "pause"):
             (run.folder / name).unlink(missing_ok=True)
         if one_thread:
@@ -193,9 +196,11 @@ def _waited_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | N
     if status.device == devices.LANE:
         return "its process to start"
     if sweep := queue.sweep_before(run):
-        return f"{sweep.title}, from which it takes its learning rate"
+        return f"{sweep.called('the')}, which sets its learning rate"
     live = [(other, other.status) for other in live_runs(run.workspace)] if live is None else live
-    running = [other.title for other, state in live if state.state == "running" and state.device == status.device]
+    running = [
+        other.called("the") for other, state in live if state.state == "running" and state.device == status.device
+    ]
     before = queue.position(run)
     waiting = [f"{before} {'run' if before == 1 else 'runs'} before it in the queue"] if before else []
     if running or waiting:
@@ -204,7 +209,7 @@ def _waited_for(run: Run, status: Status, live: Sequence[tuple[Run, Status]] | N
         return "its process to start"
     pid = queue.holder(devices.lock_key(status.device))
     is_told = names_processes and pid not in (None, status.pid)
-    return f"another workspace (process {pid})" if is_told else "another workspace, which holds the device"
+    return f"another workspace on this machine (process {pid})" if is_told else "another workspace"
 
 
 def _end_parked(run: Run, status: Status, state: State, reason: str) -> None:

@@ -109,7 +109,9 @@ def move(run: Run, place: Place) -> None:
         line = _line(queue, run)
         own = next((entry for entry in line if entry.run == run.id), None)
         if own is None:
-            raise RunError(f"{run.id} is {run.status.state}. Only a run that waits for a device can be moved.")
+            raise RunError(
+                f"{run.called('The')} is {run.status.state}. Only a run that waits for a device can be moved."
+            )
         index = {"first": 0, "up": max(line.index(own) - 1, 0), "down": line.index(own) + 1}[place]
         line.remove(own)
         line.insert(index, own)

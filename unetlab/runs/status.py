@@ -120,12 +120,12 @@ def cause_of_death(status: Status, folder: Path) -> str | None:
         return None
     if status.pid is None or status.started is None:
         if time.time() - status.created > START_LIMIT_S:
-            return "The worker never started. Its log says why."
+            return "The process never started. Its log says why."
         return None
     if status.host != socket.gethostname():
         return None
     if status.boot_id != boot_id():
-        return "The machine was restarted while this ran."
+        return "The computer was restarted during the run."
     if not is_same_process(status.pid, status.started):
         return _how_it_died(status, folder)
     return None
@@ -134,13 +134,13 @@ def cause_of_death(status: Status, folder: Path) -> str | None:
 def _how_it_died(status: Status, folder: Path) -> str:
     kills = oom_kills()
     if status.oom_kills is not None and kills is not None and kills > status.oom_kills:
-        return "The system ended the worker, most likely because memory ran out: it ended a process for that meanwhile."
+        return "The system ended the process, most likely because memory ran out: it ended one for that meanwhile."
     with contextlib.suppress(OSError):
         # faulthandler's words; only those of this attempt would be surer, but an older crash is worth a look too
         crash = re.findall(r"^Fatal Python error: (.*)$", (folder / "worker.log").read_text(errors="replace"), re.M)
         if crash:
-            return f"The worker crashed ({crash[-1]}). Its log has the details."
-    return "The worker was killed without a message, often because memory ran out."
+            return f"The process crashed ({crash[-1]}). Its log has the details."
+    return "The process was killed without a message, often because memory ran out."
 
 
 def read_status(folder: Path) -> Status:

@@ -109,6 +109,10 @@ class Run:
         """The name the user gave it, else its kind and time: "training of 05-04 10:12"."""
         return self.notes.name or f"{self.kind_word} of {self.when}"
 
+    def called(self, article: str) -> str:
+        """As part of a sentence: the name the user gave it, else "the training of 05-04 10:12"."""
+        return self.notes.name or f"{article} {self.title}"
+
     @property
     def kind_word(self) -> str:
         """What the job does, for people."""
@@ -246,11 +250,9 @@ class EventWriter:
 
     def __init__(self, run: Run, *, attempt: int):
         path = run.folder / "events.jsonl"
-        if path.exists():
-            content = path.read_bytes()
-            if not content.endswith(b"\n"):
-                with path.open("r+b") as file:
-                    file.truncate(content.rfind(b"\n") + 1)
+        if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
         self._file, self._attempt = path.open("a", encoding="utf-8"), attempt
 
     def write(self, event: events.Event) -> None:

@@ -22,8 +22,8 @@ from unetlab.training.learner import Learner
 class Watch:
     """Remembers the steps and the causes reported; after a validation reports a new cause, or takes all back."""
 
-    def __init__(self, learner: Learner, batches: TrainingBatches, config: RunConfig):
-        self._learner, self._batches, self._config = learner, batches, config
+    def __init__(self, learner: Learner, batches: TrainingBatches, config: RunConfig, *, is_swept: bool = False):
+        self._learner, self._batches, self._config, self._is_swept = learner, batches, config, is_swept
         self._losses: list[float] = []
         self._lrs: list[float] = []
         self._told: set[str] = set()
@@ -56,6 +56,7 @@ class Watch:
             lrs=self._lrs,
             config=self._config,
             told=self._told,
+            is_swept=self._is_swept,
         )
         if found:
             self._told.add(found.about["cause"])
@@ -80,13 +81,14 @@ def look(
     lrs: list[float],
     config: RunConfig,
     told: Collection[str] = (),
+    is_swept: bool = False,
 ) -> Note | None:
     """The note after the validation of `epoch` (from 0); None if all is well or the cause is among `told`.
 
     `losses`, `lrs`: of the steps so far, oldest first, those of this epoch at least; only finite losses. `in_a_row`:
-    black validations up to this one. The learner's scored model has the statistics of this validation. The note's
-    `about` holds `code` "black-mask", `cause`, `changes` (dotted option -> value, one run) and `page`. Costs two
-    forward passes of one batch, and only if one class is predicted everywhere.
+    black validations up to this one. `is_swept`: the rate can have come from a sweep. The learner's scored model has
+    the statistics of this validation. The note's `about` holds `code` "black-mask", `cause`, `changes` (dotted option
+    -> value, one run) and `page`. Costs two forward passes of one batch, and only if one class is predicted everywhere.
     """
     if not losses or not is_black(evaluation):
         return None
@@ -122,7 +124,7 @@ def look(
         batch_size=learner.micro_batch or config.train.batch_size,
         asked_batch_size=config.train.batch_size,
         image_size=config.data.image_size,
-        is_swept=config.lr_from is not None,
+        is_swept=is_swept,
     )
     advice = black_mask(facts)
     if advice.cause in told:

@@ -66,7 +66,7 @@ class Keeper:
             checkpointer.save(position)
             checkpointer.close()
             if checkpointer.problem:
-                raise RunError(f"It cannot be paused: the checkpoint could not be written ({checkpointer.problem}).")
+                raise RunError(f"Pausing failed: the checkpoint could not be written ({checkpointer.problem}).")
             raise Paused
         if checkpointer.is_due or (run.has_stop and checkpointer.step != position.step):
             checkpointer.save(position)

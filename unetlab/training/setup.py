@@ -14,6 +14,7 @@ from unetlab.events import Event, Note
 from unetlab.inference.pictures import Pictures
 from unetlab.models.contract import SegmentationModel
 from unetlab.models.registry import build_model
+from unetlab.runs import sweep_rate
 from unetlab.runs.store import Run
 from unetlab.training import precision, threads
 from unetlab.training.artifacts import write_environment
@@ -84,8 +85,9 @@ def set_up(run: Run, config: RunConfig, device_name: str, on_event: OnEvent, *, 
     if changed:
         on_event(Note(f"Changed since the last attempt: {'; '.join(changed)}. Losses can differ from an unbroken run."))
     if config.lr_from and not seen:
+        sweep = Run(run.workspace.runs / config.lr_from.sweep)
         pick = lr_curve.LABELS[config.lr_from.pick]
-        on_event(Note(f"Learning rate {options.max_lr:.2e}: {pick} of the sweep {config.lr_from.sweep}."))
+        on_event(Note(f"Learning rate {options.max_lr:.2e}: {pick} of {sweep_rate.named(sweep)}."))
     place = device_name if team.size == 1 else f"{team.size} devices, {device_name} first"
     on_event(Note(f"Training in {precision_name} on {place}.", about={"precision": precision_name}))
     if is_healed:

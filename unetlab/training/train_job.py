@@ -15,6 +15,7 @@ from unetlab.errors import TrainingError
 from unetlab.events import Batch, Epoch, Event, Note, Progress
 from unetlab.inference.evaluation import Evaluation, evaluate
 from unetlab.models.weights import load_weights
+from unetlab.runs import sweep_rate
 from unetlab.runs.store import Run
 from unetlab.training.alarm import Watch
 from unetlab.training.artifacts import write_evaluation
@@ -89,7 +90,8 @@ class Training:
         learner, self.indices = setup.learner, setup.data.indices("valid")
         self.total_steps = config.train.epochs * setup.batches.steps_per_epoch
         self.previews = Previews(run, setup.data, self.indices)
-        self.watch, self.pace = Watch(learner, setup.batches, config), Pace()
+        is_swept = sweep_rate.was_swept(run)
+        self.watch, self.pace = Watch(learner, setup.batches, config, is_swept=is_swept), Pace()
         self.time_left = TimeLeft(
             epochs=config.train.epochs,
             steps_per_epoch=setup.batches.steps_per_epoch,

@@ -12,7 +12,7 @@ from unetlab.diagnosis.advice import DATA_PAGE, LR_PAGE
 from unetlab.diagnosis.black_mask import LASTING, is_black_by
 from unetlab.errors import RunError
 from unetlab.events import BLACK_MASK, BLACK_MASK_GONE, SLOW_STEPS
-from unetlab.runs import jobs
+from unetlab.runs import jobs, sweep_rate
 from unetlab.runs.store import Run
 from unetlab.ui import choices, starts, state
 from unetlab.ui.history import history_of
@@ -115,7 +115,7 @@ def _advice(run: Run, note: dict[str, Any], *, key: str) -> None:
                     args=(jobs.use_one_thread, run),
                     disabled=jobs.has_one_thread(run),
                 )
-            if page and not (page == LR_PAGE and run.config.lr_from):  # it has been there
+            if page and not (page == LR_PAGE and sweep_rate.was_swept(run)):  # it has been there
                 choices.link(page, label=PAGE_WORDS[page], icon=":material/arrow_forward:")
 
 

@@ -82,17 +82,18 @@ def ending(alive: list[tuple[Run, Status]], num_idle: int) -> list[str]:
     if running:
         said.append("A training run can be resumed. A sweep keeps its curve so far. An import is cancelled.")
     if not waiting:
-        return [*said, "Meanwhile the queue is paused."]
+        return [*said, "The queue then stays paused until you press **Resume queue**."]
     return [
         *said,
-        "\n".join(["It pauses the queue. These start after **Resume queue**:", *(f"- {name}" for name in waiting)]),
+        "\n".join(["The queue is paused. These start after **Resume queue**:", *(f"- {name}" for name in waiting)]),
     ]
 
 
 def _named(run: Run) -> str:
     config = run.config
     dataset = config.importing.name if config.importing else config.dataset
-    return f"{run.kind_word} **{plain(run.title)}**" + (f" (data set {plain(dataset)})" if dataset else "")
+    kind = f"{run.kind_word} " if run.notes.name else ""  # else the title begins with it
+    return f"{kind}**{plain(run.title)}**" + (f" (data set {plain(dataset)})" if dataset else "")
 
 
 def _free() -> None:
