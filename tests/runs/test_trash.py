@@ -1,6 +1,7 @@
 """Deleting runs, bringing them back whole, and what other runs say of one that is gone."""
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -61,6 +62,45 @@ def test_one_of_several_deletions_is_undone_the_newest_first():
     assert trash.restore(own_workspace(), newest.runs) == [second.id]
     assert trash.deletions(own_workspace()) == [oldest]
     assert trash.restore(own_workspace(), [second.id]) == []  # by another tab, which came second
+
+
+def test_a_run_whose_place_is_taken_stays_in_the_trash_and_the_others_come_back():
+    runs = [ended(), ended()]
+    title = runs[0].title
+    trash.delete(runs)
+    runs[0].folder.mkdir()
+    with pytest.raises(RunError, match=f"stay in the trash: {title}"):
+        trash.restore(own_workspace(), ids(runs))
+    assert [deletion.runs for deletion in trash.deletions(own_workspace())] == [[runs[0].id]]
+    assert runs[1].id in listed()
+    runs[0].folder.rmdir()
+    assert trash.restore(own_workspace(), ids(runs)) == [runs[0].id]
+
+
+def test_what_was_brought_back_leaves_no_empty_folder():
+    run = ended()
+    trash.delete([run])
+    trash.restore(own_workspace(), [run.id])
+    assert list((own_workspace().runs / ".trash").iterdir()) == []
+
+
+def test_a_trash_that_another_tab_empties_meanwhile_is_read_without_an_error(monkeypatch: pytest.MonkeyPatch):
+    trash.delete([ended()])
+    (deletion,) = trash.deletions(own_workspace())
+    listdir = os.listdir
+    trash.empty(own_workspace())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda at: [deletion.folder.name] if at == deletion.folder.parent else listdir(at))
+        assert trash.deletions(own_workspace()) == []
+    assert (deletion.runs, deletion.titles, deletion.size) == ([], [], 0)
+
+
+def test_a_deletion_tells_its_time_and_the_titles_of_its_runs():
+    run = store.create_run(own_workspace(), tiny.config(), name="mine")
+    trash.delete([ended(run)])
+    (deletion,) = trash.deletions(own_workspace())
+    assert deletion.titles == ["mine"]
+    assert abs(deletion.when.timestamp() - time.time()) < 10
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
@@ -175,7 +215,7 @@ def test_a_training_that_waits_for_a_deleted_sweep_says_so_until_the_sweep_is_ba
     sweep = tiny.finished_sweep()
     paused = ended(store.create_run(own_workspace(), tiny.config(lr_from={"sweep": sweep.id, "pick": "min_gradient"})))
     trash.delete([sweep])
-    with pytest.raises(RunError, match="it is deleted"):
+    with pytest.raises(RunError, match="it was deleted"):
         sweep_rate.resolved(paused.config, paused)
     trash.restore(own_workspace(), [sweep.id])
     assert sweep_rate.resolved(paused.config, paused).train.max_lr == tiny.PICK

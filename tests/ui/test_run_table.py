@@ -165,6 +165,39 @@ def test_undo_brings_back_the_last_deletion_and_the_trash_can_be_emptied(tiny_se
     assert "deleted" not in words(app)
 
 
+def test_an_earlier_deletion_can_be_undone_too(tiny_set):
+    for name in ("one", "a_b", "three"):
+        ended(name)
+    app = open_page("runs")
+    for name in ("a_b", "one"):
+        button(select(app, name), "Delete 1 run").click().run()
+    assert "a\\_b" in app.expander[0].markdown[0].value
+    button(app, "Bring back").click().run()
+    assert sorted(table(app)["name"]) == ["a_b", "three"]
+    assert not app.expander
+    assert "1 run deleted" in words(app)
+
+
+def test_a_deletion_of_many_runs_names_three(tiny_set):
+    runs = [ended(name) for name in "abcde"]
+    trash.delete(runs)
+    trash.delete([ended("later")])
+    ended("kept")
+    (earlier,) = open_page("runs").expander[0].markdown
+    assert earlier.value.endswith(" and 2 more")
+
+
+def test_undo_says_what_cannot_come_back(tiny_set):
+    run = ended("one")
+    ended("two")
+    trash.delete([run])
+    app = open_page("runs")
+    run.folder.mkdir()
+    button(app, "Undo").click().run()
+    assert not app.exception
+    assert "stay in the trash: one" in app.error[0].value
+
+
 def test_a_page_that_is_opened_after_a_week_empties_the_trash(tiny_set, monkeypatch):
     trash.delete([ended("one")])
     ended("two")

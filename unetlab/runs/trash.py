@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,8 +35,11 @@ class Deletion:
 
     @property
     def runs(self) -> list[str]:
-        """Their ids."""
-        return sorted(os.listdir(self.folder))
+        """Their ids; none once another tab has emptied the trash."""
+        try:
+            return sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
 
     @property
     def size(self) -> int:
@@ -43,9 +47,19 @@ class Deletion:
         return sum(_size(f"{self.folder}/{run}") for run in self.runs)
 
     @property
+    def titles(self) -> list[str]:
+        """Their titles."""
+        return [Run(self.folder / run).title for run in self.runs]
+
+    @property
+    def when(self) -> datetime:
+        """The time of the deletion."""
+        return datetime.fromtimestamp(int(self.folder.name.partition("-")[0]) / 1e9)
+
+    @property
     def is_over(self) -> bool:
         """Whether it was kept long enough."""
-        return time.time() - int(self.folder.name.partition("-")[0]) / 1e9 > KEPT_DAYS * 24 * 3600
+        return time.time() - self.when.timestamp() > KEPT_DAYS * 24 * 3600
 
 
 def delete(runs: Sequence[Run]) -> None:
@@ -82,13 +96,25 @@ def deletions(workspace: Workspace) -> list[Deletion]:
 
 
 def restore(workspace: Workspace, run_ids: Sequence[str]) -> list[str]:
-    """Brings runs back with all they hold. The ids of those that were in the trash."""
-    restored = []
-    for deletion in deletions(workspace):
-        for run in set(deletion.runs) & set(run_ids):
-            with contextlib.suppress(FileNotFoundError):  # another tab was first
-                (deletion.folder / run).rename(workspace.runs / run)
-                restored.append(run)
+    """Brings runs back with all they hold. The ids of those that were in the trash.
+
+    Raises RunError, after the others are back, for those in whose place there is something else.
+    """
+    restored, taken = [], []
+    with workspace.writing():
+        for deletion in deletions(workspace):
+            for run in set(deletion.runs) & set(run_ids):
+                source, target = deletion.folder / run, workspace.runs / run
+                if target.exists():
+                    taken.append(Run(source).title)
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # another tab was first
+                    source.rename(target)
+                    restored.append(run)
+            with contextlib.suppress(OSError):  # some of its runs stay
+                deletion.folder.rmdir()
+    if taken:
+        raise RunError(f"A folder of the same name is there already, so these stay in the trash: {', '.join(taken)}.")
     return restored
 
 

@@ -11,10 +11,12 @@ from unetlab.runs import trash
 from unetlab.runs.store import Run, list_runs, open_run
 from unetlab.ui import choices, journey, state
 from unetlab.ui.run_rows import KINDS, Row, rows
+from unetlab.ui.text import plain
 
 POLL_S = 5
 ROW_PX, MOST_ROWS = 35, 15
 ANY = "Any"
+NAMED = 3  # runs of a deletion that are named
 COLUMNS: dict[str, Any] = {
     "name": st.column_config.TextColumn("Name", width=150),
     "dataset": st.column_config.TextColumn("Data set", width="small"),
@@ -189,6 +191,24 @@ def _deleted() -> None:
             help="Deletes these runs for good and frees the disk.",
             on_click=state.attempt,
             args=(trash.empty, state.workspace()),
+        )
+    if len(found) > 1:
+        with st.expander("Deleted earlier", icon=":material/history:", key="deleted-earlier"):
+            for deletion in found[1:]:
+                _deleted_earlier(deletion)
+
+
+def _deleted_earlier(deletion: trash.Deletion) -> None:
+    titles, count = deletion.titles, len(deletion.runs)
+    more = f" and {count - NAMED} more" if count > NAMED else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{deletion.when:%m-%d %H:%M}: {plain(', '.join(titles[:NAMED]))}{more}", width="content")
+        st.button(
+            "Bring back",
+            icon=":material/undo:",
+            key=f"undo-{deletion.folder.name}",
+            on_click=state.attempt,
+            args=(trash.restore, state.workspace(), deletion.runs),
         )
 
 
