@@ -10,6 +10,7 @@ from unetlab.ui.text import plain
 st.title("Learning rate")
 data = state.chosen_dataset()
 if data is None:
+    sweeping.kept(st.session_state["dataset"])
     live.nothing_yet(
         "The sweep needs a data set to train on for a few seconds.",
         "pages/lab/data.py",

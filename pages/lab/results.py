@@ -14,6 +14,7 @@ if run.status.is_live:
 
 evaluation = run.read("evaluation.json")
 live.face(run, run.status, keeps="")
+st.set_page_config(page_title=live.tab_title(run, run.status))
 if not evaluation:
     live.log(run)
     live.nothing_yet(

@@ -8,18 +8,20 @@ from unetlab.ui import forms, live, memory_forecast, starts, state, training, wa
 heading = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 heading.title("Train", width="content")
 data = state.chosen_dataset()
-if data is None:
+run = state.chosen_run()
+if data is None and run is None:
     live.nothing_yet(
         "Training needs a data set: pictures, each with its mask.",
         "pages/lab/data.py",
         "Upload images, or make the sample",
     )
-run = state.chosen_run()
 launching.warm_up(state.workspace())
 state.scroll_up_once()
 with heading:
-    shown = training.view(run)
+    shown = training.view(run) if data else training.RUN
 
+if data is None:
+    st.caption("The data set of this run was deleted. Training needs another one.")
 if run is not None and shown == training.RUN:
     live.panel(run, watching.draw)
     training.notes_and_log(run)

@@ -13,10 +13,11 @@ from unetlab import lr_curve, schedules
 from unetlab.data import samples
 from unetlab.data.dataset import open_dataset
 from unetlab.data.samples import make_nuclei
+from unetlab.files import write_json
 from unetlab.runs import launching, store
 from unetlab.runs.status import write_status
 from unetlab.runs.store import Run, list_runs
-from unetlab.ui import drafts, journey, training
+from unetlab.ui import drafts, journey, tour, training
 from unetlab.workspace import own_workspace
 
 __all__ = ["home_with_run"]
@@ -218,10 +219,36 @@ def test_a_sweep_or_training_that_did_not_finish_keeps_the_page_that_says_why(st
     app, sweep, run = touring
     end(sweep, state)
     assert title(app.run()) == "Learning rate"
+    assert tour.NO_TRAINING in words(app)
+    assert "Step 1" not in words(app)
     end(sweep)
     follow(app.run())
     end(run, state)
     assert title(app.run()) == "Train"
+    assert tour.NO_RESULTS in words(app)
+    assert "Step 2" not in words(app)
+
+
+def test_a_training_that_is_paused_on_the_tour_can_go_on(touring):
+    app, sweep, run = touring
+    end(sweep)
+    follow(app.run())
+    end(run, "paused")
+    assert "Step 2 of 3: Training. Results open when it has ended." in words(app.run())
+
+
+@pytest.mark.parametrize(("swept", "trained"), [("stopped", "queued"), ("stopped", "stopped"), ("finished", "failed")])
+def test_a_training_that_never_began_is_not_offered_to_be_watched(swept, trained, touring):
+    app, sweep, run = touring
+    write_json(sweep.folder / "lr_curve.json", tiny.finished_sweep("other").read("lr_curve.json"))
+    end(sweep, swept, ago=0)
+    write_status(run.folder, run.status.model_copy(update={"state": trained}))
+    said = words(app.run())
+    assert "Without lag" in said
+    assert "Watch it learn" not in said
+    if swept == "finished":
+        write_status(run.folder, run.status.model_copy(update={"state": "queued"}))
+        assert "A training run uses this sweep's learning rate." in words(app.run())
 
 
 def test_a_tour_whose_sweep_was_deleted_ends(touring):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
@@ -265,6 +266,23 @@ def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_
     assert "Pictures are gone" in said
     assert "Downloads" in said
     assert not [image for image in app.get("image") if "truth" in image.captions]
+
+
+@pytest.mark.parametrize("state", ["finished", "failed"])
+def test_the_tab_of_the_results_says_how_the_run_ended(state, home_with_run, monkeypatch):
+    put_into(home_with_run, state)
+    titles = []
+    monkeypatch.setattr(st, "set_page_config", lambda page_title, **_: titles.append(page_title))
+    open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    assert titles[-1] == f"{state.capitalize()} · tiny training"
+
+
+def test_the_grey_of_the_curve_is_explained_from_its_first_point_on(home_with_run):
+    sweep = tiny.finished_sweep()
+    put_into(sweep, "running")
+    said = words(open_page("learning_rate", dataset=tiny.NAME, sweep=sweep.id))
+    assert "Grey: the first 10 and last 5 points" in said
+    assert "Click a point" not in said
 
 
 def test_scores_of_no_class_at_all_are_shown_as_absent(home_with_run):

@@ -1,5 +1,6 @@
 """The Runs page: what it shows, finds, opens, tags, deletes and brings back, and what a thousand runs cost."""
 
+import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,9 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests import tiny
 from tests.runs.test_listing import age
-from tests.ui.test_pages import follow, home_with_run, open_page, put_into, words
+from tests.ui.test_pages import box, follow, home_with_run, open_page, put_into, words
 from unetlab import files
 from unetlab.config import RunConfig
+from unetlab.data.dataset import delete_dataset
 from unetlab.events import Batch, Epoch
 from unetlab.files import write_json
 from unetlab.runs import status, store, trash
@@ -278,6 +280,44 @@ def test_a_sweep_opens_on_its_page_and_what_has_no_page_or_is_several_does_not_o
     follow(button(app, "Open").click().run())
     assert [found.value for found in app.title] == ["Learning rate"]
     assert app.session_state["sweep"] == sweep.id
+
+
+@pytest.mark.parametrize(("state", "title"), [("finished", "Results"), ("paused", "Train")])
+def test_a_training_whose_data_set_was_deleted_opens_too(state, title, home_with_run):
+    put_into(home_with_run, state)
+    sets = own_workspace().datasets
+    shutil.copytree(sets / tiny.NAME, sets / "other")
+    delete_dataset(own_workspace(), tiny.NAME)
+    app = select(open_page("runs"), "tiny training")
+    assert app.session_state["dataset"] == "other"
+    follow(button(app, "Open").click().run())
+    assert [found.value for found in app.title] == [title]
+    assert box(app, "Data set").options == ["other", f"{tiny.NAME} (deleted)"]
+    assert box(app, "Data set").value == tiny.NAME
+    assert "is shown instead" not in words(app)
+    assert "**tiny training**" in words(app)
+    assert ("Pictures are gone" if title == "Results" else "The data set of this run was deleted") in words(app)
+    box(app, "Data set").set_value("other").run()
+    assert box(app, "Data set").options == ["other"]
+
+
+def test_a_data_set_that_is_deleted_here_is_chosen_no_more(home_with_run):
+    app = open_page("data", dataset=tiny.NAME, run=home_with_run.id)
+    app.button(key="delete-data").click().run()
+    assert not app.exception
+    assert not [found for found in app.selectbox if found.label == "Data set"]
+
+
+def test_a_sweep_whose_data_set_was_deleted_shows_its_curve(home_with_run):
+    sweep = tiny.finished_sweep()
+    sweep.write_notes(Notes(name="sweep"))
+    delete_dataset(own_workspace(), tiny.NAME)
+    app = select(open_page("runs"), "sweep")
+    follow(button(app, "Open").click().run())
+    assert [found.value for found in app.title] == ["Learning rate"]
+    assert "**sweep**" in words(app)
+    assert app.get("arrow_vega_lite_chart") or app.get("vega_lite_chart")
+    assert "The sweep needs a data set" in words(app)
 
 
 @pytest.mark.parametrize("page", ["train", "results", "learning_rate"])

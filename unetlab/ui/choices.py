@@ -4,7 +4,6 @@ Streamlit forgets a widget's value when a script run ends without drawing the wi
 another page: docs/decisions/0013-choices.md.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -32,11 +31,25 @@ def open_on(page: str) -> None:
     for key in WORDS:
         st.session_state.setdefault(key, st.query_params.get(key, ""))
     if st.session_state["run"] and not st.session_state["dataset"]:
-        with contextlib.suppress(UnetlabError):
-            st.session_state["dataset"] = open_run(state.workspace(), st.session_state["run"]).config.dataset
+        st.session_state["dataset"] = _dataset_of("run")
     if st.session_state.get("gone-on") != page:
         st.session_state["gone-on"] = page
         st.session_state.pop("gone", None)
+
+
+def datasets() -> dict[str, str]:
+    """All data sets by name, each with its title; last, the chosen one if it was deleted and a run of it is chosen."""
+    names, chosen = {name: name for name in state.dataset_names()}, st.session_state["dataset"]
+    is_kept = chosen and chosen not in names and any(_dataset_of(key) == chosen for key in ("run", "sweep"))
+    return names | {chosen: f"{chosen} (deleted)"} if is_kept else names
+
+
+def _dataset_of(key: str) -> str:
+    """The data set of the chosen run or sweep."""
+    try:
+        return open_run(state.workspace(), st.session_state[key]).config.dataset if st.session_state[key] else ""
+    except UnetlabError:  # deleted
+        return ""
 
 
 def select(

@@ -64,7 +64,8 @@ def draw(page: str) -> None:
     problem = st.session_state.pop("problem", None)
     with st.sidebar:
         st.markdown("### unetlab")
-        dataset = choices.select("dataset", "Data set", state.dataset_names(), str, help="Shown on all pages.")
+        names = choices.datasets()
+        dataset = choices.select("dataset", "Data set", list(names), names.__getitem__, help="Shown on all pages.")
         if not dataset:
             st.caption("No data set yet. Upload images on the Data page, or try the sample on Home.")
         choices.select("run", "Training run", state.runs_of(dataset, "train"), state.run_titles())

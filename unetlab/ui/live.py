@@ -31,7 +31,7 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
             if run.folder.exists():
                 raise
             st.rerun()  # deleted meanwhile: the page says so
-        st.set_page_config(page_title=_tab_title(run, status))
+        st.set_page_config(page_title=tab_title(run, status))
         if status.state != first.state or _is_young(status) != was_young:
             st.rerun()  # the whole page: its buttons depend on the state
 
@@ -39,7 +39,7 @@ def panel(run: Run, draw: Callable[[Run, Status], None]) -> None:
     state.poll(look, every=interval)
 
 
-def _tab_title(run: Run, status: Status) -> str:
+def tab_title(run: Run, status: Status) -> str:
     """For the browser's tab: how far the run is, and how it ended."""
     word = state.STATE_WORDS[status.state][0]
     is_counting = status.state == "running" and status.total

@@ -165,4 +165,5 @@ def _zipped(data: DataSet, folder: Path) -> bytes:
 
 def _delete(name: str) -> None:
     delete_dataset(state.workspace(), name)
+    st.session_state.update({"run": "", "sweep": ""})  # else the set stays chosen, for its run
     forms.forget(name)

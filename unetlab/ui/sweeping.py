@@ -40,6 +40,12 @@ def chosen_sweep(dataset: str) -> Run | None:
     return open_run(state.workspace(), chosen) if chosen else None
 
 
+def kept(dataset: str) -> None:
+    """The sweeps of a data set that was deleted, to look at."""
+    if sweep := chosen_sweep(dataset):
+        live.panel(sweep, draw)
+
+
 def empty() -> None:
     """Before the first sweep: what will appear here."""
     with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):
@@ -74,14 +80,16 @@ def draw(run: Run, status: Status) -> None:
     own = _own_rate(run) if base == OWN else None
     chart = charts.lr_curve_chart(tables, shown, own, (options.start_lr, options.end_lr), height=HEIGHT)
     alt = "Loss over learning rate, log scale; marks at min gradient and min loss / 10"
+    grey = (
+        f"Grey: the first {lr_curve.TRIM_START} and last {lr_curve.TRIM_END} points, left out of the picks, as fastai "
+        "does."
+    )
     if status.is_live:
         st.altair_chart(chart, height=HEIGHT, alt=alt)
+        st.caption(grey)
         return
     event = st.altair_chart(chart, height=HEIGHT, alt=alt, key=f"curve-{run.id}", on_select="rerun")
-    st.caption(
-        f"Grey: the first {lr_curve.TRIM_START} and last {lr_curve.TRIM_END} points, left out of the picks, as fastai "
-        "does. Click a point to train with its rate."
-    )
+    st.caption(f"{grey} Click a point to train with its rate.")
     clicked = event.selection.get("pick") or []
     if clicked and clicked[0].get("lr") != st.session_state.get("clicked-lr"):
         st.session_state["clicked-lr"] = clicked[0]["lr"]
@@ -266,12 +274,18 @@ def _sweep_of(training: Run) -> str | None:
 
 
 def _followed(run: Run) -> None:
-    trainings = state.runs_of(run.config.dataset, "train")
-    trained = next((name for name in trainings if _sweep_of(open_run(run.workspace, name)) == run.id), None)
+    trainings = (open_run(run.workspace, name) for name in state.runs_of(run.config.dataset, "train"))
+    trained = next((each.id for each in trainings if _sweep_of(each) == run.id and _is_training(each, run)), None)
     if trained is None:
         return
-    st.success("A training run takes its learning rate from this sweep.", icon=":material/model_training:")
+    st.success("A training run uses this sweep's learning rate.", icon=":material/model_training:")
     st.button("Watch it learn", icon=":material/arrow_forward:", key="watch", on_click=_watch, args=(trained,))
+
+
+def _is_training(training: Run, sweep: Run) -> bool:
+    """Whether it has trained or will: not one that got no rate from the sweep."""
+    is_waiting = training.status.is_live and sweep.status.state == "finished"
+    return is_waiting or not history_of(training).batches().empty
 
 
 def _watch(trained: str) -> None:

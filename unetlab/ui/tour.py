@@ -15,6 +15,9 @@ from unetlab.ui import choices, state, training
 LEARNING_RATE, TRAIN, RESULTS = (f"pages/lab/{name}.py" for name in ("learning_rate", "train", "results"))
 LOOK_S = 6.0  # how long the end of a job is shown before the next page opens
 
+NO_TRAINING = "The sweep did not finish, so the training did not start."
+NO_RESULTS = "The training ended without scores, so there are no results."
+
 
 @dataclass
 class Tour:
@@ -61,8 +64,14 @@ def _watched(tour: Tour, page: str) -> Run | None:
 
 
 def _is_over(tour: Tour, watched: Run) -> bool:
-    """Whether the job has left what the next page shows. One that failed has not: its own page says what to do."""
+    """Whether the job has left what the next page shows."""
     return watched.has_scores if tour.is_training else watched.status.state == "finished"
+
+
+def _is_dead(tour: Tour, watched: Run) -> bool:
+    """Whether the job has ended without what the next page shows; a paused one can go on."""
+    status = watched.status
+    return not status.is_live and status.state != "paused" and not _is_over(tour, watched)
 
 
 def _line(tour: Tour, watched: Run) -> None:
@@ -71,6 +80,9 @@ def _line(tour: Tour, watched: Run) -> None:
     if is_over and left <= 0:
         _go_on(tour)
         st.rerun()
+    if _is_dead(tour, watched):
+        st.markdown(f":material/route: {NO_RESULTS if tour.is_training else NO_TRAINING}")
+        return
     here, following = ("Training", "Results open") if tour.is_training else ("Sweep", "Training opens")
     number = 2 if tour.is_training else 1
     when = f"in {left:.0f} s" if is_over else "when it has ended"
