@@ -182,6 +182,7 @@ def test_ctrl_c_in_the_sweep_before_a_training_trains_nothing(tiny_set: Path):
         printed, errors = training.communicate(timeout=30)
     assert training.returncode == 2
     assert "was stopped" in errors
+    assert sweep.status.reason == "Stopped on request."
     error = json.loads(printed)["error"]
     assert (error["code"], error["message"] in errors) == ("run-error", True)
     assert [run.config.kind for run in store.list_runs(own_workspace())] == ["lr_find"]

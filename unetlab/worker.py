@@ -36,7 +36,8 @@ WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S overri
 WARM_BYTES = 2**30  # a worker that is larger after a job exits
 TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
 CANCELLED = "Cancelled before it started."
-STOPPED = {"import": "Cancelled: nothing was imported.", "preview": "Stopped on request."}
+ON_REQUEST = "Stopped on request."
+STOPPED = {"import": "Cancelled: nothing was imported.", "preview": ON_REQUEST, "lr_find": ON_REQUEST}
 NO_SWEEP = "The sweep that should have given the learning rate was stopped, so nothing was trained."
 STOPPED_WITH_MODEL = "Stopped on request; the model it had is kept."
 BUG = "This is a bug in unetlab; the log has the details."
@@ -226,7 +227,7 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
             return "stopped", NO_SWEEP
         config = sweep_rate.resolved(config, run)
         is_stopped = _run_job(run, config, device, keeper)
-    return ("stopped", STOPPED_WITH_MODEL) if is_stopped else ("finished", "")
+    return ("stopped", STOPPED.get(config.kind, STOPPED_WITH_MODEL)) if is_stopped else ("finished", "")
 
 
 def _wait_for_turn(run: Run, keeper: StatusKeeper, locks: list[FileLock]) -> bool:

@@ -10,7 +10,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.events import Batch, Epoch, Event, Note, Progress
 from unetlab.runs import store
 from unetlab.runs.store import Run
-from unetlab.training import artifacts, learner
+from unetlab.training import alarm, artifacts, learner
 from unetlab.training.train_job import train
 from unetlab.workspace import own_workspace
 
@@ -44,6 +44,16 @@ def test_the_picture_that_is_drawn_as_the_worst_is_one_with_a_mask_that_shows_so
         trained_here({"train.epochs": 1})
         first.append(drawn[-1])
     assert len(set(drawn)) == 2, "as good as empty, the worst of before is passed over"
+
+
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_the_alarm_knows_whether_there_was_a_sweep(is_swept: bool, tiny_set: Path, monkeypatch: pytest.MonkeyPatch):
+    told = []
+    monkeypatch.setattr(alarm, "look", lambda *_, is_swept, **__: told.append(is_swept))
+    if is_swept:
+        tiny.finished_sweep()
+    trained_here({"train.epochs": 1})
+    assert told == [is_swept]
 
 
 def test_an_epoch_that_a_stop_ended_early_counts_by_its_steps(tiny_set: Path):

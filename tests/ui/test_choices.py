@@ -35,6 +35,14 @@ def test_a_hostile_link_is_shown_letter_by_letter(home: Path):
     assert f"The newest, **{tiny.NAME}**, is shown instead." in warning.value
 
 
+def test_a_link_to_a_data_set_that_is_gone_keeps_it_only_for_a_run_of_its_own(home: Path, trained: Run):
+    app = open_page("home", dataset="gone", run=trained.id)
+    assert "This workspace has no data set **gone** (any more)." in words(app)
+    assert app.session_state["dataset"] == tiny.NAME
+    shutil.move(home / "datasets" / tiny.NAME, home / "datasets" / "new")
+    assert open_page("home", dataset=tiny.NAME, run=trained.id).session_state["dataset"] == tiny.NAME
+
+
 def test_what_was_said_to_be_gone_is_said_until_something_is_picked(home: Path, trained: Run):
     older = Run(Path(shutil.copytree(trained.folder, home / "runs" / "2020-01-02T00-00-00_tiny_aaaa")))
     app = open_page("home", dataset=tiny.NAME, run="2020-01-01T00-00-00_tiny_ffff").run()
