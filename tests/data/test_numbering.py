@@ -1,4 +1,4 @@
-"""Class files that number the classes otherwise from folder to folder: mapped by name, or asked about."""
+"""Class files that number the classes differently from folder to folder: mapped by name, or asked about."""
 
 import json
 

@@ -113,7 +113,7 @@ def test_the_gallery_filters_by_name_and_says_when_nothing_matches(cells):
     app.text_input(key="gallery-name").set_value("13").run()
     assert next(caption for caption in captions(app) if " · " in caption).startswith("13 · ")
     app.text_input(key="gallery-name").set_value("nowhere").run()
-    assert "No picture matches" in words(app)
+    assert "No picture matches these filters." in words(app)
     app.button(key="gallery-all").click().run()
     assert not app.exception
     assert "14 of 14 pictures" in words(app)
@@ -260,7 +260,7 @@ def test_a_reading_that_is_kept_is_asked_about_no_more(cells):
     assert len(after.choices.acknowledged) == 1
     assert after.version == cells.manifest.version
     assert not [button for button in app.button if button.key and button.key.startswith("answer-")]
-    assert "Hidden warnings (1)" in [fold.label for fold in app.expander]
+    assert "Dismissed warnings (1)" in [fold.label for fold in app.expander]
 
 
 def test_after_a_fix_the_chosen_reading_is_the_selected_one(cells):

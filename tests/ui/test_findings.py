@@ -96,6 +96,14 @@ def test_the_headline_counts_what_needs_a_person(show, found, says):
     assert [header.value for header in show(*found).subheader] == [says]
 
 
+def test_dismissed_warnings_are_counted_where_nothing_else_is_left(show):
+    every = [READING, *near_misses(20)]
+    app = show(*every, choices=Choices(acknowledged=[finding.key for finding in every]))
+    assert app.subheader[0].value == "2 pairs, 2 classes, 2 warnings dismissed"
+    app = show(*every, choices=Choices(acknowledged=[READING.key]))
+    assert app.subheader[0].value == "2 pairs, 2 classes, 1 warning"
+
+
 def test_errors_stand_first_and_small_things_are_folded_away(show):
     app = show(IGNORED, READING, SWAPPED)
     said = words(app)
@@ -116,7 +124,7 @@ def test_twenty_near_misses_are_three_rows_with_pair_all_first(show):
     (more,) = [fold for fold in app.expander if "more of this kind" in fold.label]
     assert more.label == "18 more of this kind"
     open_rows = [b.label for b in app.button if b.key not in {inner.key for inner in more.button}]
-    assert open_rows == ["Pair all 20", "Looks right", "Pair them", "Pair them"]
+    assert open_rows == ["Pair all 20", "Dismiss", "Pair them", "Pair them"]
     assert [caption.value for caption in app.caption].count("Neither is used as it stands.") == 1
     press(app, "Pair all 20")
     ((_, change),) = show.clicked
@@ -158,11 +166,11 @@ def test_a_warning_that_looks_right_is_hidden_and_shown_again(show, tmp_path, mo
     monkeypatch.setattr(changes, "acknowledge", lambda folder, keys, is_right: asked.append((folder, keys, is_right)))
     odd = Finding(code="odd", message="Two are odd.", files=["a.png"])
     app = show(odd, SWAPPED)
-    press(app, "Looks right")  # one button: an error cannot be acknowledged
+    press(app, "Dismiss")  # one button: an error cannot be acknowledged
     assert asked == [(tmp_path, [odd.key], True)]
     app = show(odd, SWAPPED, choices=Choices(acknowledged=[odd.key, SWAPPED.key]))
     assert [header.value for header in app.subheader] == ["2 pairs, 2 classes, 1 error"]
-    (fold,) = [fold for fold in app.expander if fold.label == "Hidden warnings (1)"]
+    (fold,) = [fold for fold in app.expander if fold.label == "Dismissed warnings (1)"]
     assert fold.markdown[0].value == "Two are odd."
     press(app, "Show again")
     assert asked[1] == (tmp_path, [odd.key], False)
@@ -171,7 +179,7 @@ def test_a_warning_that_looks_right_is_hidden_and_shown_again(show, tmp_path, mo
 def test_a_family_is_acknowledged_as_one(show, monkeypatch):
     asked = []
     monkeypatch.setattr(changes, "acknowledge", lambda folder, keys, is_right: asked.append(keys))
-    press(show(*near_misses(20)), "Looks right")
+    press(show(*near_misses(20)), "Dismiss")
     assert len(asked[0]) == 21
 
 

@@ -137,7 +137,7 @@ def _about_differing_pages(differing: Mapping[str, tuple[int, int]], pairs: Sequ
         code="pages",
         severity="error",
         message=f"{which} another number of pages than the picture ({name}: {of_image} in the picture, {of_mask} in "
-        "the mask), and the pages are not one for each class: what they mean cannot be told.",
+        "the mask), and the pages are not one for each class, so their meaning is unknown.",
         advice="Say which pages belong together (--pages first or each on the command line), or save each mask as one "
         "page of class numbers.",
         files=files,
@@ -162,7 +162,7 @@ def _about_pages(stacks: Mapping[str, tuple[int, int]], choice: Pages) -> Findin
         code="pages",
         severity=severity,
         message=f"{which} several pages{example}. {done}",
-        effect="Pages that are not used are not learnt from." if choice == "first" else "",
+        effect="Pages that are not used are not learned from." if choice == "first" else "",
         files=list(stacks),
         fixes=[fix],
     )

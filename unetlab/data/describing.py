@@ -79,7 +79,7 @@ def describe(
     if choices.background != "proposed" and (choices.background is None or choices.background < len(pixels)):
         background, why = choices.background, "The background is the one you chose."
     classes = class_infos(chosen, pixels, background=background, palette=survey.own_colours)
-    decisions = [f"Masks: {chosen.meaning} (reading '{chosen.key}').", *chosen.reasons, why]
+    decisions = [f"Masks: {chosen.meaning}.", *chosen.reasons, why]
     ignored = [*(chosen.ignored.values if chosen.ignored else []), *chosen.strays]
     num_ignored = sum(map(num_counting, pairs, image_facts)) - sum(pixels)  # type: ignore[arg-type]
     if ignored and num_ignored:

@@ -102,8 +102,8 @@ def not_mapped(pairs: Sequence[Pair], reading: Reading, part: Part, findings: Se
         Finding(
             code="class-file",
             severity="error",
-            message=f"Class files number the classes otherwise from folder to folder, and masks read as {reading.key} "
-            "have no numbers.",
+            message="Class files number the classes differently from folder to folder, and masks read as "
+            f"{reading.key} have no numbers.",
             advice="Read the masks by their values, or choose one class file that holds for all masks.",
             fixes=[fix for finding in findings if finding.code == "class-numbers" for fix in finding.fixes],
         )
@@ -145,7 +145,9 @@ def _by_name(
     if not renumbered:
         return Numbering(list(pairs), leading, [], [])
     if whole.part not in PARTS or whole.is_capped:
-        raise _Unclear("they number the classes otherwise, and the masks hold too many values to tell which is meant.")
+        raise _Unclear(
+            "they number the classes differently, and the masks hold too many values to tell which is meant."
+        )
     changed = [pair.model_copy(update={"renumbered": renumbered.get(pair.mask, {})}) for pair in pairs]
     survey = survey_of(changed, facts)
     named = _folded(known_names(survey, leading))

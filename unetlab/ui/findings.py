@@ -37,7 +37,9 @@ def headline(data: DataSet) -> None:
         parts.append(f"{data.num_classes} classes")
     families = {severity: of_severity(shown(data), severity) for severity in TITLES}
     counts = [_count(len(families[severity]), severity) for severity in TITLES if families[severity]]
-    st.subheader(", ".join(parts + (counts or ["no problems found"])), anchor=False)
+    dismissed = _dismissed(data)
+    rest = f"{_count(len(dismissed), 'warning')} dismissed" if dismissed else "no problems found"
+    st.subheader(", ".join(parts + (counts or [rest])), anchor=False)
     if manifest.layout:
         st.caption(f":material/folder_open: Layout: {plain(manifest.layout)}")
     if manifest.note:
@@ -48,7 +50,7 @@ def headline(data: DataSet) -> None:
 
 
 def draw(data: DataSet) -> None:
-    """All findings by severity; hidden warnings, notes and decisions are folded away."""
+    """All findings by severity; dismissed warnings, notes and decisions are folded away."""
     for severity, title in TITLES.items():
         families = of_severity(shown(data), severity)
         if families:
@@ -98,12 +100,16 @@ def acknowledge(data: DataSet, keys: Sequence[str], is_right: bool) -> None:
     state.attempt(changes.acknowledge, data.folder, keys, is_right=is_right)
 
 
+def _dismissed(data: DataSet) -> list[list[Finding]]:
+    keys = {*data.manifest.choices.acknowledged}
+    return of_severity([finding for finding in data.manifest.findings if finding.key in keys], "warning")
+
+
 def _hidden(data: DataSet) -> None:
-    hidden = {*data.manifest.choices.acknowledged}
-    families = of_severity([finding for finding in data.manifest.findings if finding.key in hidden], "warning")
+    families = _dismissed(data)
     if not families:
         return
-    with st.expander(f"Hidden warnings ({len(families)})", icon=":material/visibility_off:", key="hidden-warnings"):
+    with st.expander(f"Dismissed warnings ({len(families)})", icon=":material/visibility_off:", key="hidden-warnings"):
         for family in families:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(plain(shortened(family[0].message, MAX_HIDDEN_WORDS)), width="stretch")
@@ -175,9 +181,9 @@ def _clicks(data: DataSet, finding: Finding, family: Sequence[Finding]) -> None:
                     st.button(plain(fix.label), key=key, on_click=mend, args=(data, dict(fix.change)))
         if finding.severity == "warning" and family and finding is family[0] and finding.code != "reading":
             st.button(
-                "Looks right",
+                "Dismiss",
                 key=f"right-{finding.key}",
-                icon=":material/check:",
+                icon=":material/visibility_off:",
                 help="Hides this warning. It can be shown again.",
                 on_click=acknowledge,
                 args=(data, keys, True),

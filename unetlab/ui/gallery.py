@@ -55,7 +55,7 @@ def _gallery(data: DataSet) -> None:
     found = _filters(data)
     opacity = st.session_state["gallery-opacity"]
     if not found:
-        st.info("No picture matches. Choose another filter, or", icon=":material/filter_alt_off:")
+        st.info("No picture matches these filters.", icon=":material/filter_alt_off:")
         st.button("Show all pictures", on_click=st.session_state.update, args=(FILTERS,), key="gallery-all")
         return
     pages, key = math.ceil(len(found) / PER_PAGE), f"gallery-page-{data.folder.name}"

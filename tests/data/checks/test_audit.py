@@ -407,8 +407,12 @@ def test_near_copies_count_only_across_the_split_and_the_validation_copy_goes():
     assert finding.files == [made.file(0), made.file(1), made.file(3)]
     assert finding.together == [[made.file(1), made.file(3)]]  # each copy once, behind the one that it copies most
     assert change_of(finding) == {"excluded": [made.file(3)]}
+    assert finding.fixes[0].label == "Leave out the validation copies"
     made.is_given_split = True
     assert set(made.found()) == {"given-split", "leak-across-given-split"}
+    made.pairs[4]["split"] = "test"
+    made.images[4]["thumb"] = near
+    assert made.found()["leak-across-given-split"].advice == "Leave out the validation and test copies."
 
 
 def test_no_click_takes_all_validation_pictures_away():

@@ -75,7 +75,10 @@ def test_more_classes_than_can_be_learnt_keep_the_commonest():
     proposal = propose(found)
     assert proposal.reading.key == "commonest:32"
     assert len(proposal.reading.groups) == 32
-    assert "more than the 32 that can be learnt" in proposal.doubt
+    headline, detail = proposal.doubt.split("\n")
+    assert headline == f"The masks hold {len(found.pixels)} values, too many to be classes."
+    assert detail.startswith(f"The commonest: {found.common[0]} (")
+    assert "more than the 32 that can be learned" in proposal.doubt
     assert {group.values[0] for group in proposal.reading.groups} == set(found.common[:32])
 
 

@@ -16,7 +16,6 @@ MAX_COUPLES = 12  # of neighbours, shown as examples
 # CrackForest 0.02, made textures within 0.02 of 0 (`lookalikes.neighbour_likeness`).
 NEIGHBOURS_ALIKE = 0.12
 KEEP_FIRST: dict[Split, int] = {"train": 0, "test": 1, "valid": 2}  # of copies on two sides, which one stays
-LEAVE_OUT = "Leave out the copies that do not train"
 LEAK = "Scores will look better than on new pictures: training saw nearly the same ones."
 
 
@@ -131,13 +130,15 @@ def _near_duplicates(material: Material) -> Finding | None:
     copies = sorted({copy for _, copy in matches})
     kept, copy = matches[0]
     example = " and ".join(f"{material.title(place)} ({SPLIT_WORDS[pairs[place].split]})" for place in (copy, kept))
-    fixes = [] if set(material.places("valid")) <= set(copies) else material.without(copies, LEAVE_OUT)
+    sides = {pairs[place].split for place in copies}
+    leave_out = f"Leave out the {' and '.join(SPLIT_WORDS[side] for side in SPLIT_WORDS if side in sides)} copies"
+    fixes = [] if set(material.places("valid")) <= set(copies) else material.without(copies, leave_out)
     has = "has" if len(copies) == 1 else "have"
     return Finding(
         code="leak-across-given-split" if material.is_given_split else "near-duplicates-across-split",
         message=f"{counted(len(copies), 'picture')} {has} a near copy on the other side of the split: {example}.",
         effect=LEAK,
-        advice=f"{LEAVE_OUT}.",
+        advice=f"{leave_out}.",
         files=material.files(sorted({place for match in matches for place in match})),
         fixes=fixes,
         together=[material.files(match) for match in {match[1]: match for match in reversed(matches)}.values()],

@@ -15,8 +15,11 @@ def joined(values: Sequence[int], part: Part) -> str:
     return labels[0] if len(labels) == 1 else ", ".join(labels[:-1]) + " and " + labels[-1]
 
 
-def values_of(survey: Survey) -> str:
-    """What the masks hold, in words: values with pixel share and number of masks, commonest first."""
+def values_of(survey: Survey, *, before_list: str = ": ") -> str:
+    """What the masks hold, in words: values with pixel share and number of masks, commonest first.
+
+    before_list: stands between the number of values and their list, where they are too many to be classes.
+    """
     number = len(survey.pixels)
     parts = [
         f"{label_of(value, survey.part)} ({percent(survey.share(value))}, "
@@ -27,7 +30,7 @@ def values_of(survey: Survey) -> str:
     if number <= MAX_VALUES and not survey.is_capped:
         return "the values " + ", ".join(parts + more)
     how_many = f"more than {number}" if survey.is_capped else str(number)
-    return f"{how_many} different values, too many to be classes: " + ", ".join(parts + more)
+    return f"{how_many} values, too many to be classes{before_list}" + ", ".join(parts + more)
 
 
 def percent(share: float) -> str:

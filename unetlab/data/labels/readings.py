@@ -16,6 +16,7 @@ __all__ = ["Proposal", "alternatives", "known_names", "propose", "read_as"]
 
 # Softened pixels between two heaps, as part of all: a person's drawing has few of them, a probability map many.
 THIN_MIDDLE = 0.03
+LIST_BELOW = ".\nThe commonest: "  # the first line of a finding is its headline
 COVERED = 0.95  # of the pixels lie near one of the colours that were found
 
 
@@ -51,7 +52,7 @@ def propose(survey: Survey, class_file: ClassFile | None = None) -> Proposal:
             "Rename them if they are not."
         )
     reading = reading.model_copy(update={"reasons": reasons})
-    doubt = f"The masks hold {values_of(survey)}. {doubt}" if doubt else ""
+    doubt = f"The masks hold {values_of(survey, before_list=LIST_BELOW)}. {doubt}" if doubt else ""
     return Proposal(reading, not doubt, reasons, doubt)
 
 
@@ -189,7 +190,7 @@ def _are_labels(survey: Survey) -> bool:
 
 def _too_many(survey: Survey, class_file: ClassFile | None) -> tuple[Reading, str, str]:
     reading = reading_kinds.commonest(survey, class_file)
-    doubt = f"They seem to be classes, but more than the {MAX_VALUES} that can be learnt; the commonest are taken."
+    doubt = f"They seem to be classes, but more than the {MAX_VALUES} that can be learned; the commonest are taken."
     return reading, f"More than {MAX_VALUES} classes: the commonest are taken.", doubt
 
 
