@@ -552,6 +552,43 @@ def test_while_it_is_drawn_empty_pictures_hold_the_place(cells, monkeypatch):
     assert [blank.shape for blank in augmenting._blanks(cells, config)] == [(40, 40, 3)] * 5
 
 
+# --- the split ---
+
+
+def test_the_split_of_a_stored_set_is_changed_by_its_button_and_older_runs_keep_theirs(cells):
+    app = run_page()
+    assert "Runs keep the split that they saw." in words(app)
+    app.slider(key="share-cells").set_value(50)
+    app.button(key="change-split").click().run()
+    assert not app.exception
+    after = open_dataset(own_workspace(), "cells")
+    assert (len(cells.indices("valid")), len(after.indices("valid"))) == (3, 7)
+    assert after.manifest.version == 2
+    assert "7 training · 7 validation (50% for validation, by name)" in words(app)
+    assert len(open_dataset(own_workspace(), "cells", version=cells.manifest.content_hash).indices("valid")) == 3
+
+
+def test_moving_the_slider_of_a_stored_set_changes_nothing(cells):
+    run_page().slider(key="share-cells").set_value(50).run()
+    assert open_dataset(own_workspace(), "cells").manifest.version == 1
+
+
+def test_a_share_beyond_the_slider_stands_at_its_end(cells):
+    changes.revise(cells.folder, {"valid_fraction": 0.7})
+    app = run_page()
+    assert not app.exception
+    assert app.slider(key="share-cells").value == 50
+    assert "(71% for validation" in words(app)
+
+
+def test_a_given_split_says_how_it_is_changed_and_has_no_slider(cells):
+    store_version(cells.folder, cells.manifest.model_copy(update={"is_given_split": True}))
+    app = run_page()
+    assert "sort the pictures into other folders, or edit the lists" in words(app)
+    assert "change-split" not in [button.key for button in app.button]
+    assert "share-cells" not in [slider.key for slider in app.slider]
+
+
 # --- a living set ---
 
 

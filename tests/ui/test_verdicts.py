@@ -105,6 +105,8 @@ def test_a_good_run_on_few_pictures_leads_to_the_split_on_the_data_page(run):
     assert button.label == "Change the split"
     follow(button.click().run())
     assert [title.value for title in app.title] == ["Data"]
+    assert app.slider(key=f"share-{tiny.NAME}").value == 20
+    assert app.button(key="change-split").label == button.label
 
 
 def test_a_good_run_on_many_pictures_is_good_and_has_no_button(run, monkeypatch):

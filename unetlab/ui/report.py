@@ -1,5 +1,7 @@
 """The report on a data set, stored or not yet: its parts, with the next step at the top."""
 
+import functools
+
 import pandas as pd
 import streamlit as st
 
@@ -21,6 +23,7 @@ from unetlab.ui import (
 )
 from unetlab.ui.text import plain
 
+MIN_SHARE, MAX_SHARE = 5, 50  # of the pictures that validate, in percent, where they are chosen here
 COLORS: dict[Split, str] = {"train": "#3a8fc4", "valid": "#e08214", "test": "#8899a6"}  # of the splits
 
 
@@ -66,7 +69,7 @@ def next_step(data: DataSet) -> None:
 
 
 def split(data: DataSet) -> None:
-    """How many pictures train, validate and test; the share can be changed until the set is stored."""
+    """How many pictures train, validate and test, and the share that validates, which can be changed."""
     manifest = data.manifest
     st.markdown("**Split**")
     counts: dict[Split, int] = {name: len(data.indices(name)) for name in SPLIT_WORDS}
@@ -76,15 +79,24 @@ def split(data: DataSet) -> None:
         charts.share_bar(pd.DataFrame(rows, columns=["name", "share", "color"])),
         alt="Shares of training, validation and test pictures",
     )
-    is_open = not manifest.created and not manifest.is_given_split
     how = "as your folders or lists give it" if manifest.is_given_split else "by name"
     share = counts["valid"] / max(counts["train"] + counts["valid"], 1)
     listed = " · ".join(f"{counts[name]} {SPLIT_WORDS[name]}" for name in SPLIT_WORDS if counts[name])
     st.caption(f"{listed} ({share:.0%} for validation, {how})")
-    if is_open:
-        key = f"share-{data.folder.name}"
-        st.session_state[key] = round(100 * manifest.choices.valid_fraction)
-        st.slider("For validation (%)", 5, 50, step=5, key=key, width=260, on_change=_split_anew, args=(data, key))
+    if manifest.is_given_split:
+        st.caption("To change it, sort the pictures into other folders, or edit the lists, and add the set again.")
+        return
+    key = f"share-{data.folder.name}"
+    st.session_state[key] = min(max(round(100 * manifest.choices.valid_fraction), MIN_SHARE), MAX_SHARE)
+    share_of = functools.partial(st.slider, "For validation (%)", MIN_SHARE, MAX_SHARE, step=5, key=key, width=260)
+    if not manifest.created:
+        share_of(on_change=_split_anew, args=(data, key))
+        return
+    with st.form(f"split-{data.folder.name}", border=False):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            share_of()
+            st.form_submit_button("Change the split", key="change-split", on_click=_split_anew, args=(data, key))
+        st.caption("This makes a new version of the set. Runs keep the split that they saw.")
 
 
 def _split_anew(data: DataSet, key: str) -> None:
