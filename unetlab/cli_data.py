@@ -46,6 +46,7 @@ def data_import(
     valid_fraction: Annotated[float | None, typer.Option(help="Share kept for validation (default: 0.2).")] = None,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    picture_kind: Annotated[str | None, typer.Option(help="Which file is then the picture, if that is open.")] = None,
     class_file: ClassFileName = None,
     swap: Annotated[bool, typer.Option("--swap", help="Pictures and masks are swapped.")] = False,
     json: Json = False,
@@ -58,6 +59,7 @@ def data_import(
         valid_fraction=valid_fraction,
         pages=pages,
         mask_kind=mask_kind,
+        picture_kind=picture_kind,
         class_file=class_file,
         is_swapped=True if swap else None,
     )
@@ -100,6 +102,7 @@ def data_change(
     include_all: Annotated[bool, typer.Option("--include-all", help="Include every pair that was left out.")] = False,
     pages: Annotated[str | None, typer.Option(help="Of files with several pages: first, or each.")] = None,
     mask_kind: Annotated[str | None, typer.Option(help="Which file is the mask, where several fit a picture.")] = None,
+    picture_kind: Annotated[str | None, typer.Option(help="Which file is then the picture, if that is open.")] = None,
     class_file: ClassFileName = None,
     grouping: Annotated[str | None, typer.Option(help="sequence (neighbouring frames stay together) or none.")] = None,
     valid_fraction: Annotated[float | None, typer.Option(help="Split again with this share for validation.")] = None,
@@ -115,6 +118,7 @@ def data_change(
     change = given_of(
         pages=pages,
         mask_kind=mask_kind,
+        picture_kind=picture_kind,
         class_file=class_file,
         grouping=grouping,
         seed=seed,

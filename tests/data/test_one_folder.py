@@ -49,7 +49,13 @@ def test_of_twins_the_files_of_few_values_are_the_masks_and_that_is_said(tmp_pat
     assert swap.label == f"Swap: the {picture} files are the masks"
     after = changes.revise(staging, swap.change)
     assert {(pair.image, pair.mask) for pair in after.pairs} <= {(f"a{n}{mask}", f"a{n}{picture}") for n in range(6)}
-    assert "Several files belong to each picture" in found(after, "which-mask")[0].message
+    (told,) = found(after, "which-mask")
+    assert told.message == f"Pictures and masks have the same names; you chose the {picture} files as masks."
+    assert [fix.label for fix in told.fixes] == [f"Swap: the {mask} files are the masks"]
+    assert not found(after, "swapped")  # one cause, one switch
+    back = changes.revise(staging, told.fixes[0].change)
+    assert found(back, "which-mask")[0].message.endswith(f"you chose the {mask} files as masks.")
+    assert {(pair.image, pair.mask) for pair in back.pairs} == {(f"a{n}{picture}", f"a{n}{mask}") for n in range(6)}
 
 
 def test_every_road_gives_the_same_report(tmp_path):
@@ -83,6 +89,30 @@ def test_of_two_kinds_of_mask_one_question_is_asked_and_one_click_answers_it(tmp
     after = changes.revise(staging, question.fixes[1].change)
     assert [(pair.image, pair.mask) for pair in after.pairs] == [(f"a{n}.png", f"a{n}_y.png") for n in range(COUNT)]
     assert not found(after, "image-without-mask") + found(after, "mask-without-image")
+
+
+def test_of_three_kinds_that_nothing_tells_apart_one_click_says_which_are_pictures_and_which_masks(tmp_path):
+    for number in range(COUNT):
+        picture, mask = photo(number), binary(number)
+        overlay = picture.copy()
+        overlay[mask > 0] = 255
+        for word, pixels in (("aa", overlay), ("bb", mask), ("cc", picture)):
+            save(tmp_path / "set" / f"{number}_{word}.png", pixels)
+    manifest, staging = report(tmp_path / "set")
+    (question,) = manifest.findings
+    answers = {fix.label: fix for fix in question.fixes}
+    assert len(answers) == 6
+    answer = answers["'cc' are the pictures, 'bb' the masks"]
+    assert answer.examples == ["0_cc.png", "0_bb.png"]
+    assert changes.revise(staging, {"mask_kind": "bb"}).findings == [question]  # the pictures are still open
+    after = changes.revise(staging, answer.change)
+    assert [(pair.image, pair.mask) for pair in after.pairs] == [(f"{n}_cc.png", f"{n}_bb.png") for n in range(COUNT)]
+    assert not found(after, "image-without-mask") + found(after, "mask-without-image")
+    (told,) = found(after, "which-mask")
+    assert told.severity == "info"
+    assert told.message.endswith("'bb' is taken as the mask. Not used: 'aa'.")
+    assert told.fixes[-1].label == "Choose again"
+    assert changes.revise(staging, told.fixes[-1].change).findings == [question]
 
 
 def test_pixels_that_do_not_tell_leave_one_question_with_an_example_of_each_answer(tmp_path):

@@ -53,7 +53,8 @@ def describe(
     choices, findings = manifest.choices, list(manifest.findings)
     survey = class_ids.survey_of(pairs, facts)
     image_facts, mask_facts = [facts[pair.image_key] for pair in pairs], [facts[pair.mask_key] for pair in pairs]
-    is_told = any(finding.code == "swapped" for finding in findings)
+    codes = {finding.code for finding in findings}
+    is_told = "swapped" in codes or ("which-mask" in codes and choices.mask_kind is not None)  # which has a switch
     if not is_told and looks_swapped(image_facts, mask_facts):  # type: ignore[arg-type]
         findings.append(
             swapped(

@@ -129,7 +129,8 @@ def _paired(
     made_by_hand = [pair[::order] for pair in choices.pairs if there.issuperset(pair)]
     by_hand = [*made_by_hand, *drawn.items()]
     apart = [pair[::order] for pair in choices.apart]
-    more = {"apart": apart, "table": said.table, "splits": said.splits, "mask_kind": choices.mask_kind}
+    kinds = {"mask_kind": choices.mask_kind, "picture_kind": choices.picture_kind}
+    more = {"apart": apart, "table": said.table, "splits": said.splits, **kinds}
     if not is_boxed:
         return pair_files([*pictures, *drawn.values()], by_hand=by_hand, look=look.picture_kind, **more)
     boxes = [[name for name in pictures if name.startswith(box)] for box in BOXES]

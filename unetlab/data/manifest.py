@@ -102,6 +102,7 @@ class Choices(BaseModel):
     turns_masks: bool = False  # masks were drawn on pictures as stored, before their EXIF rotation
     acknowledged: list[str] = []  # keys of warnings that a person has called right; the page hides them
     mask_kind: str | None = None  # which file is the mask, where several belong to a picture
+    picture_kind: str | None = None  # which file is the picture, where that does not follow
     class_file: str | None = None  # the one that holds for all masks, where several disagree
     pages: Pages | None = None  # what to do with files of several pages
     grouping: Literal["none", "sequence"] = "none"  # keep neighbouring frames on one side of the split

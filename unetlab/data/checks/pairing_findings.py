@@ -1,12 +1,13 @@
 """What is to be said about how files were paired, each with the clicks that change it."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
 from unetlab.data.manifest import Choices, Finding, Fix
-from unetlab.data.names.file_names import folder_words, stem_of
+from unetlab.data.names.file_names import fold, folder_words, stem_of
 from unetlab.data.names.layouts import BY_HAND, LISTED
-from unetlab.data.names.matches import Match, Pairing
+from unetlab.data.names.matches import MaskKind, Match, Pairing
 
 BY_LABELLER = re.compile(r"(.*/)?PixelLabelData(_[0-9]+)?/Label_[0-9]+\.[A-Za-z]+")  # MATLAB's Image Labeler
 MAX_TOLD = 20  # findings of one kind, each with its own click
@@ -34,7 +35,7 @@ def about_pairing(
     pairing: Pairing, choices: Choices, excluded: Sequence[Match], values: Mapping[str, str]
 ) -> list[Finding]:
     """Findings about pairs and what is in none. values: what the pixels of each kind of file hold, where known."""
-    found = [*_which_mask(pairing, values), *_near_misses(pairing)]
+    found = [*_which_mask(pairing, choices, values), *_near_misses(pairing)]
     for images, mask_names in pairing.ambiguous if not pairing.mask_kinds else ():
         message, files = _ambiguous(images, mask_names), [*images, *mask_names]
         found.append(Finding(code="ambiguous", message=message, files=files, together=[files[:MAX_TOGETHER]]))
@@ -106,7 +107,7 @@ def _is_without_mask(name: str) -> bool:
     return any(folder_words(part).is_without_masks for part in name.split("/")[:-1])
 
 
-def _which_mask(pairing: Pairing, values: Mapping[str, str]) -> list[Finding]:
+def _which_mask(pairing: Pairing, choices: Choices, values: Mapping[str, str]) -> list[Finding]:
     kinds, chosen, picture = pairing.mask_kinds, pairing.chosen_kind, pairing.picture_kind
     if not kinds:
         return []
@@ -122,16 +123,33 @@ def _which_mask(pairing: Pairing, values: Mapping[str, str]) -> list[Finding]:
         if pairing.is_seen and picture:
             message += f" By their pixels, {picture.example} and the like are the pictures."
         advice = "Choose which of them is the mask."
+        if picture is None and len(kinds) > 2 and not _picture_in_question(pairing):
+            advice = "Choose which of them are the pictures, and which are the masks."
+            fixes = [_couple(*couple) for couple in itertools.permutations(kinds, 2)]
         return [Finding(code="which-mask", severity="error", message=message, advice=advice, fixes=fixes)]
     together = []
-    if pairing.is_seen and picture and len(kinds) == 2:
+    is_chosen = choices.mask_kind is not None and fold(choices.mask_kind) == fold(chosen)
+    if picture and {kind.name for kind in kinds} == {picture.name, chosen} and (pairing.is_seen or is_chosen):
         together = [examples[chosen]]
         fixes = [Fix(label=f"Swap: {_called(picture.name)} are the masks", change={"mask_kind": picture.name})]
         are = "have the same names" if picture.name.startswith(".") else f"are in one folder ({listed})"
-        message = f"Pictures and masks {are}; {_called(chosen)} hold {values[chosen]}, so they are read as masks."
+        why = f"{_called(chosen)} hold {values.get(chosen)}, so they are read as masks"
+        message = f"Pictures and masks {are}; {f'you chose {_called(chosen)} as masks' if is_chosen else why}."
     else:
         message = f"Several files belong to each picture: {listed}. '{chosen}' is taken as the mask."
+        unused = [f"'{kind.name}'" for kind in kinds if kind.name not in (chosen, picture and picture.name)]
+        message += f" Not used: {', '.join(unused)}." if unused else ""
+        if choices.picture_kind is not None and picture:
+            fixes.append(Fix(label="Choose again", change={"mask_kind": None, "picture_kind": None}))
     return [Finding(code="which-mask", severity="info", message=message, fixes=fixes, together=together)]
+
+
+def _couple(picture: MaskKind, mask: MaskKind) -> Fix:
+    return Fix(
+        label=f"'{picture.name}' are the pictures, '{mask.name}' the masks",
+        change={"mask_kind": mask.name, "picture_kind": picture.name},
+        examples=[picture.example, mask.example],
+    )
 
 
 def _called(kind: str) -> str:
@@ -142,14 +160,19 @@ def _examples_of_kinds(pairing: Pairing) -> dict[str, list[str]]:
     """By kind a picture and its mask, should that kind be the mask; of two kinds the other holds the pictures."""
     kinds, picture = pairing.mask_kinds, pairing.picture_kind
     if picture is None and len(kinds) > 1:
-        given = next((images[0] for images, masks in pairing.ambiguous if kinds[0].example in masks), "")
-        if not given or given in {kind.example for kind in kinds}:
-            return {kind.name: [kinds[kind is kinds[0]].example, kind.example] for kind in kinds}
-        return {kind.name: [given, kind.example] for kind in kinds}
+        given = _picture_in_question(pairing)
+        return {kind.name: [given or kinds[kind is kinds[0]].example, kind.example] for kind in kinds}
     pictures = {kind.name: picture.example if picture else "" for kind in kinds}
     if picture:
         pictures[picture.name] = next((kind.example for kind in kinds if kind.name == pairing.chosen_kind), "")
     return {kind.name: [name for name in (pictures[kind.name], kind.example) if name] for kind in kinds}
+
+
+def _picture_in_question(pairing: Pairing) -> str:
+    """A picture whose masks are of several kinds; "" where it is open which kind the pictures are."""
+    kinds = pairing.mask_kinds
+    given = next((images[0] for images, masks in pairing.ambiguous if kinds[0].example in masks), "")
+    return "" if given in {kind.example for kind in kinds} else given
 
 
 def _near_misses(pairing: Pairing) -> list[Finding]:

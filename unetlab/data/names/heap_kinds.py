@@ -44,16 +44,21 @@ class HeapKinds:
 
 
 def find_kinds(
-    files: Sequence[NamedFile], wanted: str | None, apart: Collection[tuple[str, str]], look: Look | None = None
+    files: Sequence[NamedFile],
+    wanted: str | None,
+    apart: Collection[tuple[str, str]],
+    look: Look | None = None,
+    *,
+    wanted_picture: str | None = None,
 ) -> HeapKinds:
-    """Kinds in a heap where no other rule found a mask. wanted: the kind that a person calls the mask.
+    """Kinds in a heap where no other rule found a mask. wanted, wanted_picture: what a person calls mask and picture.
 
     look: asked which kind holds the pictures where no name tells.
     """
     members = _kinds_by_name(files) or _kinds_by_ending(files)
     names = sorted(members, key=natural_key)
     kinds = [MaskKind(name, members[name][min(members[name])].path, len(members[name])) for name in names]
-    picture, masks, is_seen = _roles(members, wanted, look)
+    picture, masks, is_seen = _roles(members, wanted, wanted_picture, look)
     keys = sorted({key for found in members.values() for key in found}, key=natural_key)
     is_all_masks = all(_are_masks(found) or has_strong_mask_word(name) for name, found in members.items())
     if is_all_masks or (picture is None and len(kinds) > MAX_ASKED):  # rather many series than many kinds
@@ -77,27 +82,30 @@ def find_kinds(
     return HeapKinds(kinds, images, mask_files, families, [], picture, is_seen)
 
 
-def _roles(kinds: dict[str, _Members], wanted: str | None, look: Look | None) -> tuple[str | None, list[str], bool]:
+def _roles(
+    kinds: dict[str, _Members], wanted: str | None, wanted_picture: str | None, look: Look | None
+) -> tuple[str | None, list[str], bool]:
     """The kind that holds the pictures, if that is clear, those that can be masks, and whether the pixels told it.
 
-    A choice that leaves no kind for the pictures counts as not made.
+    A choice of the mask that leaves no kind for the pictures, or several, counts as not made.
     """
     chosen = [name for name in kinds if wanted is not None and fold(name) == fold(wanted)]
     sure = [name for name in kinds if _are_masks(kinds[name])]
     masks = chosen or [name for name in kinds if name in sure or has_strong_mask_word(name)]
     others = [name for name in kinds if name not in masks and name not in sure]
     if chosen and not others:
-        return _roles(kinds, None, look)
+        return _roles(kinds, None, wanted_picture, look)
+    named = [name for name in others if wanted_picture is not None and fold(name) == fold(wanted_picture)]
     with_image_word = [name for name in others if has_image_word(name)]
     photographs = [name for name in others if all(file.is_jpeg for file in kinds[name].values())]
-    for certain in (others, with_image_word, photographs):
+    for certain in (named, others, with_image_word, photographs):
         if len(certain) == 1 and (masks or certain is not others):
             picture = certain[0]
             return picture, masks if masks and not chosen else [name for name in kinds if name != picture], False
     seen = look({name: [file.path for file in kinds[name].values()] for name in kinds}) if look else None
     if seen in others:
         return seen, masks if masks and not chosen else [name for name in kinds if name != seen], True
-    return (min(others, key=natural_key), chosen, False) if chosen else (None, [], False)
+    return None, [], False
 
 
 def _are_masks(kind: _Members) -> bool:

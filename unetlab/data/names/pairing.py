@@ -47,6 +47,7 @@ def pair_files(
     table: Mapping[str, str] | None = None,
     splits: Mapping[str, Split] | None = None,
     mask_kind: str | None = None,
+    picture_kind: str | None = None,
     look: Look | None = None,
 ) -> Pairing:
     """The pairs among relative file names (`/` between folders); the same for any order of the names.
@@ -56,8 +57,9 @@ def pair_files(
     mask that a person made, from any box; they win over everything. apart: pairs that must not be made. table:
     mask by picture, as a list names them: full paths, ends of paths, bare names or stems; what is not there is
     passed over. splits: the split by such a name; it wins over folders. mask_kind: the name of one of `mask_kinds`;
-    any other counts as not chosen. look: asked which kind of file holds the pictures, where names leave it open or only
-    endings tell. Raises DataError for a file in by_hand that is not there.
+    any other counts as not chosen. picture_kind: likewise the kind that holds the pictures. look: asked which kind of
+    file holds the pictures, where names leave it open or only endings tell. Raises DataError for a file in by_hand that
+    is not there.
     """
     boxes = [sorted(set(box), key=natural_key) for box in ([images] if masks is None else [images, masks])]
     made, used = _made_by_hand(boxes, by_hand)
@@ -73,15 +75,15 @@ def pair_files(
         matcher = _match(files[0], files[1], table or {}, parted)
     kinds: list[MaskKind] = []
     chosen: str | None = None
-    picture_kind, is_seen = None, False
+    pictures, is_seen = None, False
     if masks is None and matcher.has_nothing:
-        heap = find_kinds(files[0], mask_kind, parted, look)
+        heap = find_kinds(files[0], mask_kind, parted, look, wanted_picture=picture_kind)
         if heap.kinds:
             matcher = Matcher(heap.images, heap.masks, parted, families=heap.families, ambiguous=heap.ambiguous)
             kinds, is_seen = heap.kinds, heap.is_seen
-            picture_kind = next((kind for kind in kinds if kind.name == heap.picture), None)
+            pictures = next((kind for kind in kinds if kind.name == heap.picture), None)
     if masks is None and look and (twins := settle_twins(matcher, mask_kind, look)):
-        kinds, chosen, picture_kind, is_seen = twins.kinds, twins.chosen, twins.picture, twins.is_seen
+        kinds, chosen, pictures, is_seen = twins.kinds, twins.chosen, twins.picture, twins.is_seen
     if matcher.families:
         kinds, chosen = settle_kinds(matcher, mask_kind, kinds)
     matcher.found += made
@@ -91,7 +93,7 @@ def pair_files(
         ignored_files=[name for box in boxes for name in box if is_junk(name) or not is_picture(name)],
         mask_kinds=kinds,
         chosen_kind=chosen,
-        picture_kind=picture_kind,
+        picture_kind=pictures,
         is_seen=is_seen,
         layout=describe_layout(pairing.pairs, boxes=len(boxes)),
         looks_swapped=masks is not None and looks_swapped(*usable),
