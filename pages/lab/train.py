@@ -25,7 +25,7 @@ if data is None:
 if run is not None and shown == training.RUN:
     live.panel(run, watching.draw)
     training.notes_and_log(run)
-else:
+elif data is not None:
     form, plan = st.columns([1, 1.7], gap="large")
     with form:
         base = training.base_config(data)

@@ -230,3 +230,9 @@ def test_a_run_that_was_scored_again_is_judged_without_steps(run):
     shutil.copy(run.folder / "evaluation.json", evaluation.folder)
     facts = verdicts.outcome_of(evaluation, evaluation.read("evaluation.json"), None)
     assert (facts.steps, facts.epoch_dice, facts.background) == (0, [], None)
+
+
+def test_a_rate_of_ones_own_after_a_sweep_counts_as_measured(run, monkeypatch):
+    assert not verdicts.outcome_of(run, run.read("evaluation.json"), None).is_swept
+    monkeypatch.setattr(verdicts.sweep_rate, "was_swept", lambda asked: asked.id == run.id)
+    assert verdicts.outcome_of(run, run.read("evaluation.json"), None).is_swept

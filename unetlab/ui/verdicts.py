@@ -10,7 +10,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.diagnosis.advice import Advice
 from unetlab.diagnosis.verdict import Outcome, verdict
 from unetlab.errors import UnetlabError
-from unetlab.runs import jobs
+from unetlab.runs import jobs, sweep_rate
 from unetlab.runs.status import RESUMABLE
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import advice, starts, state, training
@@ -96,7 +96,7 @@ def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Ou
         steps_per_epoch=_steps_per_epoch(run, history),
         options={key: config.value(key) for key in option_fields()},
         is_stopped=run.status.state == "stopped",
-        is_swept=config.lr_from is not None,
+        is_swept=sweep_rate.was_swept(run),
         earlier=_earlier(run),
         alarm=Advice(note["about"]["cause"], note["message"], note["about"]["changes"]) if note else None,
     )
