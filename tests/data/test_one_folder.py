@@ -8,8 +8,11 @@ from PIL import Image
 
 from tests.data.drops import binary, disc, photo, save
 from unetlab.data import changes
+from unetlab.data.checks.pairing_findings import about_pairing
 from unetlab.data.importing import examine, stage_into, staging_folder
 from unetlab.data.intake.sources import save_upload
+from unetlab.data.manifest import Choices
+from unetlab.data.names.pairing import pair_files
 from unetlab.workspace import own_workspace
 
 COUNT = 6
@@ -113,6 +116,17 @@ def test_of_three_kinds_that_nothing_tells_apart_one_click_says_which_are_pictur
     assert told.message.endswith("'bb' is taken as the mask. Not used: 'aa'.")
     assert told.fixes[-1].label == "Choose again"
     assert changes.revise(staging, told.fixes[-1].change).findings == [question]
+
+
+def test_where_the_pictures_are_known_only_the_mask_is_asked_for():
+    kinds = ("EX", "HE", "MA")
+    names = [f"images/r{n}.jpg" for n in range(3)] + [f"masks/{k}/r{n}_{k}.tif" for n in range(3) for k in kinds]
+    asked, answered = (pair_files(names, mask_kind=kind) for kind in (None, "HE"))
+    (question,) = about_pairing(asked, Choices(), [], {})
+    assert [fix.label for fix in question.fixes] == [f"'{kind}' is the mask" for kind in kinds]
+    (told,) = about_pairing(answered, Choices(mask_kind="HE"), [], {})
+    assert told.message.endswith("'HE' is taken as the mask. Not used: 'EX', 'MA'.")
+    assert [fix.label for fix in told.fixes] == ["'EX' is the mask", "'MA' is the mask"]
 
 
 def test_pixels_that_do_not_tell_leave_one_question_with_an_example_of_each_answer(tmp_path):

@@ -226,6 +226,7 @@ def test_the_reading_is_told_in_words_and_opens_where_it_is_doubted(cells):
     assert "How the masks are read" in words(app)
     radio = app.radio(key="reading-key-cells")
     assert radio.value == cells.reading.key == "ignore-strays"
+    assert cells.manifest.decisions[0] == f"Masks: {cells.reading.meaning}."  # no key
     assert len(radio.options) >= 3
 
 
