@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unetlab.ui import live, scoring, state, training, verdicts
+from unetlab.ui import live, scoring, state, training, verdicts, watching
 
 st.title("Results")
 run = state.chosen_run()
@@ -34,4 +34,4 @@ with right:
 scoring.curves(run)
 scoring.downloads(run)
 training.next_step(run)
-training.notes_and_log(run)
+watching.notes_and_log(run)

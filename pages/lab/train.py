@@ -24,7 +24,7 @@ if data is None:
     st.caption("The data set of this run was deleted. Training needs another one.")
 if run is not None and shown == training.RUN:
     live.panel(run, watching.draw)
-    training.notes_and_log(run)
+    watching.notes_and_log(run)
 elif data is not None:
     form, plan = st.columns([1, 1.7], gap="large")
     with form:

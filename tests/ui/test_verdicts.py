@@ -236,3 +236,13 @@ def test_a_rate_of_ones_own_after_a_sweep_counts_as_measured(run, monkeypatch):
     assert not verdicts.outcome_of(run, run.read("evaluation.json"), None).is_swept
     monkeypatch.setattr(verdicts.sweep_rate, "was_swept", lambda asked: asked.id == run.id)
     assert verdicts.outcome_of(run, run.read("evaluation.json"), None).is_swept
+
+
+def test_a_run_whose_data_set_was_deleted_is_not_started_again(run):
+    score(run, 0.5)
+    assert click(open_page("results", dataset=tiny.NAME, run=run.id)).label == "Train with these changes"
+    shutil.rmtree(own_workspace().datasets)
+    app = open_page("results", run=run.id)
+    assert card(app)[0].endswith("steps are too few.")
+    assert click(app) is None
+    assert app.button(key="again").disabled

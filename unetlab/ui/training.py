@@ -1,4 +1,4 @@
-"""A new training: the form's config, how long it is, its schedule, the start; name and remarks of a run."""
+"""A new training: the form's config, how long it is, its schedule, the start."""
 
 import contextlib
 import math
@@ -16,9 +16,9 @@ from unetlab.data import geometry
 from unetlab.data.dataset import DataSet
 from unetlab.errors import ConfigError, UnetlabError
 from unetlab.runs import devices
-from unetlab.runs.store import Notes, Run, open_run
+from unetlab.runs.store import Run, open_run
 from unetlab.train_options import TrainOptions
-from unetlab.ui import choices, forms, live, run_charts, starts, state
+from unetlab.ui import choices, forms, run_charts, starts, state
 from unetlab.ui.history import measured_pace
 from unetlab.ui.text import plain
 
@@ -272,20 +272,16 @@ def _planned_steps(folder: str, version: str | None) -> int:
 
 def next_step(run: Run) -> None:
     """On Results: once more with changes."""
-    st.button("Train again with changes", icon=":material/replay:", key="again", on_click=again, args=(run, True))
+    st.button(
+        "Train again with changes",
+        icon=":material/replay:",
+        key="again",
+        on_click=again,
+        args=(run, True),
+        disabled=not can_be_repeated(run),
+    )
 
 
-def notes_and_log(run: Run) -> None:
-    """Name and remarks, editable at any time, and the worker's log."""
-    with st.expander("Name and remarks", icon=":material/edit_note:"):
-        shared: dict[str, Any] = {"on_change": _write_notes, "args": (run,)}
-        st.text_input("Run name", run.notes.name, key=f"name-{run.id}", **shared)
-        st.text_area("Remarks", run.notes.remarks, key=f"remarks-{run.id}", **shared)
-    live.log(run)
-
-
-def _write_notes(run: Run) -> None:
-    """A callback, so that the page that follows has the new name everywhere."""
-    name, remarks = (st.session_state[f"{field}-{run.id}"] for field in ("name", "remarks"))
-    run.write_notes(Notes(name=name.strip(), tags=run.notes.tags, remarks=remarks))
-    choices.retitle("run")
+def can_be_repeated(run: Run) -> bool:
+    """Whether its data set is still there."""
+    return (run.workspace.datasets / run.config.dataset / "manifest.json").exists()

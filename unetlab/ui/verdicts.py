@@ -28,7 +28,7 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
         st.markdown(f"#### {ICONS.get(found.cause, ':material/lightbulb:')} {plain(headline)}")
         st.markdown(plain(numbers))
         st.markdown(plain(do))
-        if text := advice.changes_text(run.config, found.changes):
+        if (text := advice.changes_text(run.config, found.changes)) and training.can_be_repeated(run):
             key = starts.key_of("advice")
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.button(
@@ -55,9 +55,15 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
                 type="primary",
                 icon=":material/arrow_forward:",
                 key=f"verdict-page-{run.id}",
-                on_click=state.go_to,
-                args=(found.page,),
+                on_click=_open,
+                args=(found.page, found.cause),
             )
+
+
+def _open(page: str, cause: str) -> None:
+    """A callback: opens the page, that on the data set at its split if that is to be changed."""
+    st.session_state["to-split"] = cause == "few-pictures"
+    state.go_to(page)
 
 
 def start_next(key: str, run: Run, changes: dict[str, Any]) -> None:

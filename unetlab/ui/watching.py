@@ -8,7 +8,7 @@ import streamlit as st
 from unetlab.config import RunConfig, option_fields
 from unetlab.runs import devices
 from unetlab.runs.status import Status
-from unetlab.runs.store import Run
+from unetlab.runs.store import Notes, Run
 from unetlab.ui import advice, choices, live, overlays, run_charts, state, training
 from unetlab.ui.history import History, best_and_last, history_of
 from unetlab.ui.text import plain
@@ -61,6 +61,7 @@ def started_with(run: Run, status: Status) -> None:
             key="again",
             on_click=training.again,
             args=(run, False),
+            disabled=not training.can_be_repeated(run),
         )
 
 
@@ -158,3 +159,19 @@ def _see_results(run: Run) -> None:
 def _open_results(run: Run) -> None:
     choices.choose(run=run.id)
     state.go_to("pages/lab/results.py")
+
+
+def notes_and_log(run: Run) -> None:
+    """Name and remarks, editable at any time, and the worker's log."""
+    with st.expander("Name and remarks", icon=":material/edit_note:"):
+        shared: dict[str, Any] = {"on_change": _write_notes, "args": (run,)}
+        st.text_input("Run name", run.notes.name, key=f"name-{run.id}", **shared)
+        st.text_area("Remarks", run.notes.remarks, key=f"remarks-{run.id}", **shared)
+    live.log(run)
+
+
+def _write_notes(run: Run) -> None:
+    """A callback, so that the page that follows has the new name everywhere."""
+    name, remarks = (st.session_state[f"{field}-{run.id}"] for field in ("name", "remarks"))
+    run.write_notes(Notes(name=name.strip(), tags=run.notes.tags, remarks=remarks))
+    choices.retitle("run")
