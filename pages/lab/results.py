@@ -17,8 +17,9 @@ live.face(run, run.status, keeps="")
 st.set_page_config(page_title=live.tab_title(run, run.status))
 if not evaluation:
     live.log(run)
+    without = "A paused run has no scores yet." if run.status.state == "paused" else "This run ended without scores."
     live.nothing_yet(
-        "This run ended without scores. Its messages and curves are on the Train page.",
+        f"{without} Its messages and curves are on the Train page.",
         "pages/lab/train.py",
         "See its curves, or train again",
     )
