@@ -89,3 +89,15 @@ def test_a_narrow_page_shows_what_runs_without_the_sidebar_and_a_wide_one_does_n
     line.get_by_role("button", name="Watch").click()
     expect(page.get_by_role("heading", level=1, name="Train")).to_be_visible()
     expect(line).to_have_count(0)
+
+
+def test_a_narrow_page_has_the_curve_of_a_sweep_above_its_form(server, home, new_page):
+    page = new_page(width=390)
+    opened(page, f"{server.url}/learning_rate?dataset={tiny.NAME}")
+    main = page.get_by_test_id("stMain")
+    chart, field = main.get_by_test_id("stVegaLiteChart").first, main.get_by_label("Batch size").first
+    expect(chart).to_be_visible()
+    assert chart.bounding_box()["y"] < 844 / 2 < field.bounding_box()["y"]
+    page.set_viewport_size({"width": 1280, "height": 844})
+    page.wait_for_timeout(300)
+    assert field.bounding_box()["y"] < 844 / 2

@@ -31,6 +31,7 @@ def start(key: str, base: RunConfig) -> None:
     """A callback: starts a sweep with what the form holds and shows it."""
     values = forms.held("lr", base.dataset, BASIC + ADVANCED)
     choices.choose(sweep=starts.start("lr", key, forms.checked(base, values)).id)
+    st.session_state["to-top"] = True
 
 
 def chosen_sweep(dataset: str) -> Run | None:
