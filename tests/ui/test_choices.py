@@ -142,6 +142,9 @@ def test_a_title_that_is_no_option_any_more_is_no_choice_and_brings_a_new_box(mo
     choices.take_over("run", "run-box-3", ["a", "b"])
     assert session["run"] == "a"
     assert choices.box_key("run") == "run-box-4"
+    session["run-box-3"] = "b"  # the box before, put away late
+    choices.take_over("run", "run-box-3", ["a", "b"])
+    assert (session["run"], choices.box_key("run")) == ("a", "run-box-4")
     session["run-box-4"] = "b"
     choices.take_over("run", "run-box-4", ["a", "b"])
     assert session["run"] == "b"

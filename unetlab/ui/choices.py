@@ -114,10 +114,13 @@ def take_over(key: str, box: str, options: Sequence[str]) -> None:
     """A callback: chooses what the user picked in the widget `box`.
 
     A title that has changed meanwhile, for example by a new name, comes back as mere text: that is not a choice, and
-    a new widget takes the place of this one.
+    a new widget takes the place of this one. A click that comes before the browser has put away an older widget brings
+    that one's value along: that is no choice either.
     """
     value = st.session_state[box]
     _, turn = st.session_state[f"{key}-shown"]
+    if box != f"{key}-box-{turn}":
+        return
     if value is not None and value not in options:
         st.session_state[f"{key}-shown"] = (None, turn)
     elif value is not None:
