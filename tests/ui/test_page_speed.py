@@ -16,7 +16,7 @@ from unetlab import events, files, schedules
 from unetlab.data.dataset import open_dataset
 from unetlab.runs.status import write_status
 from unetlab.runs.store import Run
-from unetlab.ui import history, run_charts, training
+from unetlab.ui import history, overlays, run_charts, training
 from unetlab.workspace import own_workspace
 
 STEPS_AN_EPOCH = 10
@@ -89,6 +89,14 @@ def test_a_long_run_sends_the_browser_little_more_than_a_short_one(short):
     few = bytes_drawn(watching(short))
     assert few > 10_000
     assert bytes_drawn(watching(running(LONG))) < 3 * few  # 100 epochs of the short run are 100 points, not 1000
+
+
+def test_the_scrubber_of_a_long_run_has_no_more_stops_than_can_be_told_apart(short):
+    (few,), (many,) = (watching(run).select_slider for run in (short, running(LONG)))
+    assert few.options == [*(str(epoch) for epoch in range(1, SHORT // STEPS_AN_EPOCH)), overlays.NEWEST]
+    assert many.options[0] == "1"
+    assert many.options[-2:] == [str(LONG // STEPS_AN_EPOCH - 1), overlays.NEWEST]
+    assert len(many.options) == overlays.SCRUBBER_STOPS + 1
 
 
 def test_a_look_reads_what_is_new_and_nothing_twice(short, monkeypatch):

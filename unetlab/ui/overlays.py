@@ -12,6 +12,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.runs.store import Run
 
 FILM_FRAMES = 8
+SCRUBBER_STOPS = 400  # before the newest: more than its pixels; thousands would go to the browser with each look
 NEWEST = "newest"  # the scrubber's right end
 
 
@@ -20,7 +21,7 @@ def masks(run: Run, found: list[dict[str, Any]]) -> None:
     pictures = st.container()
     shown = found[-1]
     if len(found) > 1:
-        earlier = {str(event["epoch"] + 1): event for event in found[:-1]}
+        earlier = {str(event["epoch"] + 1): event for event in _spread(found[:-1], SCRUBBER_STOPS)}
         # the right end has the same word at all times: the browser need not be told of each new epoch
         chosen = st.select_slider(
             "After epoch",
@@ -43,9 +44,8 @@ def masks(run: Run, found: list[dict[str, Any]]) -> None:
 def film(run: Run, found: list[dict[str, Any]]) -> None:
     """One picture over the epochs: at most eight, first and last among them."""
     st.markdown("**From epoch to epoch**")
-    chosen = np.unique(np.linspace(0, len(found) - 1, FILM_FRAMES).round().astype(int))
     with st.grid(FILM_FRAMES, min_column_width=64, gap="xsmall"):
-        for event in (found[i] for i in chosen):
+        for event in _spread(found, FILM_FRAMES):
             path = run.folder / event["folder"] / "0.jpg"
             if path.exists():
                 st.image(
@@ -54,6 +54,11 @@ def film(run: Run, found: list[dict[str, Any]]) -> None:
                     width="stretch",
                     alt=f"{event['names'][0]} after epoch {event['epoch'] + 1}",
                 )
+
+
+def _spread(found: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most so many of the events, evenly over the run, first and last among them."""
+    return [found[place] for place in np.unique(np.linspace(0, len(found) - 1, most).round().astype(int))]
 
 
 def triptych(run: Run, data: DataSet, picture: dict[str, Any], opacity: float) -> None:

@@ -21,7 +21,7 @@ def draw(run: Run, status: Status) -> None:
     """The run as it is now; on a phone its parts stand in the order progress, masks, loss."""
     live.face(run, status, keeps="the model so far, with its scores", then=_see_results)
     started_with(run, status)
-    history = history_of(run)
+    history, config = history_of(run), run.config
     advice.draw(run, history.notes)
     steps, scores = history.drawn(), history.drawn_scores
     if steps.empty:
@@ -37,14 +37,14 @@ def draw(run: Run, status: Status) -> None:
         elif status.is_live:
             st.caption("The first masks appear after the first epoch.")
             st.skeleton(height=LOSS_PX)
-    planned = training.plan(run.config, total)
+    planned = training.plan(config, total)
     with curves:
-        _loss(run, history, steps, scores, planned)
+        _loss(config, history, steps, scores, planned)
     below, pair = st.columns([MASKS, CURVES], gap="medium")
     with pair:
         _rate_and_momentum(steps, planned)
     with below:
-        _scores(history, scores, run.config)
+        _scores(history, scores, config)
     if len(history.previews) > 1:
         overlays.film(run, history.previews)
     advice.told(run, history.notes)
@@ -95,7 +95,9 @@ def _placeholders() -> None:
     curves.skeleton(height=LOSS_PX)
 
 
-def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame) -> None:
+def _loss(
+    config: RunConfig, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame
+) -> None:
     total = int(planned["step"].iloc[-1]) + 1
     st.container(key="live-loss").vega_lite_chart(
         run_charts.loss_chart(steps, scores, total, notes=_marked(history.notes), height=LOSS_PX),
@@ -103,7 +105,7 @@ def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame,
     )
     st.caption(
         ":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"triangles: losses above the axis. {_phase(run.config, steps, planned)}"
+        f"triangles: losses above the axis. {_phase(config, steps, planned)}"
     )
     training.two_kinds_of_statistics(scores)
 
