@@ -1,5 +1,6 @@
 """The verdict on an ended run as a card: a sentence, its numbers, and the next run or page as the primary button."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from unetlab.ui import advice, starts, state, training
 from unetlab.ui.history import History, history_of
 from unetlab.ui.text import plain
 
+PLAY = ":material/play_arrow:"
 ICONS = {"good": ":material/check_circle:", "few-pictures": ":material/rule:", "differing-pictures": ":material/rule:"}
 
 
@@ -31,33 +33,18 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
         if (text := advice.changes_text(run.config, found.changes)) and training.can_be_repeated(run):
             key = starts.key_of("advice")
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.button(
-                    "Train with these changes",
-                    type="primary",
-                    icon=":material/play_arrow:",
-                    key=f"verdict-{run.id}-{key}",
-                    on_click=state.attempt,
-                    args=(start_next, key, run, found.changes),
-                )
+                args = (start_next, key, run, found.changes)
+                _primary("Train with these changes", PLAY, f"verdict-{run.id}-{key}", *args)
                 st.caption(f"Next run: {plain(text)}")
         elif found.cause == "stopped" and run.status.state in RESUMABLE:
-            st.button(
-                "Resume and watch",
-                type="primary",
-                icon=":material/play_arrow:",
-                key=f"verdict-resume-{run.id}",
-                on_click=state.attempt,
-                args=(_resume, run),
-            )
+            _primary("Resume and watch", PLAY, f"verdict-resume-{run.id}", _resume, run)
         elif found.page:
-            st.button(
-                found.link,
-                type="primary",
-                icon=":material/arrow_forward:",
-                key=f"verdict-page-{run.id}",
-                on_click=_open,
-                args=(found.page, found.cause),
-            )
+            key = f"verdict-page-{run.id}"
+            _primary(found.link, ":material/arrow_forward:", key, _open, found.page, found.cause)
+
+
+def _primary(label: str, icon: str, key: str, action: Callable[..., None], *args: Any) -> None:
+    st.button(label, type="primary", icon=icon, key=key, on_click=state.attempt, args=(action, *args))
 
 
 def _open(page: str, cause: str) -> None:
