@@ -80,8 +80,9 @@ frame.mend_deep_link(page, is_first_session=is_first)
 try:
     state.enter(own_workspace())
     if not frame.open_next():
-        frame.draw(page.url_path)
-        tour.draw(page.url_path)
+        with st.container(key="above"):  # the page below keeps its place whatever is said above it
+            frame.draw(page.url_path)
+            tour.draw(page.url_path)
         page.run()
 except UnetlabError as error:
     st.error(plain(str(error)), title="This cannot be shown", icon=":material/error:")

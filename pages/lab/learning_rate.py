@@ -18,7 +18,6 @@ if data is None:
     )
 launching.warm_up(state.workspace())
 
-state.scroll_up_once()
 # on a phone the curve stands above the form as soon as there is one: style.css
 has_sweep = bool(state.runs_of(data.name, "lr_find"))
 form, curve = st.container(key="sweep-shown" if has_sweep else "no-sweep").columns([1, 2], gap="large")

@@ -16,7 +16,6 @@ if data is None and run is None:
         "Upload images, or make the sample",
     )
 launching.warm_up(state.workspace())
-state.scroll_up_once()
 with heading:
     shown = training.view(run) if data else training.RUN
 
@@ -34,10 +33,11 @@ elif data is not None:
             values |= forms.options("train", base, training.ADVANCED)
         st.text_input("Name", key="run-name", placeholder="optional: what is new about this run")
     with plan:
-        config = training.configured(base, values)
-        if config:
-            training.facts(config, data)
-            memory_forecast.draw(config, data)
+        with st.container():  # the button below keeps its place whatever is said here
+            config = training.configured(base, values)
+            if config:
+                training.facts(config, data)
+                memory_forecast.draw(config, data)
         key = starts.key_of("train")
         st.button(
             "Start training",

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Selectbox
+from streamlit.testing.v1.element_tree import Block, Selectbox
 
 from tests import tiny
 from unetlab import lr_curve
@@ -475,6 +475,44 @@ def test_the_form_proposes_epochs_for_the_set_until_a_person_sets_them(tiny_set)
     app.number_input(key=f"train:{tiny.NAME}:train.epochs").set_value(3).run()
     press(app, "set-epochs")
     assert (epochs(), app.warning.values) == (67, [])
+
+
+def place_of(block: Block, label: str) -> tuple[int, ...]:
+    """Where the button stands in the tree of the page, as the browser counts; empty if it does not."""
+    for index, child in block.children.items():
+        if getattr(child, "label", None) == label:
+            return (index,)
+        if below := place_of(child, label) if isinstance(child, Block) else ():
+            return (index, *below)
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("page", "form", "wrong", "label"),
+    [
+        ("train", "train", {"train.epochs": 1}, "Start training"),
+        ("train", "train", {"train.epochs": 0}, "Start training"),
+        ("learning_rate", "lr", {"train.batch_size": 0}, "Find the learning rate"),
+    ],
+)
+def test_a_start_button_keeps_its_place_whatever_the_form_says(tiny_set, page, form, wrong, label):
+    """Else it stands there twice while the browser draws the page anew, and a click may hit the old one."""
+    app = open_page(page, dataset=tiny.NAME)
+    before = place_of(app.main, label)
+    for key, value in wrong.items():
+        app.number_input(key=f"{form}:{tiny.NAME}:{key}").set_value(value).run()
+    assert len(app.warning) + len(app.error) > 0
+    assert place_of(app.main, label) == before != ()
+
+
+def test_a_page_keeps_its_place_below_a_problem_that_is_told_above_it(tiny_set):
+    app = open_page("train", dataset=tiny.NAME)
+    before = place_of(app.main, "Start training")
+    app.session_state["problem"] = "The disk is full."
+    app.session_state["to-top"] = True
+    app.run()
+    assert "The disk is full." in app.error.values
+    assert place_of(app.main, "Start training") == before != ()
 
 
 def test_the_form_draws_fastais_cycle_with_fastais_warm_up(tiny_set, monkeypatch):

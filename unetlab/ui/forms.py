@@ -68,7 +68,8 @@ def options(form: str, config: RunConfig, keys: list[str]) -> dict[str, Any]:
             with contextlib.suppress(ConfigError):  # kept by a version with other bounds, or changed by hand
                 start = config.changed({key: kept[key]})
         st.session_state[key_of(form, config.dataset, key)] = value_in(start, key)
-    return {key: _field(form, config.dataset, key) for key in keys}
+    with st.container():  # what follows keeps its place whatever is said below a widget
+        return {key: _field(form, config.dataset, key) for key in keys}
 
 
 def checked(base: RunConfig, values: dict[str, Any], **top: Any) -> RunConfig:
@@ -83,13 +84,14 @@ def checked(base: RunConfig, values: dict[str, Any], **top: Any) -> RunConfig:
 
 def configured(base: RunConfig, values: dict[str, Any], **top: Any) -> RunConfig | None:
     """The config that the drawn form describes; None, and a word about it, while there is something wrong with it."""
+    said = st.container()  # what follows keeps its place with and without a word
     if wrong := [option_fields()[key].title for key in values if fault(key, values[key])]:
-        st.error(f"Correct first: {', '.join(wrong)}.", icon=":material/error:")
+        said.error(f"Correct first: {', '.join(wrong)}.", icon=":material/error:")
         return None
     try:
         return checked(base, values, **top)
     except ConfigError as error:  # two options that do not go together
-        st.error(plain(str(error)), icon=":material/error:")
+        said.error(plain(str(error)), icon=":material/error:")
         return None
 
 

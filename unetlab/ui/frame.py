@@ -76,6 +76,7 @@ def draw(page: str) -> None:
     choices.tell_gone("dataset", "run")
     if problem:
         st.error(plain(problem), title="That did not work", icon=":material/error:")
+    state.scroll_up_once()
 
 
 def _status_card(page: str, line: DeltaGenerator) -> None:
