@@ -15,6 +15,7 @@ OPTIONS = {
     "train.loss": "cross_entropy+dice",
     "train.class_weights": "none",
     "train.max_lr": 0.001,
+    "train.seed": 7,
 }
 # 400 steps on 12 validation pictures, which ended well
 GOOD = Outcome(
@@ -37,6 +38,11 @@ SHORT = {"steps": 120, "options": OPTIONS | {"train.epochs": 12}, "epoch_dice": 
 RARE = {"truth": {"sky": 0.97, "bird": 0.03}, "accuracy": 0.97}
 WEAK = {"dice": 0.5, "epoch_dice": [0.5] * 40}
 WEIGHTS = {"train.class_weights": "balanced"}
+# the scored class has most of the pixels, and one class everywhere gives a Dice of .876
+MAJORITY = {"truth": {"sky": 0.22, "bird": 0.78}, "dice": 0.885, "accuracy": 0.805}
+ALMOST = {"options": OPTIONS | {"train.epochs": 199}, "steps": 398, "steps_per_epoch": 2}
+SEED = {"train.seed": 8}
+MASKS = Advice("masks", "The training masks hold only “sky”.\nThe model learns what they show.\nCheck them.")
 ALARM = Advice("learning-rate", "Black.\nThe rate is too high.\nLower it.", {"train.max_lr": 0.0001})
 
 
@@ -50,9 +56,13 @@ def judged(*facts: dict[str, Any], **more: Any) -> Advice:
 @pytest.mark.parametrize(
     ("cause", "facts", "changes", "page"),
     [
-        ("good", {}, {}, None),
+        ("good", {}, SEED, None),
+        ("good", {"other_seed": 0.88}, {}, None),
+        ("good", {"steps": 0, "epoch_dice": []}, {}, None),
         ("few-pictures", {"num_pictures": 6, "picture_dice": [0.9] * 6}, {}, DATA_PAGE),
-        ("differing-pictures", {"picture_dice": [0.7, 1.0] * 6}, {}, None),
+        ("few-pictures", {"num_pictures": 6, "picture_dice": [0.9] * 6, "is_split_given": True}, {}, DATA_PAGE),
+        ("differing-pictures", {"picture_dice": [0.7, 1.0] * 6}, {}, DATA_PAGE),
+        ("fair", MAJORITY, {}, DATA_PAGE),
         ("fair", {"dice": 0.7, "epoch_dice": [0.7] * 40}, {}, DATA_PAGE),
         ("fair", {"dice": 0.7, "epoch_dice": [0.7] * 40, "is_swept": False}, {}, LR_PAGE),
         ("weak", WEAK, {}, DATA_PAGE),
@@ -62,15 +72,21 @@ def judged(*facts: dict[str, Any], **more: Any) -> Advice:
         ("rising", RISING | {"dice": 0.85}, {"train.epochs": 80}, None),
         ("rising", RISING | {"epoch_dice": [0.5, 0.5, 0.5, 0.7]}, {"train.epochs": 80}, None),
         ("few-steps", WEAK | SHORT, {"train.epochs": 40}, None),
-        ("good", SHORT, {}, None),
+        ("good", SHORT, SEED, None),
+        ("fair", {"dice": 0.7, "epoch_dice": [0.7] * 40, **ALMOST}, {}, DATA_PAGE),  # two steps more teach nothing
+        ("rising", RISING | ALMOST, {"train.epochs": 398}, None),
+        ("masks", SHORT | {"dice": 0.1, "alarm": MASKS}, {}, DATA_PAGE),
+        ("masks", POOR | {"alarm": MASKS, "is_swept": False}, {}, DATA_PAGE),
         ("baseline", POOR, {}, DATA_PAGE),
         ("baseline", POOR | {"is_swept": False}, {}, LR_PAGE),
         ("baseline", POOR | RARE, WEIGHTS, None),
         ("baseline", POOR | SHORT, {"train.epochs": 40}, None),
         ("baseline", POOR | SHORT | {"alarm": ALARM}, {"train.max_lr": 0.0001}, None),
         ("baseline", POOR | {"dice": 0.3, "truth": {"sky": 0.79, "bird": 0.21}}, {}, DATA_PAGE),  # birds everywhere
-        ("stopped", POOR | SHORT | {"is_stopped": True}, {}, None),
-        ("good", {"is_stopped": True}, {}, None),
+        ("stopped", POOR | SHORT | {"is_stopped": True, "steps": 70}, {}, None),
+        ("good", {"is_stopped": True}, SEED, None),
+        ("weak", WEAK | {"is_stopped": True}, {}, DATA_PAGE),  # in its last validation: nothing is left to resume
+        ("good", {"alarm": MASKS}, SEED, None),
         ("masks", {"truth": {"sky": 1.0, "bird": 0.0}, "dice": 0.0}, {}, DATA_PAGE),
         ("masks", {"dice": None}, {}, DATA_PAGE),
     ],
@@ -91,9 +107,10 @@ def test_the_numbers_lead_to_a_verdict_and_to_one_run_or_page(cause, facts, chan
         ("baseline", RARE | {"dice": 0.2}, {"dice": 0.21}),  # there it gives .06: slight agreement
         ("weak", {"dice": 0.59, "epoch_dice": [0.5] * 40}, {"dice": 0.6}),
         ("fair", {"dice": 0.79, "epoch_dice": [0.5] * 40}, {"dice": 0.8}),
+        ("fair", MAJORITY | {"accuracy": 0.889}, {"accuracy": 0.891}),  # mends half of the baseline's errors
         ("rising", {"epoch_dice": [0.5] * 30 + [0.53] * 10}, {"epoch_dice": [0.5] * 30 + [0.51] * 10}),
         ("rising", {"epoch_dice": [0.5] * 30 + [0.53] * 10}, {"epoch_dice": [0.5] * 29 + [0.53] * 11}),
-        ("few-steps", WEAK | SHORT | {"steps": 399, "steps_per_epoch": 33}, {"steps": 400}),
+        ("few-steps", WEAK | SHORT | {"steps": 266, "steps_per_epoch": 22}, {"steps": 267}),
         ("few-pictures", {"picture_dice": [0.9] * 9}, {"picture_dice": [0.9] * 10}),
         ("differing-pictures", {"picture_dice": [0.8, 1.0] * 6}, {"picture_dice": [0.85, 1.0] * 6}),
     ],
@@ -135,7 +152,7 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     assert first == "The model is not better than the baseline."
     assert numbers == (
         "On 12 validation pictures: mean Dice 0.115 (1 is perfect), pixel accuracy 0.800. "
-        "Baseline (“sky” everywhere): pixel accuracy 0.800. One class everywhere gives a mean Dice of up to 0.333."
+        "Baseline (“sky” everywhere): 0.000 and 0.800. One class everywhere gives a mean Dice of up to 0.333."
     )
     assert do == "Train for 40 epochs (400 steps)."
     assert judged(WEAK, SHORT).message.startswith("120 steps are too few.")
@@ -149,14 +166,24 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     apart = judged(num_pictures=12, picture_dice=[0.9] * 9).message
     assert apart.startswith("Good, but 9 validation pictures with objects are too few to be sure.")
     assert "Likely cause: The rate is too high." in judged(POOR, alarm=ALARM).message
-    assert judged(SHORT, POOR, is_stopped=True).message.startswith("Stopped after 120 of 120 steps.")
+    assert judged(SHORT, POOR, is_stopped=True, steps=70).message.startswith("Stopped after 70 of 120 steps.")
+    rare = judged(WEAK, RARE, dice=0.3, accuracy=0.96).message
+    assert rare.startswith("Weak: mean Dice is 0.300, but more pixels are wrong than in the baseline.")
+    assert judged(MAJORITY).message.startswith("Fair: mean Dice is 0.885, but 89% of the baseline's errors remain.")
+    assert "(“bird” everywhere): 0.876 and 0.780." in judged(MAJORITY).message
+    given = judged(num_pictures=6, picture_dice=[0.9] * 6, is_split_given=True)
+    assert (given.link, "Move more pictures" in given.message) == (verdicts.ADD_PICTURES, False)
+    assert "about ±0.09 only; with 40 such pictures it would be ±0.05" in judged(picture_dice=[0.7, 1.0] * 6).message
+    assert "With another seed mean Dice was 0.880" in judged(other_seed=0.88).message
 
 
 def test_every_verdict_proposes_options_that_can_be_set():
-    for facts in (RISING, WEAK | SHORT, WEAK | RARE | {"accuracy": 0.98}):
+    for facts in ({}, RISING, WEAK | SHORT, WEAK | RARE | {"accuracy": 0.98}):
         changes = judged(facts).changes
         assert changes
         assert changes.keys() <= option_fields().keys()
         RunConfig(kind="train", dataset="birds").changed(changes)
     bounds = [item.le for item in option_fields()["train.epochs"].metadata if hasattr(item, "le")]
     assert bounds == [verdicts.MOST_EPOCHS]
+    bounds = [item.lt for item in option_fields()["train.seed"].metadata if hasattr(item, "lt")]
+    assert bounds == [verdicts.SEEDS]

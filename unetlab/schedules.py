@@ -11,6 +11,7 @@ from typing import Protocol
 Curve = Callable[[float], float]
 FEW_STEPS = 10  # ours: with fewer steps a one-cycle is hardly a cycle
 ENOUGH_STEPS = 400  # ours: a U-Net from random weights needs a few hundred; 60 tiles ended at Dice .115 after 120
+WORTHWHILE = 1.5  # ours: training anew for less than half as much again is hardly worth its time
 FEWEST_EPOCHS = 10  # of a large set: each is scored once, and a curve of fewer scores says little
 
 
@@ -149,6 +150,11 @@ def highest_lr(num_steps: int, total_steps: int, options: Options) -> float | No
 def proposed_epochs(steps_per_epoch: int) -> int:
     """Epochs for a set of this size: as many as make 400 steps, and 10 at least. `steps_per_epoch` is 1 or more."""
     return max(-(-ENOUGH_STEPS // steps_per_epoch), FEWEST_EPOCHS)
+
+
+def are_few(total_steps: int) -> bool:
+    """Whether a training of so many steps is too short by enough to train longer: below two thirds of 400."""
+    return WORTHWHILE * total_steps <= ENOUGH_STEPS
 
 
 def caution(total_steps: int, options: Options) -> str | None:

@@ -1,10 +1,15 @@
 """Pages in Streamlit's AppTest."""
 
 import functools
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+
+from unetlab.runs import launching
+from unetlab.runs.store import Run
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +20,19 @@ def components_looked_for_once() -> Iterator[None]:
         found = functools.cache(manifest_scanner.scan_component_manifests)
         patch.setattr(manifest_scanner, "scan_component_manifests", found)
         yield
+
+
+@pytest.fixture
+def started(no_process: None, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """The runs that were given a worker; none really is."""
+    runs: list[Run] = []
+    monkeypatch.setattr(launching, "hand_over", lambda run, **_: runs.append(run))
+    monkeypatch.setattr(launching, "rescue", lambda workspace: None)
+    return runs
+
+
+@pytest.fixture
+def run(workspace: Path, trained: Run) -> Run:
+    """The tiny training in a workspace of its own."""
+    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
+    return Run(workspace / "runs" / trained.id)

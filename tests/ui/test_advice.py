@@ -1,7 +1,5 @@
 """Advice on the page: what is read, and what one click starts."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +8,14 @@ from streamlit.testing.v1 import AppTest
 from tests import tiny
 from tests.ui.test_pages import open_page, put_into, words
 from unetlab.files import write_json
-from unetlab.runs import jobs, launching
+from unetlab.runs import jobs
 from unetlab.runs.store import Run, list_runs
 from unetlab.training.threads import slow_steps
 from unetlab.ui import advice, watching
 from unetlab.ui.history import history_of
 from unetlab.workspace import own_workspace
+
+pytestmark = pytest.mark.usefixtures("started")
 
 LATE = 4e9  # after the epochs that the run has logged
 SAID = {"type": "note", "message": "Training in fp32 on cpu.", "about": {"precision": "fp32"}, "time": LATE}
@@ -32,21 +32,6 @@ BLACK = {
 }
 MASKS = BLACK | {"message": "The masks hold one class.", "about": {"changes": {}, "page": "pages/lab/data.py"}}
 WAIT = SAID | {"message": "Wait.", "about": {"code": "black-mask", "changes": {}, "page": None}}
-
-
-@pytest.fixture(autouse=True)
-def started(no_process: None, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """The runs that were given a worker; none really is."""
-    runs: list[Run] = []
-    monkeypatch.setattr(launching, "hand_over", lambda run, **_: runs.append(run))
-    monkeypatch.setattr(launching, "rescue", lambda workspace: None)
-    return runs
-
-
-@pytest.fixture
-def run(workspace: Path, trained: Run) -> Run:
-    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
-    return Run(workspace / "runs" / trained.id)
 
 
 def page_of(run: Run, notes: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> AppTest:

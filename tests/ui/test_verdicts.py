@@ -11,28 +11,13 @@ from streamlit.testing.v1 import AppTest
 from tests import tiny
 from tests.ui.test_pages import follow, open_page, put_into, rewrite, words
 from unetlab.files import write_json
-from unetlab.runs import jobs, launching
+from unetlab.runs import jobs
 from unetlab.runs.store import Run, create_run, list_runs
 from unetlab.ui import state, verdicts
 from unetlab.ui.history import history_of
 from unetlab.workspace import own_workspace
 
-pytestmark = pytest.mark.usefixtures("no_process")
-
-
-@pytest.fixture(autouse=True)
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """The runs that were given a worker; none really is."""
-    runs: list[Run] = []
-    monkeypatch.setattr(launching, "hand_over", lambda run, **_: runs.append(run))
-    monkeypatch.setattr(launching, "rescue", lambda workspace: None)
-    return runs
-
-
-@pytest.fixture
-def run(workspace: Path, trained: Run) -> Run:
-    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
-    return Run(workspace / "runs" / trained.id)
+pytestmark = pytest.mark.usefixtures("started")
 
 
 def score(run: Run, dice: float, *, accuracy: float = 0.95) -> None:
@@ -96,6 +81,18 @@ def test_a_longer_run_that_gained_nothing_is_not_lengthened_again(run):
     assert verdicts.outcome_of(longer, longer.read("evaluation.json"), data).earlier is None
 
 
+def test_masks_of_one_class_are_named_before_anything_that_depends_on_them(run):
+    score(run, 0.1)
+    message = "The training masks hold only “background”.\nThe model learns what they show.\nCheck them."
+    about = {"code": "black-mask", "cause": "masks", "changes": {}, "page": "pages/lab/data.py"}
+    note = {"type": "note", "message": message, "about": about, "time": 4e9, "attempt": 1}
+    path = run.folder / "events.jsonl"
+    path.write_text(path.read_text() + json.dumps(note) + "\n")
+    app = open_page("results", dataset=tiny.NAME, run=run.id)
+    assert card(app)[0].endswith("The training masks hold only “background”.")
+    assert click(app).label == "Check the masks"
+
+
 def test_a_good_run_on_few_pictures_leads_to_the_split_on_the_data_page(run):
     score(run, 0.93)
     app = open_page("results", dataset=tiny.NAME, run=run.id)
@@ -109,12 +106,30 @@ def test_a_good_run_on_few_pictures_leads_to_the_split_on_the_data_page(run):
     assert app.button(key="change-split").label == button.label
 
 
-def test_a_good_run_on_many_pictures_is_good_and_has_no_button(run, monkeypatch):
+def test_a_set_with_given_folders_is_added_to_and_not_split_anew(run):
+    score(run, 0.93)
+    version = run.read("environment.json")["content_hash"]
+    path = own_workspace().datasets / tiny.NAME / "versions" / f"{version}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"is_given_split": True}))
+    button = click(open_page("results", dataset=tiny.NAME, run=run.id))
+    assert button.label == "Add pictures"
+
+
+def test_a_good_run_on_many_pictures_is_good_and_another_seed_says_how_good(run, started):
     score(run, 0.93)
     pictures = run.read("evaluation.json")["pictures"] * 10
     rewrite(run, "evaluation.json", pictures=[picture | {"mean_dice": 0.93} for picture in pictures])
     app = open_page("results", dataset=tiny.NAME, run=run.id)
     assert card(app)[0] == "#### :material/check_circle: Good: mean Dice 0.930."
+    assert "Next run: seed 0 → 1" in words(app)
+    click(app).click().run()
+    config = started[0].config
+    assert config == run.config.changed({"train.seed": 1}, form_from=run.id)
+    again = Run(Path(shutil.copytree(run.folder, run.folder.with_name(f"{run.id}-again"))))
+    write_json(again.folder / "config.json", config.model_dump(mode="json"))
+    score(run, 0.91)
+    app = open_page("results", dataset=tiny.NAME, run=again.id)
+    assert "With another seed mean Dice was 0.910: so much of it is chance." in card(app)[2]
     assert click(app) is None
 
 
@@ -134,7 +149,7 @@ def test_a_run_no_better_than_the_baseline_is_offered_what_its_alarm_proposes_wh
     app = open_page("results", dataset=tiny.NAME, run=run.id)
     headline, numbers, do = card(app)
     assert headline.endswith("The model is not better than the baseline.")
-    assert f"Baseline (“background” everywhere): pixel accuracy {baseline:.3f}." in numbers
+    assert f"Baseline (“background” everywhere): 0.000 and {baseline:.3f}." in numbers
     assert "The rate is too high." in do
     assert "Next run: learning rate (maximum) 0.02 → 0.002" in words(app)
     click(app).click().run()

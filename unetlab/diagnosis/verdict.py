@@ -4,23 +4,27 @@ To extend it: another finding is a function of Outcome with a line in FINDINGS, 
 is one with a line in REMEDIES, the plainest first.
 """
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unetlab.diagnosis.advice import DATA_PAGE, LR_PAGE, Advice, for_rare_classes, percent
-from unetlab.diagnosis.black_mask import RARE
-from unetlab.schedules import ENOUGH_STEPS, proposed_epochs
+from unetlab.diagnosis.black_mask import LASTING, RARE
+from unetlab.schedules import WORTHWHILE, are_few, proposed_epochs
 
 # agreement beyond chance is slight up to .2, substantial from .6 and almost perfect from .8: Landis and Koch 1977 on
 # kappa, which Dice comes close to where the background is large (Zijdenbos et al. 1994)
 SLIGHT, FAIR, GOOD = 0.2, 0.6, 0.8
 NO_GAIN = 0.05  # ours: mending fewer of the baseline's wrong pixels than this is no gain
+HALF = 0.5  # of them: mended at Dice .8, unless the scored class has most pixels, where Dice is high for nothing
 RISE = 0.02  # of Dice, ours: docs/experiments.md calls trainings equal that differ by less
 LAST_PART = 4  # the end of a run is its last quarter, where the rate of a cycle has come down
 FEW_PICTURES = 10  # ours: a new picture is below all of n with a chance of 1 / (n + 1), here more than one in eleven
 WIDE = 0.05  # of Dice, ours: half an interval of 95 % (two standard errors) that is too wide to trust the mean
 MOST_EPOCHS = 10_000  # the form's upper bound
+SEEDS = 2**31  # likewise, exclusive
+ADD_PICTURES = "Add pictures"
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,9 @@ class Outcome:
 
     `truth`: class name -> share 0..1 of the true validation pixels. `dice`: mean without `background`, a class name;
     None without a class to score. `picture_dice`: of each validation picture whose mask shows a class. `epoch_dice`:
-    after each epoch. `options`: by dotted key. `is_swept`: the rate was read from a sweep. `earlier`: epochs and mean
-    Dice of the run whose form this one took over. `alarm`: what a note of the training says and nothing took back.
+    after each epoch. `options`: by dotted key. `is_swept`: the rate was read from a sweep. `is_split_given`: by folders
+    or lists. `earlier`: epochs and mean Dice of the run whose form this one took over. `other_seed`: that Dice if only
+    the seed was another. `alarm`: what a note of the training says and nothing took back.
     """
 
     truth: Mapping[str, float]
@@ -45,7 +50,9 @@ class Outcome:
     options: Mapping[str, object]
     is_stopped: bool
     is_swept: bool
+    is_split_given: bool = False
     earlier: tuple[int, float] | None = None
+    other_seed: float | None = None
     alarm: Advice | None = None
 
     @property
@@ -65,9 +72,27 @@ class Outcome:
         return max((2 * share / (1 + share) for share in shares), default=0.0) / max(len(shares), 1)
 
     @property
+    def baseline_dice(self) -> float:
+        """Mean Dice of predicting the largest class everywhere."""
+        if self.largest == self.background:
+            return 0.0
+        scored = sum(share > 0 for name, share in self.truth.items() if name != self.background)
+        return 2 * self.baseline / (1 + self.baseline) / scored
+
+    @property
     def score(self) -> float:
         """Mean Dice as a number: 0 where there is none."""
         return self.dice or 0.0
+
+    @property
+    def mended(self) -> float:
+        """Share of the baseline's wrong pixels that the model gets right, net of those it gets wrong instead."""
+        return (self.accuracy - self.baseline) / (1 - self.baseline)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the scores are good, whatever they rest on."""
+        return self.score >= GOOD and self.mended >= HALF
 
     @property
     def epochs(self) -> int:
@@ -102,17 +127,24 @@ def _no_truth(facts: Outcome) -> Advice | None:
     return Advice("masks", f"{what}\n{why}\n{do}", page=DATA_PAGE, link="Check the masks")
 
 
+def _masks(facts: Outcome) -> Advice | None:
+    """The training has said that its masks show one class only; whatever was tried next would fail on that."""
+    if facts.alarm is None or facts.alarm.cause not in LASTING or facts.is_good:
+        return None
+    what, why, do, *_ = [*facts.alarm.message.split("\n"), "", ""]
+    return Advice("masks", f"{what}\n{why} {_numbers(facts)}\n{do}", page=DATA_PAGE, link="Check the masks")
+
+
 def _stopped(facts: Outcome) -> Advice | None:
     planned = facts.epochs * facts.steps_per_epoch
-    if not facts.is_stopped or facts.score >= GOOD:
+    if not facts.is_stopped or facts.steps >= planned or facts.is_good:
         return None
     what = f"Stopped after {facts.steps:,} of {planned:,} steps."
     return Advice("stopped", f"{what}\n{_numbers(facts)}\nResume it to train the rest.")
 
 
 def _baseline(facts: Outcome) -> Advice | None:
-    gain = facts.accuracy - facts.baseline
-    if gain >= NO_GAIN * (1 - facts.baseline) or facts.score > max(facts.constant_dice + RISE, SLIGHT):
+    if facts.mended >= NO_GAIN or facts.score > max(facts.constant_dice + RISE, SLIGHT):
         return None
     numbers = f"{_numbers(facts)} One class everywhere gives a mean Dice of up to {facts.constant_dice:.3f}."
     return _with_remedy(facts, "baseline", "The model is not better than the baseline.", numbers)
@@ -120,7 +152,7 @@ def _baseline(facts: Outcome) -> Advice | None:
 
 def _few_steps(facts: Outcome) -> Advice | None:
     longer = _longer(facts)
-    if facts.steps >= ENOUGH_STEPS or facts.score >= GOOD or not longer:
+    if not are_few(facts.steps) or facts.is_good or not longer:
         return None
     why = f"A U-Net that starts from random weights needs a few hundred steps. {longer.message}"
     what = f"{facts.steps:,} steps are too few."
@@ -142,10 +174,15 @@ def _rising(facts: Outcome) -> Advice | None:
 
 
 def _not_good(facts: Outcome) -> Advice | None:
-    if facts.score >= GOOD:
+    if facts.is_good:
         return None
     cause, word = ("fair", "Fair") if facts.score >= FAIR else ("weak", "Weak")
-    what = f"{word}: better than the baseline, but mean Dice is only {facts.score:.3f}."
+    if facts.mended <= 0:
+        what = f"{word}: mean Dice is {facts.score:.3f}, but more pixels are wrong than in the baseline."
+    elif facts.score >= GOOD:
+        what = f"{word}: mean Dice is {facts.score:.3f}, but {1 - facts.mended:.0%} of the baseline's errors remain."
+    else:
+        what = f"{word}: better than the baseline, but mean Dice is only {facts.score:.3f}."
     return _with_remedy(facts, cause, what, _numbers(facts))
 
 
@@ -163,21 +200,30 @@ def _unsure(facts: Outcome) -> Advice | None:
         if not count:
             what = "Good, but no validation picture shows an object by itself."
         do = f"With so few, one new picture in {count + 1} scores below all of them. " if count else ""
-        do += "Move more pictures to the validation split, or add more."
-        return Advice(
-            "few-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}", page=DATA_PAGE, link="Change the split"
-        )
+        do += "Add more" if facts.is_split_given else "Move more pictures to the validation split, or add more"
+        do += " validation pictures." if facts.is_split_given else "."
+        link = ADD_PICTURES if facts.is_split_given else "Change the split"
+        return Advice("few-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}", page=DATA_PAGE, link=link)
     what = "Good, but the pictures differ too much to be sure."
-    do = f"The mean is certain to about ±{half:.2f} only. Look at the worst pictures below."
-    return Advice("differing-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}")
+    enough = math.ceil(count * (half / WIDE) ** 2)
+    do = f"The mean is certain to about ±{half:.2f} only; with {enough} such pictures it would be ±{WIDE:.2f}. Look at "
+    do += "the worst pictures below."
+    numbers = f"{_numbers(facts)} {spread}"
+    return Advice("differing-pictures", f"{what}\n{numbers}\n{do}", page=DATA_PAGE, link=ADD_PICTURES)
 
 
 def _good(facts: Outcome) -> Advice:
     do = "Look at the worst pictures below before you use it."
-    return Advice("good", f"Good: mean Dice {facts.score:.3f}.\n{_numbers(facts)}\n{do}")
+    changes: dict[str, object] = {}
+    if facts.other_seed is not None:
+        do += f" With another seed mean Dice was {facts.other_seed:.3f}: so much of it is chance."
+    elif facts.steps:
+        do += " The same training with another seed shows how much of the score is chance."
+        changes = {"train.seed": (int(str(facts.options["train.seed"])) + 1) % SEEDS}
+    return Advice("good", f"Good: mean Dice {facts.score:.3f}.\n{_numbers(facts)}\n{do}", changes)
 
 
-FINDINGS = (_no_truth, _stopped, _baseline, _few_steps, _rising, _not_good, _unsure, _good)
+FINDINGS = (_no_truth, _masks, _stopped, _baseline, _few_steps, _rising, _not_good, _unsure, _good)
 
 
 def _as_the_alarm_says(facts: Outcome) -> Advice | None:
@@ -188,7 +234,7 @@ def _as_the_alarm_says(facts: Outcome) -> Advice | None:
 
 
 def _enough_steps(facts: Outcome) -> Advice | None:
-    return _longer(facts) if facts.steps < ENOUGH_STEPS else None
+    return _longer(facts) if are_few(facts.steps) else None
 
 
 def _rare_classes(facts: Outcome) -> Advice | None:
@@ -211,13 +257,14 @@ REMEDIES = (_as_the_alarm_says, _enough_steps, _rare_classes, _measured_rate)
 
 
 def _longer(facts: Outcome) -> Advice | None:
-    """More epochs: as many as the set needs, twice as many where it had them. Not after a longer run gained nothing."""
+    """More epochs: as many as the set needs, twice as many where it had about so many. Not after a longer run gained
+    nothing."""
     if not facts.steps or facts.steps < facts.epochs * facts.steps_per_epoch:
         return None  # kept weights were scored, or it ended before the epochs that it had
     if facts.earlier and facts.earlier[0] < facts.epochs and facts.score - facts.earlier[1] < RISE:
         return None
     proposed = proposed_epochs(facts.steps_per_epoch)
-    epochs = proposed if proposed > facts.epochs else min(2 * facts.epochs, MOST_EPOCHS)
+    epochs = proposed if proposed >= WORTHWHILE * facts.epochs else min(2 * facts.epochs, MOST_EPOCHS)
     if epochs == facts.epochs:
         return None
     steps = epochs * facts.steps_per_epoch
@@ -233,5 +280,5 @@ def _numbers(facts: Outcome) -> str:
     pictures = "one validation picture" if facts.num_pictures == 1 else f"{facts.num_pictures} validation pictures"
     return (
         f"On {pictures}: mean Dice {facts.score:.3f} (1 is perfect), pixel accuracy {facts.accuracy:.3f}. Baseline "
-        f"(“{facts.largest}” everywhere): pixel accuracy {facts.baseline:.3f}."
+        f"(“{facts.largest}” everywhere): {facts.baseline_dice:.3f} and {facts.baseline:.3f}."
     )

@@ -24,7 +24,7 @@ from unetlab.ui import (
 from unetlab.ui.text import plain
 
 MIN_SHARE, MAX_SHARE = 5, 50  # of the pictures that validate, in percent, where they are chosen here
-TO_SPLIT = "setTimeout(() => document.querySelector('.st-key-split').scrollIntoView(), 500)"  # pictures load above
+TO_PART = "setTimeout(() => document.querySelector('.st-key-{}').scrollIntoView(), 500)"  # pictures load above
 COLORS: dict[Split, str] = {"train": "#3a8fc4", "valid": "#e08214", "test": "#8899a6"}  # of the splits
 
 
@@ -52,6 +52,8 @@ def draw(data: DataSet) -> None:
         augmenting.draw(data)
         sizing.draw(data)
         living.draw(data)
+    if part := st.session_state.pop("to-part", None):
+        st.html(f"<script>{TO_PART.format(part)}</script>", unsafe_allow_javascript=True)
 
 
 def next_step(data: DataSet) -> None:
@@ -73,8 +75,6 @@ def split(data: DataSet) -> None:
     """How many pictures train, validate and test, and the share that validates, which can be changed."""
     manifest = data.manifest
     st.container(key="split").markdown("**Split**")
-    if st.session_state.pop("to-split", False):
-        st.html(f"<script>{TO_SPLIT}</script>", unsafe_allow_javascript=True)
     counts: dict[Split, int] = {name: len(data.indices(name)) for name in SPLIT_WORDS}
     total = sum(counts.values())
     rows = [(SPLIT_WORDS[name], count / total, COLORS[name]) for name, count in counts.items() if count]

@@ -89,7 +89,7 @@ def facts(config: RunConfig, data: DataSet) -> None:
 def _few_steps(config: RunConfig, steps_per_epoch: int) -> None:
     """Before the start: that so few steps teach little, and the number of epochs that the set needs."""
     proposed, total = schedules.proposed_epochs(steps_per_epoch), config.train.epochs * steps_per_epoch
-    if total >= schedules.ENOUGH_STEPS:
+    if not schedules.are_few(total):
         return
     few = f"Only {_counted(total, 'step')}: a U-Net that starts from random weights needs a few hundred."
     st.warning(

@@ -9,7 +9,7 @@ import streamlit as st
 from unetlab.config import option_fields
 from unetlab.data.dataset import DataSet
 from unetlab.diagnosis.advice import Advice
-from unetlab.diagnosis.verdict import Outcome, verdict
+from unetlab.diagnosis.verdict import ADD_PICTURES, Outcome, verdict
 from unetlab.errors import UnetlabError
 from unetlab.runs import jobs, sweep_rate
 from unetlab.runs.status import RESUMABLE
@@ -18,6 +18,7 @@ from unetlab.ui import advice, starts, state, training
 from unetlab.ui.history import History, history_of
 from unetlab.ui.text import plain
 
+PARTS = {"Change the split": "split", ADD_PICTURES: "adding"}  # of the Data page, by link
 PLAY = ":material/play_arrow:"
 ICONS = {"good": ":material/check_circle:", "few-pictures": ":material/rule:", "differing-pictures": ":material/rule:"}
 
@@ -40,16 +41,16 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
             _primary("Resume and watch", PLAY, f"verdict-resume-{run.id}", _resume, run)
         elif found.page:
             key = f"verdict-page-{run.id}"
-            _primary(found.link, ":material/arrow_forward:", key, _open, found.page, found.cause)
+            _primary(found.link, ":material/arrow_forward:", key, _open, found.page, found.link)
 
 
 def _primary(label: str, icon: str, key: str, action: Callable[..., None], *args: Any) -> None:
     st.button(label, type="primary", icon=icon, key=key, on_click=state.attempt, args=(action, *args))
 
 
-def _open(page: str, cause: str) -> None:
-    """A callback: opens the page, that on the data set at its split if that is to be changed."""
-    st.session_state["to-split"] = cause == "few-pictures"
+def _open(page: str, link: str) -> None:
+    """A callback: opens the page, that on the data set at the part that the link names."""
+    st.session_state["to-part"] = PARTS.get(link)
     state.go_to(page)
 
 
@@ -90,7 +91,8 @@ def outcome_of(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> Ou
         options={key: config.value(key) for key in option_fields()},
         is_stopped=run.status.state == "stopped",
         is_swept=sweep_rate.was_swept(run),
-        earlier=_earlier(run),
+        is_split_given=data is not None and data.manifest.is_given_split,
+        **_earlier(run),
         alarm=Advice(note["about"]["cause"], note["message"], note["about"]["changes"]) if note else None,
     )
 
@@ -107,13 +109,15 @@ def _one_line(name: str) -> str:
     return " ".join(name.split())  # the lines of a message have a meaning
 
 
-def _earlier(run: Run) -> tuple[int, float] | None:
-    """Epochs and mean Dice of the run whose form this one took over; None if that is gone or had another data set."""
+def _earlier(run: Run) -> dict[str, Any]:
+    """What the run reached whose form this one took over; nothing if that is gone or had another data set."""
     try:
         other = open_run(run.workspace, run.config.form_from or "")
         evaluation, config = other.read("evaluation.json"), other.config
     except UnetlabError:
-        return None
+        return {}
     if not evaluation or config.dataset != run.config.dataset:
-        return None
-    return config.train.epochs, evaluation["valid"]["mean_dice"] or 0.0
+        return {}
+    dice = evaluation["valid"]["mean_dice"] or 0.0
+    changed = {key for key in option_fields() if config.value(key) != run.config.value(key)}
+    return {"earlier": (config.train.epochs, dice), "other_seed": dice if changed == {"train.seed"} else None}
