@@ -152,7 +152,8 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     assert first == "The model is not better than the baseline."
     assert numbers == (
         "On 12 validation pictures: mean Dice 0.115 (1 is perfect), pixel accuracy 0.800. "
-        "Baseline (“sky” everywhere): 0.000 and 0.800. One class everywhere gives a mean Dice of up to 0.333."
+        "Baseline (“sky” everywhere): mean Dice 0.000, pixel accuracy 0.800. "
+        "One class everywhere gives a mean Dice of up to 0.333."
     )
     assert do == "Train for 40 epochs (400 steps)."
     assert judged(WEAK, SHORT).message.startswith("120 steps are too few.")
@@ -170,7 +171,7 @@ def test_the_numbers_stand_in_the_text_with_what_they_mean():
     rare = judged(WEAK, RARE, dice=0.3, accuracy=0.96).message
     assert rare.startswith("Weak: mean Dice is 0.300, but more pixels are wrong than in the baseline.")
     assert judged(MAJORITY).message.startswith("Fair: mean Dice is 0.885, but 89% of the baseline's errors remain.")
-    assert "(“bird” everywhere): 0.876 and 0.780." in judged(MAJORITY).message
+    assert "(“bird” everywhere): mean Dice 0.876, pixel accuracy 0.780." in judged(MAJORITY).message
     given = judged(num_pictures=6, picture_dice=[0.9] * 6, is_split_given=True)
     assert (given.link, "Move more pictures" in given.message) == (verdicts.ADD_PICTURES, False)
     assert "about ±0.09 only; with 40 such pictures it would be ±0.05" in judged(picture_dice=[0.7, 1.0] * 6).message

@@ -149,7 +149,7 @@ def test_a_run_no_better_than_the_baseline_is_offered_what_its_alarm_proposes_wh
     app = open_page("results", dataset=tiny.NAME, run=run.id)
     headline, numbers, do = card(app)
     assert headline.endswith("The model is not better than the baseline.")
-    assert f"Baseline (“background” everywhere): 0.000 and {baseline:.3f}." in numbers
+    assert f"Baseline (“background” everywhere): mean Dice 0.000, pixel accuracy {baseline:.3f}." in numbers
     assert "The rate is too high." in do
     assert "Next run: learning rate (maximum) 0.02 → 0.002" in words(app)
     click(app).click().run()
@@ -208,7 +208,7 @@ def test_a_picture_with_an_empty_mask_is_not_the_worst_but_listed_with_what_was_
     assert "1 predicted empty too, 1 with pixels predicted." in said
     assert "…" in said
     assert "412 px predicted where nothing is" in said
-    assert (name in said, "Dice 0.000" in said) == (False, False)
+    assert (name in said, "· Dice 0.000" in said) == (False, False)
     facts = verdicts.outcome_of(run, run.read("evaluation.json"), state.dataset_of(run))
     assert (facts.num_pictures, len(facts.picture_dice)) == (len(pictures), len(pictures) - 2)
 

@@ -280,5 +280,5 @@ def _numbers(facts: Outcome) -> str:
     pictures = "one validation picture" if facts.num_pictures == 1 else f"{facts.num_pictures} validation pictures"
     return (
         f"On {pictures}: mean Dice {facts.score:.3f} (1 is perfect), pixel accuracy {facts.accuracy:.3f}. Baseline "
-        f"(“{facts.largest}” everywhere): {facts.baseline_dice:.3f} and {facts.baseline:.3f}."
+        f"(“{facts.largest}” everywhere): mean Dice {facts.baseline_dice:.3f}, pixel accuracy {facts.baseline:.3f}."
     )

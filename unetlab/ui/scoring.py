@@ -42,10 +42,7 @@ def headline(evaluation: dict[str, Any], run: Run) -> None:
         st.markdown(f"{best_and_last(epochs, run.config.train.epochs)}.")
     highest = result.get("highest_lr")
     rate = f" Highest learning rate used: {highest:.2e}." if highest else ""
-    st.caption(
-        f"{pictures} validation pictures at their own resolution, pixel counts pooled. Baseline (largest class "
-        f"everywhere): pixel accuracy {score_text(evaluation['majority_share'])}.{rate}"
-    )
+    st.caption(f"{pictures} validation pictures at their own resolution, pixel counts pooled.{rate}")
 
 
 def dataset_seen(run: Run) -> DataSet | None:
