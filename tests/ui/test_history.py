@@ -296,6 +296,14 @@ def test_losses_above_the_axis_are_marks_one_a_stretch_and_a_validation_first():
     assert run_charts.above_axis(steps, scores, 2.0, 80)["value"].tolist() == [9.0, 700.0, 3.0]
 
 
+def test_the_value_of_a_loss_above_the_axis_is_a_plain_number(run):
+    log_steps(run, range(5), loss=1.0, attempt=1)
+    read = History(run).refresh()
+    spec = run_charts.loss_chart(read.drawn(), read.drawn_scores, 5)
+    (words,) = [layer["encoding"]["text"] for layer in spec["layer"] if "text" in layer.get("encoding", {})]
+    assert words["format"] == ".3~g"  # 0.646; with ~s it is 646m
+
+
 def test_a_note_has_the_number_of_steps_before_it(run):
     log_steps(run, range(5), loss=1.0, attempt=1)
     with (run.folder / "events.jsonl").open("a") as file:

@@ -122,7 +122,7 @@ def _edge_marks(total_steps: int) -> list[alt.Chart]:
     words = words.encode(
         x=_x_axis(total_steps),
         y=alt.value(10),
-        text=alt.Text("value:Q", format=".3~s"),
+        text=alt.Text("value:Q", format=".3~g"),
         color=alt.value("currentColor"),  # the marks' own colours are too pale for words
     )
     return [triangles, words]
