@@ -182,6 +182,28 @@ def test_the_smoothed_loss_is_that_of_the_sweeps(run, beta):
     np.testing.assert_allclose(table["smooth"], smooth(losses, beta=beta), rtol=1e-12)
 
 
+@pytest.mark.parametrize("at", [3, 60, 130])
+def test_a_spike_neither_sets_the_axis_nor_is_carried_along_and_the_start_and_the_spike_are_seen(run, at):
+    losses = 0.4 + 0.7 * np.exp(-np.arange(200) / 20) + np.random.default_rng(0).uniform(-0.1, 0.1, 200)
+    losses[at] = 60.0
+    log(run, *(batch(step, loss) for step, loss in enumerate(losses)), epoch(0, 0.4))
+    read = History(run).refresh()
+    spec = run_charts.loss_chart(read.drawn(), read.drawn_scores, 200)
+    assert spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == [0, 2]
+    assert spec["datasets"]["beyond"]["value"].tolist() == [60.0]
+    assert read.drawn()["loss"].max() == 60.0
+    calm = losses.copy()
+    calm[at] = losses[at - 1]
+    assert np.abs(read.batches()["smooth"] - smooth(calm.tolist(), beta=0.9))[at + 10 :].max() < 0.1
+
+
+def test_a_loss_that_stays_high_is_followed():
+    losses = np.r_[np.full(100, 0.4), np.full(100, 60.0)]
+    assert history.without_spikes(losses)[[99, 100, 149, 150]].tolist() == pytest.approx([0.4, 0.8, 0.8, 60])
+    assert history.without_spikes(np.array([])).tolist() == []
+    assert history.without_spikes(np.r_[60.0, np.full(9, 0.4)])[0] == 60
+
+
 def test_notes_are_the_events_with_what_they_are_about(run):
     log(run, Note("Halved the batch.", about={"code": "memory", "changes": {"train.batch_size": 4}}))
     (note,) = History(run).refresh().notes

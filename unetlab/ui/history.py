@@ -26,6 +26,8 @@ SCORE_COLUMNS = (
 )
 COUNTED = ("epoch", "step")  # whole numbers; the others may be missing
 DRAWN = 1000  # points of a line: more than a screen has pixels for
+# steps that are taken together, the share of them that is no spike, and how far above it a loss still counts: ours
+STRETCH, USUAL_SHARE, SPIKE = 50, 0.9, 2.0
 PACE_BYTES = 256 * 1024  # end of events.jsonl that gives the pace: some 1,500 steps
 
 
@@ -103,7 +105,8 @@ class History:
     def batches(self, beta: float = 0.9) -> pd.DataFrame:
         """One row per step: step, epoch, loss, lr, momentum, time, and `smooth`, a debiased moving average of the loss.
 
-        `beta` in 0..1 is the weight of the past, as in lr_curve.smooth; steps whose loss is not a number are left out.
+        `beta` in 0..1 is the weight of the past, as in lr_curve.smooth; a spike counts no more than `without_spikes`
+        leaves of it. Steps whose loss is not a number are left out.
         """
         return pd.DataFrame(self._smoothed(beta))
 
@@ -117,7 +120,7 @@ class History:
         is_known = ~np.isnan(columns["loss"])
         if not is_known.all():
             columns = {name: column[is_known] for name, column in columns.items()}
-        return columns | {"smooth": pd.Series(columns["loss"]).ewm(alpha=1 - beta).mean().to_numpy()}
+        return columns | {"smooth": pd.Series(without_spikes(columns["loss"])).ewm(alpha=1 - beta).mean().to_numpy()}
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -201,6 +204,20 @@ def seconds_per_step(run: Run) -> float | None:
 def _outlined(columns: dict[str, np.ndarray], by: str) -> pd.DataFrame:
     rows = outline(columns[by])
     return pd.DataFrame({name: column[rows] for name, column in columns.items()})
+
+
+def without_spikes(losses: np.ndarray) -> np.ndarray:
+    """The losses (S,) with those far above the stretch of steps before lowered to SPIKE times what is usual there.
+
+    A moving average would carry a spike along for dozens of steps, as a decay that never was. A loss that stays high
+    is usual one stretch later. The first loss is always usual, so that the start is seen.
+    """
+    if not len(losses):
+        return losses
+    whole = losses[: len(losses) // STRETCH * STRETCH].reshape(-1, STRETCH)
+    begun = max(losses[0], np.quantile(losses[:STRETCH], USUAL_SHARE, method="lower"))
+    usual = np.concatenate([[begun], np.quantile(whole, USUAL_SHARE, axis=1, method="lower")])
+    return np.minimum(losses, SPIKE * np.repeat(usual, STRETCH)[: len(losses)])
 
 
 def outline(values: np.ndarray, limit: int = DRAWN) -> np.ndarray:
