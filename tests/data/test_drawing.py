@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from unetlab.data import drawing
@@ -39,6 +40,16 @@ def test_the_truth_is_outlined_in_two_tones():
     colours = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
     assert {(255, 255, 255), (0, 0, 0), (128, 128, 128)} == colours
     assert picture[4, 4].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize("width", [128, 200, 256, 384, 512, 1024, 2048])
+def test_the_outline_of_the_truth_can_be_seen_in_a_thumbnail_of_a_picture_of_any_size(width):
+    truth = np.zeros((64, width), np.uint8)
+    truth[:, width // 2 :] = 1
+    grey = np.full((64, width, 1), 0.5, np.float32)
+    row = drawing.overlay(grey, np.zeros_like(truth), COLORS, truth=truth, background=0)[32, :, 0]
+    assert 1 <= (row == 255).sum() * 144 / width <= 2.5
+    assert 0.5 <= (row == 0).sum() * 144 / width <= 2.5
 
 
 def test_an_error_map_tells_missed_from_false_and_leaves_ignored_pixels_out():

@@ -17,6 +17,7 @@ FALSE_COLOR = "#0072b2"
 WRONG_CLASS_COLOR = "#cc79a7"
 OUTLINE_COLOR = "#ffffff"
 OUTLINE_SHADOW = "#000000"
+OUTLINED_PX = 256  # width for each of which an outline reaches a pixel further: 1 to 2 px where 144 are shown
 
 
 def overlay(
@@ -32,7 +33,7 @@ def overlay(
 
     image: float (H,W,C) in 0..1. mask: class ids (H,W). colors: "#rrggbb" per class id; None leaves a class
     untinted, as are the `background` class and IGNORE. truth: class ids (H,W) drawn as a white outline with a
-    dark rim, so that it shows on any colour.
+    dark rim, so that it shows on any colour; as wide as a thumbnail of the picture needs it.
     """
     picture = to_rgb(image).astype(np.float32)
     for class_id, color in enumerate(colors):
@@ -42,8 +43,9 @@ def overlay(
         picture[where] += opacity * (rgb(color) - picture[where])
     result = picture.round().astype(np.uint8)
     if truth is not None:
-        edge = outline(truth)
-        result[_grown(edge) & ~edge] = rgb(OUTLINE_SHADOW)
+        reach = round(truth.shape[1] / OUTLINED_PX)
+        edge = _grown(outline(truth), reach)
+        result[_grown(edge, reach // 2 or 1) & ~edge] = rgb(OUTLINE_SHADOW)
         result[edge] = rgb(OUTLINE_COLOR)
     return result
 
@@ -131,11 +133,13 @@ def rgb(color: str) -> np.ndarray:
     return np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)], np.float32)
 
 
-def _grown(area: np.ndarray) -> np.ndarray:
-    """The area and its four neighbours."""
+def _grown(area: np.ndarray, times: int) -> np.ndarray:
+    """The area and its four neighbours, so many times."""
     grown = area.copy()
-    grown[1:] |= area[:-1]
-    grown[:-1] |= area[1:]
-    grown[:, 1:] |= area[:, :-1]
-    grown[:, :-1] |= area[:, 1:]
+    for _ in range(times):
+        before = grown.copy()
+        grown[1:] |= before[:-1]
+        grown[:-1] |= before[1:]
+        grown[:, 1:] |= before[:, :-1]
+        grown[:, :-1] |= before[:, 1:]
     return grown
