@@ -1,5 +1,6 @@
 """Advice on the page: what is read, and what one click starts."""
 
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,22 @@ def test_advice_stands_above_what_was_merely_said_and_names_the_changes(run, mon
     assert told == ["step 12 · Training in fp32 on cpu.  ", "step 12 · Wait."]
     assert [button.label for button in clicks(app)] == ["Train with these changes"]
     assert links(app) == ["Find the learning rate"]
+
+
+def test_the_mark_of_a_note_is_red_where_it_advises_something_and_the_line_is_explained(run, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        watching.run_charts, "loss_chart", lambda *_, notes, **__: drawn.append(notes) or {"mark": "line"}
+    )
+    app = open_page("train", dataset=tiny.NAME, run=run.id)
+    app.session_state["train-view"] = "Chosen run"
+    assert "dotted line" not in words(app.run())
+    resumed = SAID | {"message": "Resumes from its checkpoint at step 2.", "about": {"step": 2}}
+    with (run.folder / "events.jsonl").open("a") as file:
+        file.writelines(json.dumps(note | {"attempt": 1}) + "\n" for note in (resumed, BLACK))
+    assert "dotted line: a note" in words(app.run())
+    assert drawn[-1]["message"].tolist()[-2:] == [resumed["message"], "The model predicts “a_b” for every pixel."]
+    assert drawn[-1]["is_advice"].tolist()[-2:] == [False, True]
 
 
 def test_after_a_sweep_no_advice_sends_to_the_sweep(run, started, monkeypatch):

@@ -28,8 +28,13 @@ def draw(run: Run, notes: list[dict[str, Any]]) -> None:
     """Those of the run's notes (events of type note) that advise something and still hold, the newest on top."""
     epochs = history_of(run).epochs
     for number, note in reversed(list(enumerate(notes))):
-        if _is_advice(note) and not taken_back(note, notes, epochs):
+        if holds(note, notes, epochs):
             _advice(run, note, key=f"advice-{number}-{run.id}")
+
+
+def holds(note: dict[str, Any], notes: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> bool:
+    """Whether the note advises something that has not been taken back."""
+    return _is_advice(note) and not taken_back(note, notes, epochs)
 
 
 def told(run: Run, notes: list[dict[str, Any]]) -> None:

@@ -19,7 +19,8 @@ from unetlab.ui.charts import AXIS_PX, LR, MOMENTUM, TRAIN, VALID, ceiling
 
 Spec = dict[str, Any]
 RUNNING = "Dice, running"
-NOTE = "#b8485f"
+ADVICE, NOTE = "#b8485f", "#8899a6"
+NOTE_COLUMNS = ["step", "message", "is_advice"]
 SLIM_PX, STEP_AXIS_PX = 120, 50  # heights: of rate and momentum below the loss, and of the axis below the lower one
 EDGE_MARKS = 8  # stretches of the step axis, each with at most one mark at the upper edge, so that none overlap
 
@@ -37,13 +38,13 @@ def loss_chart(
 
     Where both kinds of BatchNorm statistics were scored, hollow dots on a dotted line are the running ones.
     `steps`: step, loss, smooth, lr, momentum. `scores`: epoch, step, valid_loss, mean_dice, running_valid_loss.
-    `notes`: step, message; each a mark at its place.
+    `notes`: NOTE_COLUMNS; each a mark at its place, red where it is advice.
     """
     # wild losses must not flatten the rest: they are marks at the upper edge, with their value
     top = ceiling(1.3 * steps["smooth"].max())
     spec = _loss_spec(total_steps, top, is_log, height, has_both=has_both(scores))
     beyond = above_axis(steps, scores, math.inf if is_log else top, total_steps)
-    notes = pd.DataFrame({"step": [], "message": []}) if notes is None else notes
+    notes = pd.DataFrame(columns=NOTE_COLUMNS) if notes is None else notes
     return _with_data(spec, steps=steps, scores=scores, beyond=beyond, notes=notes)
 
 
@@ -130,11 +131,10 @@ def _edge_marks(total_steps: int) -> list[alt.Chart]:
 
 def _note_marks(total_steps: int) -> alt.LayerChart:
     """A dotted line and a dot at the step of each note; the dot's tooltip has its words."""
-    base = alt.Chart(alt.NamedData("notes")).encode(x=_x_axis(total_steps))
-    line = base.mark_rule(color=NOTE, strokeDash=[2, 3], strokeWidth=1)
-    dots = base.mark_point(color=NOTE, filled=True, size=70).encode(
-        y=alt.value("height"), tooltip=["step:Q", "message:N"]
-    )
+    color = alt.condition("datum.is_advice", alt.value(ADVICE), alt.value(NOTE))
+    base = alt.Chart(alt.NamedData("notes")).encode(x=_x_axis(total_steps), color=color)
+    line = base.mark_rule(strokeDash=[2, 3], strokeWidth=1)
+    dots = base.mark_point(filled=True, size=70).encode(y=alt.value("height"), tooltip=["step:Q", "message:N"])
     return alt.layer(line, dots)
 
 

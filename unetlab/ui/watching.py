@@ -39,7 +39,7 @@ def draw(run: Run, status: Status) -> None:
             st.skeleton(height=LOSS_PX)
     planned = training.plan(config, total)
     with curves:
-        _loss(config, history, steps, scores, planned)
+        _loss(run, history, steps, scores, planned)
     below, pair = st.columns([MASKS, CURVES], gap="medium")
     with pair:
         _rate_and_momentum(steps, planned)
@@ -95,25 +95,28 @@ def _placeholders() -> None:
     curves.skeleton(height=LOSS_PX)
 
 
-def _loss(
-    config: RunConfig, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame
-) -> None:
-    total = int(planned["step"].iloc[-1]) + 1
+def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame) -> None:
+    total, notes = int(planned["step"].iloc[-1]) + 1, _marked(history)
     st.container(key="live-loss").vega_lite_chart(
-        run_charts.loss_chart(steps, scores, total, notes=_marked(history.notes), height=LOSS_PX),
+        run_charts.loss_chart(steps, scores, total, notes=notes, height=LOSS_PX),
         alt="Training loss, raw and smoothed, and validation loss per epoch, over steps",
     )
     st.caption(
         ":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
-        f"triangles: losses above the axis. {_phase(config, steps, planned)}"
+        f"triangles: losses above the axis{'' if notes.empty else ' · dotted line: a note, which its dot tells'}. "
+        f"{_phase(run.config, steps, planned)}"
     )
     training.two_kinds_of_statistics(scores)
 
 
-def _marked(notes: list[dict[str, Any]]) -> pd.DataFrame:
-    """step and message of each note, for the marks on the loss chart."""
-    rows = [(note["at_step"], note["message"].partition("\n")[0]) for note in notes if note["at_step"] > 0]
-    return pd.DataFrame(rows, columns=["step", "message"])
+def _marked(history: History) -> pd.DataFrame:
+    """The notes as marks of the loss chart."""
+    rows = [
+        (note["at_step"], note["message"].partition("\n")[0], advice.holds(note, history.notes, history.epochs))
+        for note in history.notes
+        if note["at_step"] > 0
+    ]
+    return pd.DataFrame(rows, columns=run_charts.NOTE_COLUMNS)
 
 
 def _rate_and_momentum(steps: pd.DataFrame, planned: pd.DataFrame) -> None:
