@@ -543,6 +543,22 @@ def test_a_flat_schedule_is_not_described_as_a_cycle(home_with_run):
     assert "The rate peaked" not in words(app)
 
 
+@pytest.mark.parametrize(
+    ("state", "says", "not_said"),
+    [
+        ("running", "has been falling since: now the loss settles", "until the run ended"),
+        ("finished", "and fell until the run ended", "now the loss settles"),
+    ],
+)
+def test_what_the_rate_does_is_told_in_the_past_of_a_run_that_has_ended(state, says, not_said, home_with_run):
+    put_into(home_with_run, state)
+    app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
+    app.session_state["train-view"] = "Chosen run"
+    said = words(app.run())
+    assert says in said
+    assert not_said not in said
+
+
 def test_the_loss_beside_a_pick_is_that_of_its_rate_over_all_sweeps(home_with_sweep):
     rates = [10.0**power for power in range(-6, 1)]
     losses = [[1.0, 0.9, 0.7, 0.5, 0.2, 0.8, 3.0], [1.0, 0.9, 0.7, 0.7, 0.2, None, None]]

@@ -39,7 +39,7 @@ def draw(run: Run, status: Status) -> None:
             st.skeleton(height=LOSS_PX)
     planned = training.plan(config, total)
     with curves:
-        _loss(run, history, steps, scores, planned)
+        _loss(run, status, history, steps, scores, planned)
     below, pair = st.columns([MASKS, CURVES], gap="medium")
     with pair:
         _rate_and_momentum(steps, planned)
@@ -95,7 +95,9 @@ def _placeholders() -> None:
     curves.skeleton(height=LOSS_PX)
 
 
-def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame) -> None:
+def _loss(
+    run: Run, status: Status, history: History, steps: pd.DataFrame, scores: pd.DataFrame, planned: pd.DataFrame
+) -> None:
     total, notes = int(planned["step"].iloc[-1]) + 1, _marked(history)
     st.container(key="live-loss").vega_lite_chart(
         run_charts.loss_chart(steps, scores, total, notes=notes, height=LOSS_PX),
@@ -104,7 +106,7 @@ def _loss(run: Run, history: History, steps: pd.DataFrame, scores: pd.DataFrame,
     st.caption(
         ":blue[line] training loss, smoothed over the faint raw one · :orange[diamonds] validation loss · "
         f"triangles: losses above the axis{'' if notes.empty else ' · dotted line: a note, which its dot tells'}. "
-        f"{_phase(run.config, steps, planned)}"
+        f"{_phase(run.config, steps, planned, is_live=status.is_live)}"
     )
     training.two_kinds_of_statistics(scores)
 
@@ -138,11 +140,13 @@ def _scores(history: History, scores: pd.DataFrame, config: RunConfig) -> None:
     training.two_kinds_of_dice(config)
 
 
-def _phase(config: RunConfig, steps: pd.DataFrame, planned: pd.DataFrame) -> str:
-    """What the schedule does at this step, and what that means for the loss."""
+def _phase(config: RunConfig, steps: pd.DataFrame, planned: pd.DataFrame, *, is_live: bool) -> str:
+    """What the schedule does at this step, and what that means for the loss; of an ended run, what it did."""
     if config.train.schedule == "flat":
         return "The rate is the same throughout."
     peak, step = int(planned["step"].iloc[planned["lr"].to_numpy().argmax()]), int(steps["step"].iloc[-1])
+    if not is_live:
+        return f"The rate {f'peaked at step {peak} and fell' if step >= peak else 'rose'} until the run ended."
     if step < peak:
         return f"The rate rises until step {peak}; a loss that rises with it is expected."
     return f"The rate peaked at step {peak} and has been falling since: now the loss settles."
