@@ -26,7 +26,7 @@ from unetlab.runs import devices, jobs, queue, store
 from unetlab.runs.status import boot_id, write_status
 from unetlab.runs.store import Run
 from unetlab.train_options import BEST_BY
-from unetlab.ui import charts, training
+from unetlab.ui import charts, incoming, training
 from unetlab.ui.text import plain
 from unetlab.workspace import own_workspace
 
@@ -295,15 +295,29 @@ def test_scores_of_no_class_at_all_are_shown_as_absent(home_with_run):
     assert "Absent from the validation masks and predictions" in words(app)
 
 
+def decoding(config: RunConfig) -> Run:
+    """An import or a preview at work."""
+    run = store.create_run(own_workspace(), config, name=f"my {config.kind}", device=devices.LANE)
+    process = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
+    running = {"state": "running", "phase": "decoding", "done": 1240, "total": 10_000, "boot_id": boot_id()}
+    write_status(run.folder, run.status.model_copy(update=process | running | {"heartbeat": time.time()}))
+    return run
+
+
+IMPORT = RunConfig(kind="import", dataset="", importing=ImportOptions(folder=".staging-x"))
+
+
+def test_an_import_that_the_data_page_shows_has_one_progress(home_with_run):
+    found = incoming.Import(decoding(IMPORT).id, ".staging-x")
+    app = open_page("data", dataset=tiny.NAME)
+    for view, drawn in ((incoming.BRING, (0, 1)), (incoming.LOOK, (1, 0))):
+        app.session_state["import"], app.session_state["data-view"] = found, view
+        assert drawn_progress(app.run()) == drawn
+
+
 def test_an_import_shows_in_the_status_card_alone_and_a_preview_nowhere(home_with_run):
-    for kind, config in (
-        ("import", RunConfig(kind="import", dataset="", importing=ImportOptions(folder=".staging-x"))),
-        ("preview", RunConfig(kind="preview", dataset=tiny.NAME, preview=PreviewOptions(indices=[0]))),
-    ):
-        run = store.create_run(own_workspace(), config, name=f"my {kind}", device=devices.LANE)
-        put_into_words = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": socket.gethostname()}
-        running = {"state": "running", "phase": "decoding", "done": 1240, "total": 10_000, "boot_id": boot_id()}
-        write_status(run.folder, run.status.model_copy(update=put_into_words | running | {"heartbeat": time.time()}))
+    decoding(IMPORT)
+    decoding(RunConfig(kind="preview", dataset=tiny.NAME, preview=PreviewOptions(indices=[0])))
     app = open_page("home")
     assert not app.exception
     said = words(app)

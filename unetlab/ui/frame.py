@@ -110,6 +110,9 @@ def _watched(page: str) -> str | None:
     """The run whose progress the page itself shows."""
     if page == "learning_rate":
         return st.session_state["sweep"]
+    if page == "data":
+        found, is_shown = incoming.current(), st.session_state.get("data-view", incoming.BRING) == incoming.BRING
+        return found.run_id if found and is_shown else None
     is_run_shown = page == "train" and st.session_state.get("train-view", training.RUN) == training.RUN
     return st.session_state["run"] if is_run_shown or page == "results" else None
 
