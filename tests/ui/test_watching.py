@@ -1,4 +1,4 @@
-"""What a watched run was started with, in one line."""
+"""What a watched run was started with, in one line; how often its pictures change."""
 
 import pytest
 import streamlit as st
@@ -7,7 +7,7 @@ from tests import tiny
 from unetlab.config import RunConfig
 from unetlab.runs import devices
 from unetlab.runs.store import Notes
-from unetlab.ui import watching
+from unetlab.ui import overlays, watching
 from unetlab.workspace import own_workspace
 
 
@@ -44,3 +44,21 @@ def test_the_source_of_a_rate_is_said_by_title_and_without_keys():
     assert "(my own, from first sweep)" in started(lr_source=f"my own of {sweep.id}")
     assert "(chosen, from first sweep)" in started(lr_source=f"the sweep {sweep.id}")
     assert "(advice, from a run that was deleted)" in started(lr_source="advice of 2026-01-01T10-00-00_cells_0002")
+
+
+def test_newer_pictures_take_the_place_of_others_every_two_seconds_at_most(monkeypatch):
+    run, clock = tiny.waiting_run(), 100.0
+    monkeypatch.setattr(overlays.time, "monotonic", lambda: clock)
+
+    def shown(epochs: int, *, is_live: bool = True) -> int:
+        return len(overlays.paced(run, [{"epoch": epoch} for epoch in range(epochs)], is_live=is_live))
+
+    assert [shown(0), shown(1)] == [0, 1]  # the first at once
+    clock += 1.5
+    assert [shown(2), shown(5)] == [1, 1]
+    clock += 1
+    assert [shown(9), shown(10)] == [9, 9]
+    assert shown(4) == 4  # a resume has taken epochs back
+    assert shown(6, is_live=False) == 6  # the end of the run
+    clock += 60
+    assert [shown(6), shown(7), shown(8)] == [6, 7, 7]  # slow epochs are shown as they end

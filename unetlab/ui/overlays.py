@@ -1,6 +1,7 @@
 """Pictures on a page: previews while training, and truth, prediction and error side by side."""
 
 import html
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ from unetlab.runs.store import Run
 FILM_FRAMES = 8
 SCRUBBER_STOPS = 400  # before the newest: more than its pixels; thousands would go to the browser with each look
 NEWEST = "newest"  # the scrubber's right end
+SHOWN_S = 2.0  # how long at least before newer pictures take the place of others
+
+
+def paced(run: Run, found: list[dict[str, Any]], *, is_live: bool) -> list[dict[str, Any]]:
+    """The previews (events) to show now: while the run is live, newer ones are taken up every SHOWN_S at most.
+
+    Streamlit drops the files of pictures as soon as others take their place, and a browser that has not fetched them by
+    then shows broken ones: half of them where several epochs end in a second.
+    """
+    count, since = st.session_state.get(f"previews-{run.id}", (0, -SHOWN_S))
+    now = time.monotonic()
+    if len(found) < count or not is_live or (len(found) > count and now - since >= SHOWN_S):
+        count, since = len(found), now
+    st.session_state[f"previews-{run.id}"] = count, since
+    return found[:count]
 
 
 def masks(run: Run, found: list[dict[str, Any]]) -> None:

@@ -31,9 +31,10 @@ def draw(run: Run, status: Status) -> None:
         return
     total = training.total_steps(run, steps)
     masks, curves = st.columns([MASKS, CURVES], gap="medium")
+    previews = overlays.paced(run, history.previews, is_live=status.is_live)
     with masks:
-        if history.previews:
-            overlays.masks(run, history.previews)
+        if previews:
+            overlays.masks(run, previews)
         elif status.is_live:
             st.caption("The first masks appear after the first epoch.")
             st.skeleton(height=LOSS_PX)
@@ -45,8 +46,8 @@ def draw(run: Run, status: Status) -> None:
         _rate_and_momentum(steps, planned)
     with below:
         _scores(history, scores, config)
-    if len(history.previews) > 1:
-        overlays.film(run, history.previews)
+    if len(previews) > 1:
+        overlays.film(run, previews)
     advice.told(run, history.notes)
 
 
