@@ -29,7 +29,7 @@ def set_aside_modules() -> None:
 
 if not hosting.is_own_machine():
     st.set_option("client.showErrorDetails", "none")  # a bug's traceback stays in the server's log
-st.set_page_config(page_title="unetlab", page_icon=ICON, layout="wide")
+st.set_page_config(page_icon=ICON, layout="wide")  # the title: frame.draw, and live.py of a run
 
 st.html(Path(hosting.__file__).with_name("style.css"))
 is_first = frame.is_first_session()

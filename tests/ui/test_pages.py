@@ -272,9 +272,15 @@ def test_results_of_a_run_whose_data_set_is_gone_show_all_but_its_pictures(home_
 def test_the_tab_of_the_results_says_how_the_run_ended(state, home_with_run, monkeypatch):
     put_into(home_with_run, state)
     titles = []
-    monkeypatch.setattr(st, "set_page_config", lambda page_title, **_: titles.append(page_title))
-    open_page("results", dataset=tiny.NAME, run=home_with_run.id)
-    assert titles[-1] == f"{state.capitalize()} · tiny training"
+    monkeypatch.setattr(st, "set_page_config", lambda page_title=None, **_: titles.append(page_title))
+    app = open_page("results", dataset=tiny.NAME, run=home_with_run.id)
+    told = f"{state.capitalize()} · tiny training"
+    assert titles[-1] == told
+    titles.clear()
+    app.run()
+    assert titles == [None, told]  # the browser keeps its title meanwhile
+    app.switch_page("pages/lab/data.py").run()
+    assert titles[-1] == "unetlab"
 
 
 def test_the_grey_of_the_curve_is_explained_from_its_first_point_on(home_with_run):

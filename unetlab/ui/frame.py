@@ -73,6 +73,8 @@ def draw(page: str) -> None:
     with st.sidebar:
         state.poll(_status_card, page, line, every=POLL_S)
         free_memory.button()
+    if page == "data" or _watched(page) is None:  # else the tab keeps the run's title until that is told anew
+        st.set_page_config(page_title="unetlab")
     choices.tell_gone("dataset", "run")
     if problem:
         st.error(plain(problem), title="That did not work", icon=":material/error:")
