@@ -8,6 +8,7 @@ from tests.ui.test_pages import home_with_run, open_page, put_into, words  # noq
 from unetlab.config import RunConfig
 from unetlab.options import ImportOptions
 from unetlab.runs import devices, freeing, queue, store, warm
+from unetlab.runs.status import write_status
 from unetlab.runs.store import Run
 from unetlab.ui import free_memory
 from unetlab.ui.text import plain
@@ -35,14 +36,47 @@ def test_before_it_names_what_it_ends_and_what_waits():
     said = asked(train="running", forecast="running")
     assert said == [
         "This ends:\n- training **my \\*train\\*** (data set cells)\n- 2 idle training processes",
-        "A training run can be resumed. A sweep keeps its curve so far. An import is cancelled.",
+        "A training run can be resumed.",
         "The queue then stays paused until you press **Resume queue**.",
     ]
-    ends, _, waits = asked(**{"import": "running", "train": "queued"})
+    ends, kept, waits = asked(**{"import": "running", "train": "queued"})
+    assert kept == "An import is cancelled."
     assert ends.startswith("This ends:\n- import **my \\*import\\*** (data set weeds)")
     assert waits == (
         "The queue is paused. These start after **Resume queue**:\n- training **my \\*train\\*** (data set cells)"
     )
+
+
+def test_a_training_whose_sweep_ends_is_not_said_to_start():
+    sweep = store.create_run(own_workspace(), tiny.config("lr_find"), name="sweep")
+    behind = tiny.waiting_run(lr_from={"sweep": sweep.id, "pick": "min_gradient"})
+    other = tiny.waiting_run()
+    running, waiting = sweep.status.model_copy(update={"state": "running"}), behind.status
+    _, kept, stays, starts = free_memory.ending([(sweep, running), (behind, waiting), (other, waiting)], num_idle=0)
+    assert kept == "A sweep keeps its curve so far."
+    name = plain(behind.title)
+    assert stays == (
+        "These will not train, because the sweep that sets their learning rate ends:\n"
+        f"- **{name}** (data set {tiny.NAME})"
+    )
+    assert starts.startswith("The queue is paused. These start after **Resume queue**:\n- ")
+    assert starts.count("\n") == 1
+    # freed a second time, when the sweep has been stopped and the training still waits
+    write_status(sweep.folder, running.model_copy(update={"state": "stopped"}))
+    assert free_memory.ending([(behind, waiting)], num_idle=0)[0] == stays
+    # a sweep that waits itself gives the rate later
+    write_status(sweep.folder, sweep.status.model_copy(update={"state": "queued"}))
+    assert name in free_memory.ending([(sweep, waiting), (behind, waiting)], num_idle=0)[0]
+
+
+def test_waiting_runs_are_told_in_their_turn(monkeypatch):
+    first, second, running = (tiny.waiting_run() for _ in range(3))
+    for run in (first, second):
+        queue.join(run, "cpu")
+    queue.move(second, "first")
+    put_into(running, "running")
+    monkeypatch.setattr(free_memory.state, "workspace", own_workspace)
+    assert [run.id for run, _ in free_memory.living()] == [running.id, second.id, first.id]
 
 
 def test_a_run_without_a_name_is_called_by_its_kind_once():

@@ -88,12 +88,7 @@ def _status_card(page: str, line: DeltaGenerator) -> None:
     if not shown:
         st.caption("Nothing is running.")
     for run, status in shown:
-        if status.state != "queued":
-            _job(run, status, alive, is_watched=run.id == watched)
-    turns = [entry.run for entry in queue.read_queue(state.workspace()).order]
-    waiting = {run.id: (run, status) for run, status in shown if status.state == "queued"}
-    for run_id in sorted(waiting, key=lambda run_id: turns.index(run_id) if run_id in turns else -1):
-        _job(*waiting[run_id], alive)
+        _job(run, status, alive, is_watched=run.id == watched)
     if queue.read_queue(state.workspace()).is_held:
         st.warning("Queue paused: nothing new starts.", icon=":material/pause_circle:")
         st.button(

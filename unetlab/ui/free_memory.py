@@ -1,6 +1,7 @@
 """The sidebar's memory: who uses it, the button that frees it, what that ends, and the receipt."""
 
 import contextlib
+from collections.abc import Iterable
 
 import pandas as pd
 import streamlit as st
@@ -8,20 +9,29 @@ import streamlit as st
 from unetlab.config import OVER_SOON
 from unetlab.errors import RunError
 from unetlab.files import size_text
-from unetlab.runs import devices, freeing, jobs, queue, warm
+from unetlab.runs import devices, freeing, jobs, queue, sweep_rate, warm
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
 from unetlab.ui import charts, hosting, state
 from unetlab.ui.text import plain
 
+KEPT = {  # what is left of a run that is ended, by its kind
+    "train": "A training run can be resumed.",
+    "lr_find": "A sweep keeps its curve so far.",
+    "import": "An import is cancelled.",
+}
+
 
 def living() -> list[tuple[Run, Status]]:
-    """Runs that wait or run, oldest first; one that ends while the card is drawn is left out."""
+    """Runs that run, oldest first, then those that wait, in their turn; one that ends meanwhile is left out."""
     found = []
     for run in jobs.live_runs(state.workspace()):
         with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
             found.append((run, run.status))
-    return [(run, status) for run, status in found if status.is_live]
+    turns = [entry.run for entry in queue.read_queue(state.workspace()).order]
+    turn = {run.id: turns.index(run.id) if run.id in turns else -1 for run, _ in found}
+    alive = [(run, status) for run, status in found if status.is_live]
+    return sorted(alive, key=lambda item: (True, turn[item[0].id]) if item[1].state == "queued" else (False, 0))
 
 
 def bar(memory: devices.Memory) -> None:
@@ -75,18 +85,30 @@ def _ask_first() -> None:
 def ending(alive: list[tuple[Run, Status]], num_idle: int) -> list[str]:
     """What freeing the memory does to these runs and to `num_idle` processes without one, as Markdown."""
     shown = [(run, status) for run, status in alive if run.config.kind not in OVER_SOON]
-    running = [_named(run) for run, status in shown if status.state == "running"]
-    waiting = [_named(run) for run, status in shown if status.state == "queued"]
+    running = [run for run, status in shown if status.state == "running"]
+    waiting = [run for run, status in shown if status.state == "queued"]
+    without_rate = [run for run in waiting if _loses_its_sweep(run, running)]
     idle = [f"{num_idle} idle training {'process' if num_idle == 1 else 'processes'}"] if num_idle else []
-    said = ["\n".join(["This ends:", *(f"- {name}" for name in running + idle)])] if running or idle else []
-    if running:
-        said.append("A training run can be resumed. A sweep keeps its curve so far. An import is cancelled.")
-    if not waiting:
-        return [*said, "The queue then stays paused until you press **Resume queue**."]
-    return [
-        *said,
-        "\n".join(["The queue is paused. These start after **Resume queue**:", *(f"- {name}" for name in waiting)]),
-    ]
+    said = [_listed("This ends", [*map(_named, running), *idle])] if running or idle else []
+    if kept := [sentence for kind, sentence in KEPT.items() if kind in {run.config.kind for run in running}]:
+        said.append(" ".join(kept))
+    if without_rate:
+        ends = "These will not train, because the sweep that sets their learning rate ends"
+        said.append(_listed(ends, map(_named, without_rate)))
+    if starting := [_named(run) for run in waiting if run not in without_rate]:
+        return [*said, _listed("The queue is paused. These start after **Resume queue**", starting)]
+    return [*said, "The queue then stays paused until you press **Resume queue**."]
+
+
+def _loses_its_sweep(waiting: Run, ending: list[Run]) -> bool:
+    """Whether the sweep that it waits for ends without a rate, or has so ended."""
+    source = waiting.config.lr_from
+    is_open = source is not None and source.lr is None and source.sweep in {run.id for run in ending}
+    return is_open or sweep_rate.is_stopped(waiting.config, waiting)
+
+
+def _listed(words: str, names: Iterable[str]) -> str:
+    return "\n".join([f"{words}:", *(f"- {name}" for name in names)])
 
 
 def _named(run: Run) -> str:
