@@ -26,7 +26,7 @@ from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import UnetlabError
 from unetlab.events import Event, Progress
 from unetlab.runs import cuda_devices, devices, failures, launching, queue, ranks, sweep_rate
-from unetlab.runs.status import Paused, State, StatusKeeper
+from unetlab.runs.status import Paused, State, StatusKeeper, ended_waiting
 from unetlab.runs.store import RESERVE_BYTES, EventWriter, Run
 from unetlab.runs.warm import Seat, give_back_memory, logging_to
 
@@ -35,7 +35,6 @@ LEADER_S = 10.0  # how long the leader may take to report a failure that most li
 WARM_S = 600.0  # how long a warm worker waits for a job; $UNETLAB_WARM_S overrides it
 WARM_BYTES = 2**30  # a worker that is larger after a job exits
 TERMINATED = 128 + signal.SIGTERM  # the exit code by which shells know it
-CANCELLED = "Cancelled before it started."
 ON_REQUEST = "Stopped on request."
 STOPPED = {"import": "Cancelled: nothing was imported.", "preview": ON_REQUEST, "lr_find": ON_REQUEST}
 NO_SWEEP = "The sweep that should have given the learning rate was stopped, so nothing was trained."
@@ -210,14 +209,15 @@ def _do(run: Run, keeper: StatusKeeper) -> tuple[State, str]:
     config = run.config
     if config.kind in LANE_KINDS:
         if run.has_stop:
-            return "stopped", CANCELLED
+            return "stopped", ended_waiting(run.status, "Cancelled")
         keeper.update(state="running", running_since=time.time())
         is_stopped = _import(run, config, keeper) if config.kind == "import" else _run_job(run, config, "cpu", keeper)
         return ("stopped", STOPPED[config.kind]) if is_stopped else ("finished", "")
     device = ranks.own_device(devices.resolve(config.train.device))
     locks = [queue.device_lock(devices.lock_key(name)) for name in ranks.devices_here(device)]
     if not _wait_for_turn(run, keeper, locks):
-        return ("stopped", CANCELLED) if run.has_stop else ("paused", "Paused before it started.")
+        state, what = ("stopped", "Cancelled") if run.has_stop else ("paused", "Paused")
+        return state, ended_waiting(run.status, what)
     with ExitStack() as held:
         for lock in locks:
             held.enter_context(lock)

@@ -200,6 +200,14 @@ def test_a_parked_run_that_is_stopped_ends_at_once_and_leaves_the_line():
     assert [entry.run for entry in queue.read_queue(own_workspace()).order] == [run.id]
 
 
+@pytest.mark.parametrize(("act", "what"), [(jobs.stop, "Cancelled"), (jobs.pause, "Paused")])
+def test_a_resumed_run_that_ends_while_it_is_parked_is_not_said_never_to_have_started(act, what):
+    (run,) = in_line("cpu")
+    write_status(run.folder, next_attempt(run.status, is_parked=True))
+    act(run)
+    assert run.status.reason == f"{what} while it waited; what it had is kept."
+
+
 def test_a_run_is_moved_to_the_front_and_past_one_neighbour():
     a, b, c = in_line("cpu", "cpu", "cpu")
     queue.move(c, "first")

@@ -165,6 +165,10 @@ def test_a_waiting_run_can_be_paused_and_keeps_nothing(tiny_set: Path):
         jobs.pause(run)
         assert tiny.ended(run).reason == "Paused before it started."
         assert run.status.state == "paused"
+        jobs.resume(run)
+        tiny.wait_until(lambda: run.status.phase == "waiting for the device", "it waits once more")
+        jobs.stop(run)
+        assert tiny.ended(run).reason == "Cancelled while it waited; what it had is kept."
     jobs.resume(run)
     assert tiny.ended(run).state == "finished", run.log_tail()
 

@@ -15,7 +15,17 @@ from unetlab import files
 from unetlab.config import LANE_KINDS, RunConfig
 from unetlab.errors import RunError
 from unetlab.runs import devices, launching, queue
-from unetlab.runs.status import LIVE, RESUMABLE, State, Status, is_same_process, next_attempt, read_status, write_status
+from unetlab.runs.status import (
+    LIVE,
+    RESUMABLE,
+    State,
+    Status,
+    ended_waiting,
+    is_same_process,
+    next_attempt,
+    read_status,
+    write_status,
+)
 from unetlab.runs.store import Run, create_once, delete_run, list_runs
 from unetlab.workspace import Workspace
 
@@ -97,7 +107,7 @@ def stop(run: Run) -> None:
         raise RunError(f"{run.called('The')} has ended already ({status.state}).")
     run.ask_to_stop()
     if status.is_parked:
-        _end_parked(run, status, "stopped", "Cancelled before it started.")
+        _end_parked(run, status, "stopped", ended_waiting(status, "Cancelled"))
 
 
 def pause(run: Run) -> None:
@@ -112,7 +122,7 @@ def pause(run: Run) -> None:
         raise RunError(f"{run.called('The')} has ended already ({status.state}).")
     (run.folder / "pause").touch()
     if status.is_parked:
-        _end_parked(run, status, "paused", "Paused before it started.")
+        _end_parked(run, status, "paused", ended_waiting(status, "Paused"))
 
 
 def use_one_thread(run: Run) -> None:

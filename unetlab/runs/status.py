@@ -172,6 +172,11 @@ def write_status(folder: Path, status: Status, *, is_durable: bool = True) -> No
     write_json(folder / "status.json", status.model_dump(mode="json"), is_durable=is_durable)
 
 
+def ended_waiting(status: Status, what: str) -> str:
+    """The reason of a run that ended before its turn. `what`: "Cancelled" or "Paused"; a resumed one had begun once."""
+    return f"{what} before it started." if status.attempt == 1 else f"{what} while it waited; what it had is kept."
+
+
 def next_attempt(status: Status, **changes: object) -> Status:
     """The status of a run that waits for a worker once more."""
     kept = {"device": status.device, "micro_batch": status.micro_batch, "attempt": status.attempt + 1}
