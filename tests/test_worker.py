@@ -66,7 +66,8 @@ def test_a_finished_training_leaves_every_file_of_the_contract(trained_home: Run
 def test_a_finished_training_can_be_read_without_torch(trained_home: Run):
     run, data = trained_home, open_dataset(own_workspace(), tiny.NAME)
     status = run.status
-    assert (status.state, status.reason, status.phase) == ("finished", "", "scoring the best weights")
+    assert (status.state, status.reason, status.phase) == ("finished", "", "training")
+    assert (status.done, status.detail) == (status.total, "scoring the best weights, 2 of 2 pictures")
     assert status.ended >= status.running_since >= status.created
     weights = load_file(run.folder / "best.safetensors")
     assert all(np.isfinite(tensor).all() for tensor in weights.values())
@@ -108,9 +109,9 @@ def test_a_stop_in_the_middle_keeps_a_model_that_scores_what_was_logged(tiny_set
     tiny.wait_until(lambda: not any(e["is_best"] for e in tiny.of_type(run, "epoch")[-3:]), "the best lies behind")
     jobs.stop(run)
     status = tiny.ended(run)
-    assert (status.state, status.done < status.total or status.phase) == ("stopped", "scoring the best weights")
+    assert (status.state, status.detail) == ("stopped", "scoring the best weights, 2 of 2 pictures")
     epochs = tiny.of_type(run, "epoch")
-    assert epochs[-1]["step"] == len(tiny.of_type(run, "batch")) < 20_000
+    assert epochs[-1]["step"] == len(tiny.of_type(run, "batch")) == status.done < status.total == 20_000
     whole = [
         event for event in epochs if event["step"] % epochs[0]["step"] == 0
     ]  # a stop's part of one is never the best

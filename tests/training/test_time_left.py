@@ -39,6 +39,17 @@ def test_steps_and_validations_to_come_are_counted_and_the_best_weights_scored_o
     assert left.while_validating(30, 1.0) == pytest.approx(7)
 
 
+def test_one_slow_validation_is_not_multiplied_by_all_that_are_to_come(clock: list[float]):
+    left, said = TimeLeft(epochs=101, steps_per_epoch=10, valid_share=0.5), []
+    for epoch, seconds in enumerate([2, 2, 12, 2, 2, 2]):
+        steps(left, clock, 10 * epoch + 1, 10 * epoch + 10, seconds=1)
+        clock[0] += seconds
+        left.after_validation()
+        said.append(left.while_scoring(0.0))
+    assert said == pytest.approx([2, 2, 16 / 3, 18 / 4, 4, 4])
+    assert left.while_scoring(0.75) == pytest.approx(1)
+
+
 def test_a_resumed_attempt_counts_its_own_steps_only(clock: list[float]):
     left = TimeLeft(epochs=32, steps_per_epoch=10, valid_share=0.0)
     assert steps(left, clock, 301, 302, seconds=4) is None

@@ -90,10 +90,25 @@ def test_progress_says_how_far_a_validation_is_and_how_long_the_training_lasts(t
         "validating, 1 of 2 pictures",
     ]
     assert [event.time_left is None for event in progress[:3]] == [True, True, False]
-    assert 0 < progress[-1].time_left < progress[5].time_left
+    assert 0 < progress[-2].time_left < progress[5].time_left
+
+
+@pytest.mark.parametrize("stop_after", [None, 5])
+def test_the_scoring_at_the_end_does_not_begin_the_progress_anew(tiny_set: Path, stop_after: int | None):
+    _, told = trained_here({"train.epochs": 3, "train.batch_size": 1}, stop_after=stop_after)
+    progress = [event for event in told if isinstance(event, Progress)]
+    assert {(event.phase, event.total) for event in progress} == {("training", 18)}
+    steps = [event.done for event in progress]
+    assert steps == sorted(steps)
+    assert steps[-1] == (stop_after or 18)
+    assert [event.detail for event in progress[-3:]] == [
+        f"scoring the best weights, {done} of 2 pictures" for done in range(3)
+    ]
+    lefts = [event.time_left for event in progress[-3:]]
+    assert lefts == [lefts[0], pytest.approx(lefts[0] / 2), 0]
 
 
 def test_two_ways_of_validating_are_one_progress(tiny_set: Path):
     _, told = trained_here({"train.epochs": 1, "train.batch_size": 3, "train.norm_statistics": "both"})
-    details = [event.detail for event in told if isinstance(event, Progress) and event.detail]
+    details = [event.detail for event in told if isinstance(event, Progress) and "validating" in event.detail]
     assert details == [f"validating, {done} of 4 pictures" for done in (0, 2, 4)]

@@ -125,6 +125,8 @@ def put_into(run: Run, state: str) -> None:
         "phase": "training",
         "done": 3,
         "total": 4,
+        "detail": "",
+        "time_left": None,
         "phase_began": time.time() - 3,
     }
     changes = {
@@ -753,6 +755,16 @@ def test_a_run_that_the_page_shows_has_one_progress_and_a_name_and_a_stop_in_the
         app.run()
         assert drawn_progress(app) == (1, 0)
         assert len(line_of(app)) == 1
+
+
+def test_a_run_that_stops_says_so_and_no_time_left(home_with_run):
+    put_into(home_with_run, "running")
+    app = open_page("train", dataset=tiny.NAME, run=home_with_run.id)
+    (shown,) = app.get("progress")
+    assert shown.proto.text.endswith("step 3 of 4, 1 s left")
+    home_with_run.ask_to_stop()
+    (shown,) = app.run().get("progress")
+    assert shown.proto.text.endswith("step 3 of 4, stopping")
 
 
 @pytest.mark.parametrize("kind", ["train", "lr_find"])

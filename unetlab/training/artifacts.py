@@ -14,7 +14,7 @@ from unetlab import files, lr_curve
 from unetlab.config import RunConfig
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
-from unetlab.events import Epoch, Event, Progress
+from unetlab.events import Epoch
 from unetlab.inference.evaluation import Evaluation, majority_share
 from unetlab.models.weights import ModelCard
 from unetlab.runs.store import Run
@@ -118,7 +118,7 @@ def write_evaluation(
     data: DataSet,
     evaluate_here: Callable[..., Evaluation],
     model: torch.nn.Module,
-    on_event: Callable[[Event], None],
+    on_progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """evaluation.json and every prediction as predictions/INDEX.png; returns the pooled scores with the loss."""
     folder = run.folder / "predictions"
@@ -127,11 +127,7 @@ def write_evaluation(
     def keep(index: int, prediction: np.ndarray) -> None:
         files.write_atomic(folder / f"{index}.png", drawing.class_ids_png(prediction), is_durable=False)
 
-    evaluation = evaluate_here(
-        model,
-        on_prediction=keep,
-        on_progress=lambda done, total: on_event(Progress("scoring the best weights", done, total)),
-    )
+    evaluation = evaluate_here(model, on_prediction=keep, on_progress=on_progress)
     valid = {"loss": evaluation.loss, **evaluation.scores.as_dict()}
     pairs = data.manifest.pairs
     pictures = [

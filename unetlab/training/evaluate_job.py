@@ -9,6 +9,7 @@ from unetlab import files
 from unetlab.config import RunConfig
 from unetlab.data.dataset import open_dataset
 from unetlab.errors import RunError
+from unetlab.events import Progress
 from unetlab.inference.evaluation import evaluate
 from unetlab.inference.pictures import Pictures
 from unetlab.models.weights import load_weights
@@ -42,7 +43,9 @@ def evaluate_run(run: Run, config: RunConfig, device: str, *, on_event: OnEvent,
         batch_size=run.status.micro_batch or config.train.batch_size,
     )
     began = time.monotonic()
-    valid = write_evaluation(run, data, evaluate_here, model, on_event)
+    valid = write_evaluation(
+        run, data, evaluate_here, model, lambda done, total: on_event(Progress("scoring", done, total))
+    )
     seconds = time.monotonic() - began
     count = len(data.indices("valid"))
     result = {

@@ -167,10 +167,13 @@ class Training:
 
     def keep_on(self, done: int, total: int) -> None:
         """Between pictures of a validation: says how far it is, saves what is due."""
-        step = self.position.step
-        left = self.time_left.while_validating(step, done / total)
-        self.on_event(Progress("training", step, self.total_steps, f"validating, {done} of {total} pictures", left))
+        left = self.time_left.while_validating(self.position.step, done / total)
+        self.report(f"validating, {done} of {total} pictures", left)
         self.keeper.keep(self.position)
+
+    def report(self, detail: str, left: float | None) -> None:
+        """Says how far the training is, what it is busy with and the seconds left."""
+        self.on_event(Progress("training", self.position.step, self.total_steps, detail, left))
 
     def follow(self, event: Event) -> None:
         """Takes the learner's events, saves and remembers what belongs to them, and passes them on."""
@@ -191,12 +194,13 @@ class Training:
         model, card = load_weights(self.keeper.best)
         to_device(model, self.setup.learner.device)
 
-        def follow(event: Event) -> None:
+        def keep_on(done: int, total: int) -> None:
             self.keeper.keep(self.position)
-            self.on_event(event)
+            left = self.time_left.while_scoring(done / total)
+            self.report(f"scoring the best weights, {done} of {total} pictures", left)
 
-        follow(Progress("scoring the best weights", 0, len(self.indices)))
-        valid = write_evaluation(self.run, self.setup.data, self.evaluate, model, follow)
+        keep_on(0, len(self.indices))
+        valid = write_evaluation(self.run, self.setup.data, self.evaluate, model, keep_on)
         step, seconds = self.position.step, self.position.seconds
         result = {
             "max_lr": self.config.train.max_lr,

@@ -121,7 +121,7 @@ def _line(place: DeltaGenerator, running: list[tuple[Run, Status]]) -> None:
         return
     run, status = running[0]
     with place.container(horizontal=True, vertical_alignment="center", key="running-line"):
-        st.markdown(f":small[**{plain(run.title)}** · {plain(state.progress_text(status))}]", width="stretch")
+        st.markdown(f":small[**{plain(run.title)}** · {plain(state.progress_text(run, status))}]", width="stretch")
         if run.config.kind in PAGE_OF:
             st.button(
                 "Watch",
@@ -153,7 +153,7 @@ def _job(run: Run, status: Status, others: list[tuple[Run, Status]], *, is_watch
     elif not status.is_responding:
         st.caption("Not responding; still alive. Stop it, or wait.")
     elif not is_watched:  # else the page shows it
-        st.progress(state.fraction(status), text=plain(state.progress_text(status)))
+        st.progress(state.fraction(status), text=plain(state.progress_text(run, status)))
     with st.container(horizontal=True, gap="xsmall"):  # three buttons in a line of 224 px
         live.stop_button(run, status, key=f"stop-{run.id}", keeps="what it has")
         if status.state == "queued":

@@ -62,7 +62,7 @@ def face(run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = 
         st.badge(word if status.is_responding else "not responding", icon=icon, color=color)
         st.markdown(f"**{plain(run.title)}**", width="content")
         if status.state == "running" and status.is_responding:
-            st.progress(state.fraction(status), text=plain(state.progress_text(status)))
+            st.progress(state.fraction(status), text=plain(state.progress_text(run, status)))
         if status.is_live:
             _stop_and_pause(run, status, keeps)
         else:

@@ -168,11 +168,12 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def progress_text(status: Status) -> str:
-    """A job's progress: "training: step 140 of 320, 1 min 10 s left"."""
+def progress_text(run: Run, status: Status) -> str:
+    """A job's progress: "training: step 140 of 320, 1 min 10 s left"; without the time once it was asked to stop."""
     if not status.total:
         return status.phase or status.state
     left = duration(status.seconds_left) + ("" if status.seconds_left is None else " left")
+    left = "stopping" if run.has_stop else left
     busy = f", {status.detail}" if status.detail else ""
     return f"{status.phase}: {_unit(status.phase)}{status.done:,} of {status.total:,}{busy}, {left}"
 
