@@ -151,7 +151,7 @@ def test_the_tour_goes_on_to_the_training_and_to_its_results(touring, home_with_
     app = follow(app.run())
     assert title(app) == "Results"
     assert "Step" not in words(app)
-    assert "tour" not in app.session_state
+    assert "tour" not in app.query_params
 
 
 def test_the_next_page_can_be_opened_at_once(touring):
@@ -169,12 +169,58 @@ def test_who_stays_is_not_taken_away(touring):
 
 
 @pytest.mark.parametrize("page", ["home", "data", "results", "runs"])
-def test_who_has_looked_at_another_page_is_not_taken_away_when_he_is_back(page, touring):
+def test_who_looks_at_another_page_is_not_taken_away_from_it_nor_when_he_is_back_after_the_end(page, touring):
     app, sweep, _ = touring
-    assert title(app.switch_page(f"pages/lab/{page}.py").run()) != "Learning rate"
-    app.switch_page("pages/lab/learning_rate.py").run()
+    there = title(app.switch_page(f"pages/lab/{page}.py").run())
+    assert "Step 1" not in words(app)
     end(sweep)
+    assert title(app.run()) == there != "Learning rate"
+    app.switch_page("pages/lab/learning_rate.py").run()
     assert title(app.run()) == "Learning rate"
+    assert "Step 1" not in words(app)
+
+
+def test_who_is_back_before_the_end_is_on_the_tour_again(touring):
+    app, sweep, _ = touring
+    app.switch_page("pages/lab/data.py").run()
+    app.switch_page("pages/lab/learning_rate.py").run()
+    assert "Step 1 of 3: Sweep. Training opens when it has ended." in words(app)
+    end(sweep)
+    assert title(follow(app.run())) == "Train"
+
+
+def reloaded(app: AppTest, page: str) -> AppTest:
+    """The page in a new session, at the address of the old one."""
+    return open_page(page, **dict(app.query_params))
+
+
+def test_a_reload_keeps_the_tour(touring, home_with_run):
+    app, sweep, run = touring
+    app = reloaded(app, "learning_rate")
+    assert "Step 1 of 3" in words(app)
+    end(sweep)
+    app = reloaded(follow(app.run()), "train")
+    assert "Step 2 of 3: Training. Results open when it has ended." in words(app)
+    score(run, home_with_run)
+    end(run)
+    assert title(follow(app.run())) == "Results"
+
+
+def test_an_address_that_is_opened_after_the_end_takes_nobody_away(touring):
+    app, sweep, _ = touring
+    end(sweep)
+    assert title(reloaded(app, "learning_rate")) == "Learning rate"
+    app = open_page("home", tour="../../etc")
+    assert title(app) != ""
+    assert "tour" not in app.query_params
+
+
+def test_who_stays_has_ended_the_tour_for_good(touring):
+    app, _, _ = touring
+    assert app.query_params["tour"]
+    press(app, "Stay on this page")
+    assert "tour" not in app.query_params
+    assert "Step 1" not in words(reloaded(app, "learning_rate"))
 
 
 def test_who_looks_at_another_sweep_is_not_taken_away(touring):
@@ -251,13 +297,16 @@ def test_a_training_that_never_began_is_not_offered_to_be_watched(swept, trained
         assert "A training run uses this sweep's learning rate." in words(app.run())
 
 
-def test_a_tour_whose_sweep_was_deleted_ends(touring):
+def test_a_tour_whose_runs_were_deleted_ends(touring):
     app, sweep, run = touring
-    end(run)
+    end(run, "stopped")
     end(sweep)
     store.delete_run(sweep)
     assert title(app.run()) == "Learning rate"
-    assert "tour" not in app.session_state
+    assert "Step" not in words(app)
+    store.delete_run(run)
+    assert title(app.run()) == "Learning rate"
+    assert "tour" not in app.query_params
 
 
 @pytest.mark.usefixtures("no_process")
