@@ -98,16 +98,35 @@ def test_all_steps_on_a_set_of_ones_own_take_its_forms_and_the_epochs_that_its_s
     assert (app.session_state["sweep"], app.session_state["run"]) == (sweep.id, run.id)
 
 
-def test_options_that_were_set_in_the_forms_are_taken_but_for_the_epochs(tiny_set, no_worker):
+def test_options_that_were_set_in_the_forms_are_taken(tiny_set, no_worker):
     folder = open_dataset(own_workspace(), tiny.NAME).folder
     drafts.write(folder, "lr", {"lr_find.num_steps": 40, "model.depth": 4, "lr_find.repeats": -1})
-    drafts.write(folder, "train", {"model.depth": 3, "train.batch_size": 1, "train.epochs": 7, "lr_source": [1, "x"]})
+    drafts.write(folder, "train", {"model.depth": 3, "train.batch_size": 1, "lr_source": [1, "x"]})
+    drafts.write(folder, "train", {"train.epochs": 7, "data.image_size": 64})
     app = open_page("home", dataset=tiny.NAME)
-    assert "Finds a learning rate in 40 steps, trains 67 epochs (402 steps) with it" in words(app)
-    press(app, "Run all steps")
+    assert "Finds a learning rate in 40 steps, trains 7 epochs (42 steps) with it" in words(app)
+    app = follow(press(app, "Run all steps"))
     sweep, run = no_worker
-    assert (run.config.model.depth, run.config.train.batch_size, run.config.train.epochs) == (3, 1, 67)
+    assert (run.config.model.depth, run.config.train.batch_size, run.config.train.epochs) == (3, 1, 7)
     assert (sweep.config.lr_find.num_steps, sweep.config.lr_find.repeats) == (40, 1)
+    # the form beside it shows 256 px, of the sweeps that are started there
+    assert "40 steps from 1e-07 to 10 · 64 px · batch 1" in words(app)
+
+
+@pytest.mark.parametrize("epochs", [None, -1])
+def test_epochs_that_nobody_has_set_are_those_that_the_set_asks_for(epochs, tiny_set, no_process):
+    folder = open_dataset(own_workspace(), tiny.NAME).folder
+    drafts.write(folder, "train", {"train.batch_size": 1} | ({"train.epochs": epochs} if epochs else {}))
+    assert "trains 67 epochs (402 steps) with it" in words(open_page("home", dataset=tiny.NAME))
+
+
+def test_on_data_the_words_stand_below_the_button_that_they_are_about(tiny_set, no_process):
+    app = open_page("data", dataset=tiny.NAME)
+    shown = [element for element in app.main if element.type in ("button", "caption", "markdown")]
+    told = [str(element.value) if element.type != "button" else element.label for element in shown]
+    place = told.index("Run all steps")
+    assert told[place - 1] == "Find its learning rate"
+    assert told[place + 1].startswith("**Run all steps** finds a learning rate in 100 steps, trains 400 epochs")
 
 
 def test_before_the_start_it_is_said_how_long_all_steps_take(tiny_set, no_process, monkeypatch):

@@ -29,6 +29,11 @@ def test_it_names_the_basic_options_and_whatever_is_not_the_default():
     assert watching.summary(RunConfig(kind="train", dataset="cells"), devices.LANE) == basic
 
 
+def test_of_a_sweep_it_names_what_a_sweep_reads():
+    sweep = started({"train.epochs": 3, "train.max_lr": 0.1, "lr_find.repeats": 3, "model.depth": 2}, kind="lr_find")
+    assert sweep == f"100 steps from 1e-07 to 10 · 256 px · batch 8 · {devices.label('cpu')} · depth 2 · repeats 3"
+
+
 def test_a_rate_that_its_sweep_has_still_to_give_is_no_number():
     source = {"sweep": "2026-01-01T10-00-00_cells_0001", "pick": "min_gradient", "lr": None}
     assert "learning rate from its sweep" in started(lr_from=source)

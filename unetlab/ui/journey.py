@@ -81,10 +81,12 @@ def all_of_it(data: DataSet, *, is_primary: bool = True) -> None:
     """What a button that takes all steps on this data set would do and how long that lasts, and the button."""
     config = _proposed(data)
     steps = training.steps_per_epoch(config, data) * config.train.epochs
-    st.write(
-        f"Finds a learning rate in {config.lr_find.num_steps} steps, trains {config.train.epochs} epochs ({steps:,} "
+    does = (
+        f"a learning rate in {config.lr_find.num_steps} steps, trains {config.train.epochs} epochs ({steps:,} "
         f"steps) with it, and opens the results. {_time_of(config, data)}"
     )
+    if is_primary:
+        st.write(f"Finds {does}")
     form = f"all-{data.name}"
     key = starts.key_of(form)
     st.button(
@@ -96,6 +98,8 @@ def all_of_it(data: DataSet, *, is_primary: bool = True) -> None:
         args=(_run_all, form, key, data),
         help="Other options are as you left them in the forms.",
     )
+    if not is_primary:  # below another button, which the words must not seem to be about
+        st.caption(f"**Run all steps** finds {does}")
 
 
 def _run_all(form: str, key: str, data: DataSet) -> None:
@@ -103,13 +107,18 @@ def _run_all(form: str, key: str, data: DataSet) -> None:
 
 
 def _proposed(data: DataSet) -> RunConfig:
-    """A training with the options of the set's forms as they were left, and as many epochs as its size asks for."""
+    """A training with the options of the set's forms as they were left.
+
+    As many epochs as the set's size asks for, unless they were set too.
+    """
     config = RunConfig(kind="train", dataset=data.name)
     kept = drafts.read(data.folder, "lr") | drafts.read(data.folder, "train")
     for key in kept.keys() & option_fields().keys():
         with contextlib.suppress(ConfigError):  # kept by a version with other bounds, or changed by hand
             config = config.changed({key: kept[key]})
-    return config.changed({"train.epochs": schedules.proposed_epochs(training.steps_per_epoch(config, data))})
+    if config.train.epochs == kept.get(training.EPOCHS):
+        return config
+    return config.changed({training.EPOCHS: schedules.proposed_epochs(training.steps_per_epoch(config, data))})
 
 
 def _take_all_steps(form: str, key: str, config: RunConfig, *, name: str) -> None:

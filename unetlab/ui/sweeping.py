@@ -13,7 +13,7 @@ from unetlab.config import RunConfig, fault, keys_on
 from unetlab.lr_curve import FASTAI, NO_LAG
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run, open_run
-from unetlab.ui import charts, choices, forms, live, starts, state, training
+from unetlab.ui import charts, choices, forms, live, starts, state, training, watching
 from unetlab.ui.history import history_of
 from unetlab.ui.text import plain
 
@@ -67,8 +67,9 @@ def curves_of(run: Run) -> tuple[Sequence[pd.DataFrame], dict[str, Any], dict[st
 
 
 def draw(run: Run, status: Status) -> None:
-    """The state of the sweep and its curve so far."""
+    """The state of the sweep, what it was started with and its curve so far."""
     live.face(run, status, keeps="the curve so far")
+    st.caption(plain(watching.summary(run.config, status.device)))
     tables, picks, _ = curves_of(run)
     if not tables or not len(tables[0]):
         with st.container(border=True, height=HEIGHT, vertical_alignment="center", horizontal_alignment="center"):

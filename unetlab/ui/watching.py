@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from unetlab.config import RunConfig, option_fields
+from unetlab.config import RunConfig, about, option_fields
+from unetlab.option_field import Page
 from unetlab.runs import devices
 from unetlab.runs.status import Status
 from unetlab.runs.store import Notes, Run
@@ -67,19 +68,25 @@ def started_with(run: Run, status: Status) -> None:
 
 
 def summary(config: RunConfig, device: str) -> str:
-    """Epochs, rate and where it came from, size, batch, device, and every other option that is not the default."""
-    train, start = config.train, RunConfig(kind="train", dataset=config.dataset)
+    """Epochs and the rate with where it came from, of a sweep its steps and rates; size, batch and device.
+
+    Then every other option that is not the default.
+    """
+    train, sweep, start = config.train, config.lr_find, RunConfig(kind="train", dataset=config.dataset)
+    page: Page = "train"
     told = [
         f"{train.epochs} {'epoch' if train.epochs == 1 else 'epochs'}",
         "learning rate from its sweep" if config.lr_from and config.lr_from.lr is None else _rate(config),
-        f"{config.data.image_size} px",
-        f"batch {train.batch_size}",
     ]
+    if config.kind == "lr_find":
+        page, told = "learning_rate", [f"{sweep.num_steps} steps from {sweep.start_lr:.2g} to {sweep.end_lr:.2g}"]
+    told += [f"{config.data.image_size} px", f"batch {train.batch_size}"]
     if device != devices.LANE:
         told.append(devices.label(device))
     said = {"train.epochs", "train.max_lr", "train.batch_size", "data.image_size", "train.device"}
+    said |= {"lr_find.num_steps", "lr_find.start_lr", "lr_find.end_lr"}
     for key, field in option_fields().items():
-        if key.startswith(("data.", "model.", "train.")) and key not in said and config.value(key) != start.value(key):
+        if page in about(key).pages and key not in said and config.value(key) != start.value(key):
             label = field.title or key
             told.append(f"{label[0].lower()}{label[1:]} {config.value(key)}")
     return " · ".join(told)
