@@ -13,7 +13,7 @@ if run.status.is_live:
     live.nothing_yet("Results appear when the run has ended.", "pages/lab/train.py", "Watch it learn")
 
 evaluation = run.read("evaluation.json")
-live.face(run, run.status, keeps="")
+live.face(run, run.status, keeps="", is_told=bool(evaluation) and verdicts.tells_the_stop(run, evaluation))
 st.set_page_config(page_title=live.tab_title(run, run.status))
 if not evaluation:
     live.log(run)

@@ -168,6 +168,8 @@ def test_a_run_that_was_stopped_within_its_first_epoch_is_resumed_from_its_verdi
     state.st.cache_resource.clear()
     app = open_page("results", dataset=tiny.NAME, run=run.id)
     assert card(app)[0] == f"#### :material/lightbulb: Stopped after 1 of {planned} steps."
+    assert [button.label for button in app.button if "Resume" in button.label] == ["Resume and watch"]
+    assert "Stopped on request" not in words(app)
     click(app).click().run()
     follow(app)
     assert [title.value for title in app.title] == ["Train"]

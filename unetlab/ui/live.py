@@ -51,10 +51,13 @@ def _is_young(status: Status) -> bool:
     return status.is_live and time.time() - since < YOUNG_S
 
 
-def face(run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = lambda run: None) -> None:
+def face(
+    run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = lambda run: None, is_told: bool = False
+) -> None:
     """What state the run is in and what to do next.
 
     `keeps`: what a stop leaves, e.g. "the model so far". `then`: draws the next step of a run that has ended.
+    `is_told`: the page itself says how the run ended, and resumes it.
     """
     word, icon, color = state.STATE_WORDS[status.state]
     is_training, reason = run.config.kind == "train", plain(hosting.reason_of(status))
@@ -67,6 +70,8 @@ def face(run: Run, status: Status, *, keeps: str, then: Callable[[Run], None] = 
             _stop_and_pause(run, status, keeps)
         else:
             then(run)
+    if is_told:
+        return
     if status.state == "queued":
         _queued(run, status)
     elif status.state == "running" and not status.is_responding:

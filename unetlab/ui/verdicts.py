@@ -44,6 +44,11 @@ def card(run: Run, evaluation: dict[str, Any], data: DataSet | None) -> None:
             _primary(found.link, ":material/arrow_forward:", key, _open, found.page, found.link)
 
 
+def tells_the_stop(run: Run, evaluation: dict[str, Any]) -> bool:
+    """Whether the card says that the run was stopped, with the button that resumes it."""
+    return run.status.state == "stopped" and verdict(outcome_of(run, evaluation, None)).cause == "stopped"
+
+
 def _primary(label: str, icon: str, key: str, action: Callable[..., None], *args: Any) -> None:
     st.button(label, type="primary", icon=icon, key=key, on_click=state.attempt, args=(action, *args))
 
