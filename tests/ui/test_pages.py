@@ -378,6 +378,29 @@ def test_train_again_from_the_results_leads_to_the_filled_form_once(home_with_ru
     assert [title.value for title in app.title] == ["Results"]
 
 
+@pytest.mark.parametrize("state", ["finished", "running"])
+def test_a_reload_of_the_train_page_shows_what_it_showed(home_with_run, state):
+    put_into(home_with_run, state)
+
+    def opened(**query: str) -> AppTest:
+        """The Train page in a new session."""
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.switch_page("pages/lab/train.py").run()
+
+    app = opened(run=home_with_run.id)
+    assert app.session_state["train-view"] == training.RUN
+    assert "Train again with changes" in words(app)
+    app.session_state["train-view"] = training.NEW
+    app.run()
+    assert app.query_params["view"] == "new"
+    app = opened(**dict(app.query_params))
+    assert "Start training" in words(app)
+    app.session_state["train-view"] = training.RUN
+    assert "view" not in app.run().query_params
+
+
 def test_a_card_on_home_opens_its_run(home_with_run):
     app = open_page("home")
     follow(app.button(key=f"open-{home_with_run.id}").click().run())

@@ -60,6 +60,8 @@ def open_next() -> bool:
 def draw(page: str) -> None:
     """The sidebar; above `page` (its URL path) what was chosen and is gone, and a problem from the last click."""
     incoming.sweep(state.workspace())
+    if page == "train" and "run" not in st.session_state:  # the session begins here
+        training.open_as_in_url()
     choices.open_on(page)
     problem = st.session_state.pop("problem", None)
     with st.sidebar:

@@ -24,6 +24,7 @@ from unetlab.ui.text import plain
 
 BASIC, ADVANCED = keys_on("train", "basic"), keys_on("train", "advanced")
 NEW, RUN = "New training", "Chosen run"
+VIEW = "view"  # in the URL while the form is shown
 EPOCHS = "train.epochs"
 STEPS_DEPEND_ON = ("data.image_size", "data.size_mode", "train.batch_size", "train.accumulate")
 SOURCES = {"typed": "typed", "default": "the default, not from a sweep"}
@@ -165,10 +166,16 @@ def plan(config: RunConfig, total: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "lr", "momentum"])
 
 
+def open_as_in_url() -> None:
+    """In a session that begins on the Train page: shows the run that the URL names, or the form where it says so."""
+    if "run" in st.query_params:
+        st.session_state["train-view"] = NEW if VIEW in st.query_params else RUN
+
+
 def view(run: Run | None) -> str:
     """Whether to show the form or the chosen run: at first the run, unless it has finished; later what was chosen.
 
-    Another run that was chosen in the sidebar is shown.
+    Another run that was chosen in the sidebar is shown. The URL says that the form is shown, for a reload.
     """
     if run is None:
         return NEW
@@ -189,6 +196,10 @@ def view(run: Run | None) -> str:
         on_change=choices.take_over,
         args=("train-view", box, (NEW, RUN)),
     )
+    if st.session_state["train-view"] == NEW:
+        st.query_params[VIEW] = "new"
+    elif VIEW in st.query_params:
+        del st.query_params[VIEW]
     return st.session_state["train-view"]
 
 
