@@ -21,9 +21,9 @@ def started(changes: dict | None = None, **top: object) -> str:
 
 
 def test_it_names_the_basic_options_and_whatever_is_not_the_default():
-    basic = "20 epochs · learning rate 0.001 (typed) · 256 px · batch 8"
+    basic = "20 epochs · learning rate 0.001 (the default, not from a sweep) · 256 px · batch 8"
     assert started() == f"{basic} · {devices.label('cpu')}"
-    assert "0.001 (the default, not from a sweep)" in started(lr_source="default")
+    assert "learning rate 0.002 (typed)" in started({"train.max_lr": 0.002})
     assert started({"train.loss": "dice", "model.dropout": 0.1}).endswith("loss dice · dropout 0.1")
     assert started({"train.epochs": 1}).startswith("1 epoch ·")
     assert watching.summary(RunConfig(kind="train", dataset="cells"), devices.LANE) == basic

@@ -69,7 +69,7 @@ def facts(config: RunConfig, data: DataSet) -> None:
     precision = devices.likely_precision(config.train.precision, device)
     pace = measured_pace(state.workspace(), config)
     lasts = (
-        f"About {state.duration(max(pace[0] * total, 1))}, at the pace of {plain(pace[1].title)}."
+        f"About {state.duration(max(pace[0] * total, 1))}, at the pace of {plain(pace[1].called('the'))}."
         if pace
         else "The duration is known after the first steps."
     )
@@ -113,7 +113,7 @@ def _counted(count: int, what: str) -> str:
 def source_text(config: RunConfig) -> str:
     """Where the learning rate came from, in words: "min gradient, from the learning-rate sweep of 05-04 10:12"."""
     if config.lr_source in SOURCES:
-        return SOURCES[config.lr_source]
+        return SOURCES["default" if config.train.max_lr == UNTOUCHED[0] else config.lr_source]
     what, _, run_id = config.lr_source.removeprefix("the sweep ").rpartition(" of ")
     if config.lr_from is not None:
         what, run_id = lr_curve.LABELS.get(config.lr_from.pick, config.lr_from.pick), config.lr_from.sweep
