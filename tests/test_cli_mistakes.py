@@ -51,13 +51,13 @@ def nothing_is_left(home: Path) -> None:
         (["lr-find", "tinny"], ["no data set 'tinny'", "tiny"]),
         (["data", "check", "../tiny"], ["'../tiny' is not a valid name"]),
         (["train", "tiny", "--set", "model.deph=4"], ["Unknown option 'model.deph'", "Did you mean 'model.depth'?"]),
-        (["train", "tiny", "--set", "train.epochs=0"], ["train.epochs: 0 is below 1, the lowest allowed"]),
+        (["train", "tiny", "--set", "train.epochs=0"], ["train.epochs: must be at least 1 and at most 10000, not 0"]),
         (["train", "tiny", "--set", "model.skip=sum"], ["model.skip: 'sum'", "'concat', 'add' or 'none'"]),
         (["train", "tiny", "--set", "model.depth"], ["has no '='"]),
         (["train", "tiny", "--lr", "fast"], ["--lr 'fast' is neither a pick nor a number", "min_gradient"]),
         (["train", "tiny", "--lr", "mingradient"], ["--lr 'mingradient'", "Picks: min_gradient, ", "valley", "1e-3"]),
         (["train", "tiny", "--lr", "vally"], ["Picks: valley, "]),
-        (["train", "tiny", "--lr", "-1"], ["train.max_lr: -1 is not above 0"]),
+        (["train", "tiny", "--lr", "-1"], ["train.max_lr: must be above 0 and at most 100, not -1"]),
         (["train", "tiny", "--from", "nope"], ["no run 'nope'", "runs list"]),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_name_that_is_taken_is_refused_with_a_free_one(tiny_set: Path, tmp_pat
 
 def test_a_refusal_is_one_object_with_each_reason_by_itself(tiny_set: Path):
     done = tiny.said("train", "tiny", "--set", "train.epochs=0", "--set", "model.depth=99", "--json")
-    refused(done, "train.epochs: 0 is", "model.depth: 99 is")
+    refused(done, "train.epochs: must be at least 1", "model.depth: must be at least 1 and at most 6, not 99")
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "config-error"
     assert [problem.split(": ")[0] for problem in error["problems"]] == ["model.depth", "train.epochs"]

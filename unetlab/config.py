@@ -13,6 +13,7 @@ from unetlab.options import DataOptions, ImportOptions, LRFindOptions, ModelOpti
 from unetlab.train_options import TrainOptions
 
 SCHEMA_VERSION = 2
+BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}  # in words, by pydantic's names
 JobKind = Literal["lr_find", "train", "evaluate", "import", "preview", "forecast"]
 LANE_KINDS: tuple[JobKind, ...] = ("import", "preview", "forecast")  # need no device, so they never wait
 OVER_SOON: tuple[JobKind, ...] = ("preview", "forecast")  # over so soon that lists of runs leave them out
@@ -234,28 +235,29 @@ def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return _unknown_key(key)
-    return f"{key}: {_said(problem)}."
+    return f"{key}: {_said(problem, option_fields().get(key))}."
 
 
 def fault(key: str, value: Any) -> str | None:
-    """What is wrong with a value of an option, such as "200 is above 100, the highest allowed"; None for a good one."""
+    """What is wrong with a value of an option: "must be above 0 and at most 100, not 200"; None for a good one."""
     group, _, name = key.partition(".")
     try:
         GROUPS[group].model_validate({name: value})
     except ValidationError as error:
-        return _said(error.errors()[0])
+        return _said(error.errors()[0], option_fields()[key])
     return None
 
 
-def _said(problem: Any) -> str:
-    """One of pydantic's problems in words for a person."""
+def _said(problem: Any, field: Any) -> str:
+    """One of pydantic's problems with a value of `field`, where that is an option, in words for a person."""
     given, kind, about = problem["input"], problem["type"], problem.get("ctx", {})
-    shown, bound = (f"{number:g}" if isinstance(number, float) else repr(number) for number in (given, _bound(about)))
+    shown = _shown(given)
+    if about.keys() & BOUNDS.keys():
+        parts = field.metadata if field else []
+        allowed = {name: getattr(part, name) for part in parts for name in BOUNDS if hasattr(part, name)} or about
+        asked = " and ".join(f"{BOUNDS[name]} {_shown(bound)}" for name, bound in allowed.items())
+        return f"must be {asked}, not {shown}"
     words = {
-        "greater_than_equal": f"is below {bound}, the lowest allowed",
-        "less_than_equal": f"is above {bound}, the highest allowed",
-        "greater_than": f"is not above {bound}",
-        "less_than": f"is not below {bound}",
         "literal_error": f"is not {about.get('expected')}",
         "finite_number": "is not a finite number",
     }
@@ -266,8 +268,8 @@ def _said(problem: Any) -> str:
     return f"{shown} {words.get(kind, own)}"
 
 
-def _bound(about: dict[str, Any]) -> Any:
-    return next((about[name] for name in ("ge", "le", "gt", "lt") if name in about), None)
+def _shown(given: Any) -> str:
+    return f"{given:g}" if isinstance(given, float) else repr(given)
 
 
 def _unknown_key(key: str) -> str:

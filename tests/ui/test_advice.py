@@ -129,7 +129,7 @@ def test_changes_that_cannot_be_made_stop_and_start_nothing_and_say_why(run, sta
     app = page_of(run, [BLACK | {"about": {"changes": {"train.max_lr": 1e9}}}], monkeypatch)
     clicks(app)[0].click().run()
     assert not app.exception
-    assert "1e+09 is above 100, the highest allowed" in words(app)
+    assert "must be above 0 and at most 100, not 1e+09" in words(app)
     assert not run.has_stop
     assert started == []
     assert [each.id for each in list_runs(own_workspace())] == before

@@ -66,9 +66,9 @@ def said(app: AppTest) -> list[str]:
 @pytest.mark.parametrize(
     ("key", "typed", "told"),
     [
-        ("train.max_lr", 200.0, "Learning rate (maximum): 200 is above 100, the highest allowed."),
-        ("train.max_lr", 0.0, "Learning rate (maximum): 0 is not above 0."),
-        ("train.batch_size", 0, "Batch size: 0 is below 1, the lowest allowed."),
+        ("train.max_lr", 200.0, "Learning rate (maximum): must be above 0 and at most 100, not 200."),
+        ("train.max_lr", 0.0, "Learning rate (maximum): must be above 0 and at most 100, not 0."),
+        ("train.batch_size", 0, "Batch size: must be at least 1 and at most 1024, not 0."),
     ],
 )
 def test_a_number_out_of_bounds_is_told_beside_its_field_and_makes_no_config(key, typed, told):
@@ -93,7 +93,7 @@ def test_options_that_do_not_go_together_are_told_by_their_labels():
     app.number_input(key="form:cells:lr_find.end_lr").set_value(1e-8).run()
     assert said(app) == ["Sweep to is 1e-08, not above Sweep from (1e-07)."]
     assert app.session_state["config"] is None
-    with pytest.raises(ConfigError, match=r"^Epochs: 0 is below 1"):
+    with pytest.raises(ConfigError, match=r"^Epochs: must be at least 1 and"):
         forms.checked(RunConfig(kind="train", dataset="cells"), {"train.epochs": 0})
 
 
