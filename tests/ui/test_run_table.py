@@ -64,7 +64,7 @@ def test_a_row_tells_what_a_training_was_and_how_far_it_came(tiny_set):
     expected = {"id": run.id, "name": "mine", "dataset": tiny.NAME, "kind": "training", "state": "finished"}
     expected |= {"score": 0.75, "epochs": 2, "steps": 7, "lr": tiny.OPTIONS["train.max_lr"], "tags": ["a", "b"]}
     expected |= {"lasted": timedelta(seconds=100), "megabytes": files.size_of(run.folder) / 1e6}
-    expected |= {"started": datetime.strptime(run.id[:19], "%Y-%m-%dT%H-%M-%S")}
+    expected |= {"created": datetime.strptime(run.id[:19], "%Y-%m-%dT%H-%M-%S")}
     assert row._asdict() == expected
 
 
@@ -87,7 +87,7 @@ def test_a_sweep_has_neither_score_nor_epochs_and_a_training_behind_it_its_rate(
     swept, without, with_rate = run_rows.rows([sweep, waiting, found])
     assert (swept.kind, swept.score, swept.epochs, swept.steps, swept.lr) == ("sweep", None, None, 30, None)
     assert (without.lr, with_rate.lr) == (None, 0.5)
-    assert swept.name is None
+    assert swept.name == sweep.title
 
 
 def test_the_table_holds_the_runs_of_all_data_sets_and_no_import(tiny_set):
@@ -161,7 +161,8 @@ def test_undo_brings_back_the_last_deletion_and_the_trash_can_be_emptied(tiny_se
     assert "1 run deleted, 0.0 MB. 2 in the trash in all, 0.0 MB." in words(app)
     button(app, "Undo").click().run()
     assert sorted(table(app)["name"]) == ["three", "two"]
-    button(app, "Empty the trash").click().run()
+    assert "This deletes 1 run for good and frees 0.0 MB." in words(app)
+    button(app, "Empty it").click().run()
     assert sorted(table(app)["name"]) == ["three", "two"]
     assert trash.deletions(own_workspace()) == []
     assert "deleted" not in words(app)

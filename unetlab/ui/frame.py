@@ -148,7 +148,9 @@ def _watch(run: Run) -> None:
 
 def _job(run: Run, status: Status, others: list[tuple[Run, Status]], *, is_watched: bool = False) -> None:
     word, icon, color = state.STATE_WORDS[status.state]
-    st.markdown(f"{icon} **{run.kind_word.capitalize()}** {plain(run.notes.name)} :{color}-badge[{word}]")
+    kind, title = run.kind_word, run.title  # of a run without a name it begins with the kind
+    said = f"**{kind.capitalize()}** {plain(title)}" if run.notes.name else f"**{plain(title[0].upper() + title[1:])}**"
+    st.markdown(f"{icon} {said} :{color}-badge[{word}]")
     if status.state == "queued":
         waits = jobs.waits_for(run, status, others, names_processes=hosting.is_own_machine())
         st.caption(f"{waits[0].upper()}{plain(waits[1:])}.")

@@ -138,7 +138,7 @@ def card(run: Run) -> None:
     history, status, config = history_of(run), run.status, run.config
     with st.container():
         word, icon, color = state.STATE_WORDS[status.state]
-        st.markdown(f"**{plain(run.notes.name or config.dataset)}** :{color}-badge[{icon} {word}]")
+        st.markdown(f"**{plain(run.title)}** :{color}-badge[{icon} {word}]")
         best = next((epoch["mean_dice"] for epoch in reversed(history.epochs) if epoch["is_best"]), None)
         dices = [epoch["mean_dice"] for epoch in history.epochs if epoch["mean_dice"] is not None]
         st.metric(

@@ -22,11 +22,11 @@ class Row(NamedTuple):
     """What the table shows of a run; None is not known. `score`: mean Dice of the best epoch."""
 
     id: str
-    name: str | None
+    name: str
     dataset: str
     kind: str
     state: str
-    started: datetime
+    created: datetime
     score: float | None
     lasted: timedelta | None
     tags: list[str]
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
     def has(self, words: Sequence[str]) -> bool:
         """Whether its name, data set and tags have all these words in them."""
-        said = " ".join([self.name or "", self.dataset, *self.tags]).lower()
+        said = " ".join([self.name, self.dataset, *self.tags]).lower()
         return all(word in said for word in words)
 
 
@@ -69,11 +69,11 @@ def _row(folder: str, *versions: tuple[int, int]) -> Row:
     seconds = (status.ended or status.heartbeat or 0) - (status.running_since or 0)
     return Row(
         id=run.id,
-        name=notes.name or None,
+        name=run.title,
         dataset=config.get("dataset", ""),
         kind=KINDS.get(config.get("kind", ""), "run"),
         state=state.STATE_WORDS[status.state][0],
-        started=_started(run, status.created),
+        created=_created(run, status.created),
         score=(run.read("best.json") or {}).get("valid", {}).get("mean_dice"),
         lasted=timedelta(seconds=round(seconds)) if status.running_since and seconds > 0 else None,
         tags=notes.tags,
@@ -84,7 +84,7 @@ def _row(folder: str, *versions: tuple[int, int]) -> Row:
     )
 
 
-def _started(run: Run, created: float) -> datetime:
+def _created(run: Run, created: float) -> datetime:
     try:
         return datetime.strptime(run.id.partition("_")[0], "%Y-%m-%dT%H-%M-%S")
     except ValueError:  # a folder that somebody has renamed

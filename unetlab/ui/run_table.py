@@ -18,19 +18,18 @@ ROW_PX, MOST_ROWS = 35, 15
 ANY = "Any"
 NAMED = 3  # runs of a deletion that are named
 COLUMNS: dict[str, Any] = {
-    "name": st.column_config.TextColumn("Name", width=150),
-    "dataset": st.column_config.TextColumn("Data set", width="small"),
-    "kind": st.column_config.TextColumn("Kind", width="small"),
-    "state": st.column_config.TextColumn("State", width="small"),
-    "started": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
-    "score": st.column_config.NumberColumn("Mean Dice", format="%.3f", help="Of the best epoch."),
-    "lasted": st.column_config.NumberColumn("Duration", format="compact", help="Hours, minutes, seconds."),
+    "name": st.column_config.TextColumn("Name", width=120),
+    "state": st.column_config.TextColumn("State", width=70),
+    "score": st.column_config.NumberColumn("Dice", width=56, format="%.3f", help="Mean Dice of the best epoch."),
+    "megabytes": st.column_config.NumberColumn("On disk", width=72, format="%.1f MB"),
+    "dataset": st.column_config.TextColumn("Data set", width=80),
+    "kind": st.column_config.TextColumn("Kind", width=66),
+    "created": st.column_config.DatetimeColumn("Created", width=88, format="MM-DD HH:mm"),
+    "lasted": st.column_config.NumberColumn("Duration", width=70, format="compact", help="Hours, minutes, seconds."),
+    "epochs": st.column_config.NumberColumn("Epochs", width=60, format="%d", help="That were trained."),
+    "steps": st.column_config.NumberColumn("Steps", width=58, format="%d"),
+    "lr": st.column_config.NumberColumn("Rate", width=70, format="%.2e", help="The highest learning rate."),
     "tags": st.column_config.ListColumn("Tags"),
-    "megabytes": st.column_config.NumberColumn("On disk", format="%.1f MB"),
-    "epochs": st.column_config.NumberColumn("Epochs", format="%d", help="That were trained."),
-    "steps": st.column_config.NumberColumn("Steps", format="%d"),
-    "lr": st.column_config.NumberColumn("Learning rate", format="%.2e", help="The highest of the schedule."),
-    "id": None,
 }
 
 
@@ -56,7 +55,7 @@ def draw() -> None:
         height=ROW_PX * (min(max(len(shown), 1), MOST_ROWS) + 1) + 2,
         row_height=ROW_PX,
         column_config=COLUMNS,
-        column_order=[name for name in Row._fields if name != "id"],
+        column_order=list(COLUMNS),
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="–",
@@ -185,13 +184,10 @@ def _deleted() -> None:
             on_click=state.attempt,
             args=(trash.restore, state.workspace(), newest.runs),
         )
-        st.button(
-            "Empty the trash",
-            key="empty-trash",
-            help="Deletes these runs for good and frees the disk.",
-            on_click=state.attempt,
-            args=(trash.empty, state.workspace()),
-        )
+        with st.popover("Empty the trash"):
+            st.write(f"This deletes {total} {_runs_word(total)} for good and frees {in_all}.")
+            args = (trash.empty, state.workspace())
+            st.button("Empty it", key="empty-trash", on_click=state.attempt, args=args)
     if len(found) > 1:
         with st.expander("Deleted earlier", icon=":material/history:", key="deleted-earlier"):
             for deletion in found[1:]:
