@@ -92,13 +92,16 @@ def test_a_sweep_with_a_name_is_called_by_it():
         sweep_rate.resolved(run.config, run)
 
 
-def test_a_run_was_swept_if_it_names_a_sweep_or_a_finished_one_on_its_set_is_older():
+def test_a_run_was_swept_if_it_names_a_sweep_or_a_finished_one_like_it_is_older():
     stopped, other = sweep_that_is("stopped", PICKS), tiny.finished_sweep("other")
     run = tiny.waiting_run()
     assert not sweep_rate.was_swept(run)
     assert sweep_rate.was_swept(training_behind(stopped.id))
     sweep = sweep_that_is("finished", PICKS)
     assert sweep_rate.was_swept(run)  # of the same second
+    assert sweep_rate.was_swept(tiny.waiting_run(changes={"train.max_lr": 0.5}))
+    for change in ({"model.depth": 1}, {"data.image_size": 64}):
+        assert not sweep_rate.was_swept(tiny.waiting_run(changes=change))
     later = Run(sweep.folder.rename(sweep.folder.with_name(f"9{sweep.id[1:]}")))
     assert not sweep_rate.was_swept(run)
     assert {other.config.dataset, later.config.dataset} == {"other", run.config.dataset}

@@ -1,7 +1,7 @@
 """The learning rate of a training run queued behind its sweep, read from the sweep's curve when the run starts."""
 
 from unetlab.config import LRFrom, RunConfig
-from unetlab.errors import RunError
+from unetlab.errors import ConfigError, RunError
 from unetlab.runs.store import Run, list_runs
 
 ENDS = {"failed": "failed", "stopped": "was stopped", "lost": "crashed", "deleted": "was deleted"}
@@ -17,11 +17,22 @@ def is_stopped(config: RunConfig, run: Run) -> bool:
 
 
 def was_swept(run: Run) -> bool:
-    """Whether its rate can have come from a sweep: it names one, or a finished one on its data set is older."""
+    """Whether its rate can have come from a sweep: it names one, or one of its set, size and model is older."""
     config = run.config
+    if config.lr_from is not None:
+        return True
     sweeps = list_runs(run.workspace, dataset=config.dataset, kind="lr_find")
     older = [sweep for sweep in sweeps if sweep.id[:SECOND] <= run.id[:SECOND]]
-    return config.lr_from is not None or any(sweep.status.state == "finished" for sweep in older)
+    return any(sweep.status.state == "finished" and _is_alike(sweep, config) for sweep in older)
+
+
+def _is_alike(sweep: Run, config: RunConfig) -> bool:
+    """Whether it swept the same model at the same size."""
+    try:
+        swept = sweep.config
+    except ConfigError:  # of a newer version
+        return False
+    return (swept.data, swept.model) == (config.data, config.model)
 
 
 def resolved(config: RunConfig, run: Run) -> RunConfig:
