@@ -172,8 +172,10 @@ def test_the_last_word_on_a_picture_counts(cells):
 def test_swapped_boxes_are_found_and_swapped_by_one_click_pairs_by_hand_too(cells):
     staging = staging_folder(own_workspace())
     stage_into(staging, [cells / "masks"], masks=cells / "images")
-    (told,) = (finding for finding in examine(staging).findings if finding.code == "swapped")
-    assert told.severity == "error"
+    report = examine(staging)
+    (told,) = report.findings  # photographs are not read as masks
+    assert (told.code, told.severity) == ("swapped", "error")
+    assert (report.reading, report.classes, len(report.pairs)) == (None, [], 10)
     manifest = changes.revise(staging, told.fixes[0].change)
     assert not [finding for finding in manifest.findings if finding.severity == "error"]
     by_hand = ("masks/1.png", "images/2.png")  # as they were dropped: pictures in the box for masks
@@ -181,6 +183,16 @@ def test_swapped_boxes_are_found_and_swapped_by_one_click_pairs_by_hand_too(cell
     assert by_hand in {(pair.image, pair.mask) for pair in manifest.pairs}
     assert np.array_equal(np.round(open_folder(staging).image(0) * 255), photo(0))
     commit(staging, name="swapped")
+
+
+def test_swapped_boxes_that_are_filled_anew_are_split_as_if_they_had_been_right_from_the_start(cells, tmp_path):
+    staging = staging_folder(own_workspace())
+    stage_into(staging, [cells / "masks"], masks=cells / "images")
+    examine(staging)
+    changes.add_files(staging, [cells / "images"], masks=cells / "masks")
+    found = open_folder(staging).manifest
+    assert not [finding for finding in found.findings if finding.severity == "error"]
+    assert {pair.name: pair.split for pair in found.pairs} == splits()
 
 
 def test_a_change_that_moves_no_pixel_keeps_the_version(cells):

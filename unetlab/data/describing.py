@@ -63,6 +63,8 @@ def describe(
                 (pairs[0].image, pairs[0].mask),
             )
         )
+    if any(finding.code == "swapped" and finding.severity == "error" for finding in findings):
+        return manifest.model_copy(update={"pairs": list(pairs), "findings": findings})  # photographs are no masks
     if reading is not None:
         choices = choices.model_copy(update={"reading": readings.read_as(survey, reading, class_file)})
     try:
@@ -194,7 +196,8 @@ def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) ->
     groups = sequences.group_by_sequence(names) if choices.grouping == "sequence" else None
     kept = ("valid_fraction", "seed", "grouping")
     is_kept = before is not None and all(getattr(before.choices, key) == getattr(choices, key) for key in kept)
-    stored = before.pairs if before is not None and is_kept and (before.created or not before.content_hash) else []
+    is_handed_on = before is not None and not before.content_hash and not before.findings  # splits and choices alone
+    stored = before.pairs if before is not None and is_kept and (before.created or is_handed_on) else []
     sides: dict[tuple[str, int], Split] = {(pair.image, pair.page): pair.split for pair in stored}
     existing: dict[str, Split] = {
         pair.name: sides[pair.image, pair.page] for pair in pairs if (pair.image, pair.page) in sides

@@ -20,7 +20,8 @@ def draw(data: DataSet, files: Sequence[str]) -> None:
 
     One that cannot be read has its name only.
     """
-    sides = {pair.image: f" · {SPLIT_WORDS[pair.split]}" for pair in data.manifest.pairs if pair.image in files}
+    pairs = data.manifest.pairs if data.manifest.classes else []  # before the masks can be read there is no split
+    sides = {pair.image: f" · {SPLIT_WORDS[pair.split]}" for pair in pairs if pair.image in files}
     with st.container(horizontal=True, gap="small", width="content"):
         for file in files:
             with st.container(width=WIDTH_PX, gap=None):
