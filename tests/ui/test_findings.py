@@ -47,7 +47,8 @@ def near_misses(count: int) -> list[Finding]:
 
 
 def manifest(*found: Finding, **more) -> Manifest:
-    return Manifest(name="cells", created="", pairs=PAIRS, classes=CLASSES, findings=list(found), **more)
+    given = {"name": "cells", "created": "", "pairs": PAIRS, "classes": CLASSES, "findings": list(found)}
+    return Manifest(**given | more)
 
 
 @pytest.fixture
@@ -237,6 +238,15 @@ def test_what_the_masks_were_taken_for_stands_below_the_headline(show):
     said = words(app)
     assert said.count("The .png files are the masks.") == 1
     assert [fold.label for fold in app.expander] == ["Notes (1)"]
+
+
+def test_a_stored_set_says_among_its_notes_what_the_masks_were_taken_for(show):
+    note = Finding(code="which-mask", severity="info", message="The .png files are the masks.")
+    app = show(note, IGNORED, created="2026")
+    (fold,) = app.expander
+    assert fold.label == "Notes (2)"
+    assert note.message in [line.value for line in fold.markdown]
+    assert words(app).count(note.message) == 1
 
 
 def test_what_cannot_be_done_is_said_and_not_raised(show, monkeypatch):

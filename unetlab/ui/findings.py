@@ -26,11 +26,11 @@ POINTERS = {  # findings that are fixed in a panel of their own, and its anchor
     "no-pairs": ("Pair by hand", "pairs"),
     "ambiguous": ("Pair by hand", "pairs"),
 }
-SEEN_AT_ONCE = "which-mask"  # a note that says which files were taken as masks stands below the headline
+SEEN_AT_ONCE = "which-mask"  # a note that says which files are the masks; below the headline until a set is stored
 
 
 def headline(data: DataSet) -> None:
-    """What the set holds in one line, the layout of its files, and which of them are the masks."""
+    """What the set holds in one line, the layout of its files, and, until it is stored, which of them are the masks."""
     manifest = data.manifest
     parts = [_count(len(manifest.pairs), "pair")]
     if data.manifest.classes:
@@ -45,7 +45,7 @@ def headline(data: DataSet) -> None:
     if manifest.note:
         st.caption(f":material/science: {plain(manifest.note)}")
     for finding in manifest.findings:
-        if finding.code == SEEN_AT_ONCE and finding.severity == "info":
+        if _is_seen_at_once(data, finding):
             _row(data, finding)
 
 
@@ -59,7 +59,7 @@ def draw(data: DataSet) -> None:
             with st.container(border=True, gap="xsmall"):
                 _family(data, family)
     _hidden(data)
-    notes = [finding for finding in data.manifest.findings if finding.code != SEEN_AT_ONCE]
+    notes = [finding for finding in data.manifest.findings if not _is_seen_at_once(data, finding)]
     notes, decisions = of_severity(notes, "info"), data.manifest.decisions
     if notes or decisions:
         with st.expander(f"Notes ({len(notes) + len(decisions)})", icon=":material/info:", key="good-to-know"):
@@ -98,6 +98,10 @@ def mend(data: DataSet, change: dict[str, Any]) -> None:
 def acknowledge(data: DataSet, keys: Sequence[str], is_right: bool) -> None:
     """A callback: hides warnings, or shows them again."""
     state.attempt(changes.acknowledge, data.folder, keys, is_right=is_right)
+
+
+def _is_seen_at_once(data: DataSet, finding: Finding) -> bool:
+    return finding.code == SEEN_AT_ONCE and finding.severity == "info" and not data.manifest.created
 
 
 def _dismissed(data: DataSet) -> list[list[Finding]]:
