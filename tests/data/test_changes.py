@@ -195,6 +195,22 @@ def test_swapped_boxes_that_are_filled_anew_are_split_as_if_they_had_been_right_
     assert {pair.name: pair.split for pair in found.pairs} == splits()
 
 
+def test_a_chosen_reading_counts_no_pixels_of_pictures_that_were_there_when_it_was_chosen(cells, tmp_path):
+    def dotted(seed):
+        label = binary(seed)
+        label[0, :5] = 1
+        return label
+
+    changes.add_files(folder(), [more(tmp_path / "more", range(10, 14), label=dotted)])
+    chosen = changes.revise(folder(), reading="binary")
+    assert chosen.choices.reading is not None
+    assert chosen.choices.reading.meaning.endswith("1 (20 pixels) becomes background")
+    found = changes.add_files(folder(), [more(tmp_path / "others", range(14, 20), label=dotted)])
+    words = "2 classes: 255 is the foreground, 0 the background; 1 becomes background"
+    assert found.reading is not None
+    assert (found.reading.key, found.reading.meaning, found.decisions[0]) == ("binary", words, f"Masks: {words}.")
+
+
 def test_a_change_that_moves_no_pixel_keeps_the_version(cells):
     assert changes.revise(folder(), {"excluded": ["images/4.png"]}).version == 2
     assert changes.update_classes(folder(), names={1: "nucleus"}).version == 2

@@ -20,6 +20,7 @@ from unetlab.data.labels import masks, readings
 from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.classes import choose_background, class_infos, shown_values
 from unetlab.data.labels.masks import Reading
+from unetlab.data.labels.reading_words import without_counts
 from unetlab.data.labels.strays import known_names
 from unetlab.data.labels.surveys import Survey
 from unetlab.data.manifest import Choices, Finding, Fix, Intensities, Manifest, Pair
@@ -147,7 +148,7 @@ def _reading(survey: Survey, class_file: ClassFile | None, choices: Choices) -> 
             fixes=_as_fixes([other for other in others if other.key != proposal.reading.key]),
         )
         return proposal.reading, [doubt]
-    chosen = choices.reading
+    chosen = choices.reading.model_copy(update={"meaning": without_counts(choices.reading.meaning)})
     known = {value for group in [*chosen.groups, chosen.ignored] if group for value in group.values} | {*chosen.strays}
     new = [value for value in survey.pixels if value not in known]
     if chosen.kind == "values" and new:

@@ -8,6 +8,7 @@ from tests.conftest import TEST_DATA
 from tests.data.mask_sets import COLOURS, decoded, discs, jpeg, raster, surveyed
 from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.masks import IGNORE, Reading
+from unetlab.data.labels.reading_words import without_counts
 from unetlab.data.labels.readings import alternatives, known_names, propose, read_as
 from unetlab.data.labels.surveys import Survey
 from unetlab.errors import DataError
@@ -43,6 +44,24 @@ def test_stray_values_are_left_out_and_told(cracks):
     assert "3 and 4 may be classes, or leftovers of an editor: left out of loss and scores until" in proposal.doubt
     assert keys(cracks) == ["ignore-strays", "binary", "values", "nonzero", "threshold:127", "invert"]
     assert "3 (4 pixels), 4 (1 pixels) become background" in read_as(cracks, "binary").meaning
+
+
+def test_a_chosen_reading_says_the_same_of_more_masks(crack_masks, cracks):
+    wide = crack_masks[2].copy()
+    wide[:, 4:9] = 255
+    more = surveyed([raster(mask) for mask in [*crack_masks, *crack_masks[3:7], wide]])
+    offered = ["binary", "ignore-strays", "nonzero", "threshold:127", "threshold:3"]
+    for key in offered:
+        assert read_as(cracks, key).meaning != read_as(more, key).meaning, f"{key} counts pixels where it is offered"
+    for key in [*offered, *keys(cracks)]:
+        assert without_counts(read_as(cracks, key).meaning) == without_counts(read_as(more, key).meaning)
+    many = [surveyed([raster(np.arange(64, dtype=np.uint8)[None].repeat(rows, 0))] * 8) for rows in (8, 9)]
+    assert len({read_as(found, "commonest:32").meaning for found in many}) == 2
+    assert len({without_counts(read_as(found, "commonest:32").meaning) for found in many}) == 1
+    assert without_counts(read_as(cracks, "ignore-strays").meaning).endswith(
+        "; the pixels of 3 and 4 are left out of loss and scores"
+    )
+    assert without_counts(read_as(cracks, "binary").meaning).endswith("the background; 3, 4 become background")
 
 
 @pytest.mark.parametrize(

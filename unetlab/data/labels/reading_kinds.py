@@ -56,7 +56,7 @@ def binary(survey: Survey) -> Reading:
     more = f" and {len(others) - MAX_LISTED} more" if len(others) > MAX_LISTED else ""
     meaning = (
         f"{label_of(foreground, survey.part)} is the foreground, {label_of(background, survey.part)} the "
-        f"background; {fates}{more} become background"
+        f"background; {fates}{more} {'becomes' if len(others) == 1 else 'become'} background"
     )
     return _reading("binary", meaning, survey.part, _two_groups([background, *others], [foreground]))
 

@@ -1,10 +1,12 @@
 """Mask values in sentences and in keys."""
 
+import re
 from collections.abc import Sequence
 
 from unetlab.data.labels.masks import MAX_VALUES, Part, Survey, label_of
 
 MAX_LISTED = 8  # values named in one sentence
+COUNTS = re.compile(r" \([\d,]+ pixels\)| \([\d.]+ % of the pixels\)|(?<=the )[\d,]+ (?=pixels of )")
 
 
 def joined(values: Sequence[int], part: Part) -> str:
@@ -31,6 +33,11 @@ def values_of(survey: Survey, *, before_list: str = ": ") -> str:
         return "the values " + ", ".join(parts + more)
     how_many = f"more than {number}" if survey.is_capped else str(number)
     return f"{how_many} values, too many to be classes{before_list}" + ", ".join(parts + more)
+
+
+def without_counts(meaning: str) -> str:
+    """The words of a reading less its numbers of pixels, which change when pictures come or go."""
+    return COUNTS.sub("", meaning)
 
 
 def percent(share: float) -> str:
