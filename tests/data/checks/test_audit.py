@@ -415,11 +415,35 @@ def test_near_copies_count_only_across_the_split_and_the_validation_copy_goes():
     assert made.found()["leak-across-given-split"].advice == "Leave out the validation and test copies."
 
 
-def test_no_click_takes_all_validation_pictures_away():
+def test_where_all_validation_pictures_are_copies_the_training_copies_go():
     made = Made()
     for place in range(3, 20, 4):
         made.images[place]["thumb"] = made.images[place - 1]["thumb"]
-    assert made.only("near-duplicates-across-split").fixes == []
+    finding = made.only("near-duplicates-across-split")
+    assert finding.advice == "Leave out the training copies."
+    assert change_of(finding) == {"excluded": [made.file(place) for place in range(2, 20, 4)]}
+
+
+def test_no_click_takes_a_side_of_the_split_away():
+    made = Made()
+    for place in range(20):
+        made.images[place]["thumb"] = made.images[0]["thumb"]
+    finding = made.only("near-duplicates-across-split")
+    assert (finding.fixes, finding.advice) == (
+        [],
+        "Leave out all but one of each group of copies, or add pictures that are no copies.",
+    )
+
+
+def test_the_near_copy_that_is_named_is_the_first_that_is_shown():
+    made = Made()
+    for place, noise in ((3, 40), (7, 4), (11, 20)):  # each a copy of the picture before it
+        cells = np.frombuffer(base64.b64decode(made.images[place - 1]["thumb"]), np.uint8).astype(int)
+        drawn = cells + np.random.default_rng(place).integers(-noise, noise + 1, len(cells))
+        made.images[place]["thumb"] = base64.b64encode(np.clip(drawn, 0, 255).astype(np.uint8).tobytes()).decode()
+    finding = made.only("near-duplicates-across-split")
+    assert f"{made.file(7)} (validation) and {made.file(6)} (training)" in finding.message
+    assert finding.together == [[made.file(place - 1), made.file(place)] for place in (7, 11, 3)]
 
 
 def in_film(made: Made) -> None:

@@ -127,21 +127,27 @@ def _near_duplicates(material: Material) -> Finding | None:
     pairs, matches = material.pairs, _near_matches(material)
     if not matches:
         return None
-    copies = sorted({copy for _, copy in matches})
+    originals, copies = (sorted(set(places)) for places in zip(*matches, strict=True))
+    most_alike: dict[int, list[int]] = {}  # by copy; matches come in this order
+    for match in matches:
+        most_alike.setdefault(match[1], match)
     kept, copy = matches[0]
     example = " and ".join(f"{material.title(place)} ({SPLIT_WORDS[pairs[place].split]})" for place in (copy, kept))
-    sides = {pairs[place].split for place in copies}
+    leaving = copies if set(material.places("valid")) - set(copies) else originals  # some must be left to validate
+    sides = {pairs[place].split for place in leaving}
     leave_out = f"Leave out the {' and '.join(SPLIT_WORDS[side] for side in SPLIT_WORDS if side in sides)} copies"
-    fixes = [] if set(material.places("valid")) <= set(copies) else material.without(copies, leave_out)
+    fixes = material.without(leaving, leave_out) if set(material.places("train")) - set(leaving) else []
     has = "has" if len(copies) == 1 else "have"
     return Finding(
         code="leak-across-given-split" if material.is_given_split else "near-duplicates-across-split",
         message=f"{counted(len(copies), 'picture')} {has} a near copy on the other side of the split: {example}.",
         effect=LEAK,
-        advice=f"{leave_out}.",
+        advice=f"{leave_out}."
+        if fixes
+        else "Leave out all but one of each group of copies, or add pictures that are no copies.",
         files=material.files(sorted({place for match in matches for place in match})),
         fixes=fixes,
-        together=[material.files(match) for match in {match[1]: match for match in reversed(matches)}.values()],
+        together=[material.files(match) for match in most_alike.values()],
     )
 
 
