@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
 from tests.hostile import STRINGS
-from unetlab.ui.text import plain, shortened
+from unetlab.ui.text import plain, shortened, told_apart
 
 CUT = re.compile(r":color\[(\\?.)\]")  # one character in a text node of its own
 # what Streamlit 1.67 looks for in text nodes: StreamlitMarkdown.tsx, mdast-util-gfm-autolink-literal, remark-emoji
@@ -89,6 +89,33 @@ def test_a_long_name_loses_its_middle_and_keeps_both_ends():
     assert shortened("a" * 32) == "a" * 32
     assert shortened(f"survey{'x' * 50}0042.png", 20) == "surveyxxxx…x0042.png"
     assert len(shortened("b" * 33)) == 32
+
+
+def test_long_names_shown_together_are_told_apart_by_what_differs():
+    names = [
+        f"Experiment-2024-03-17_plate-12_well-{row}{column:02}_field-001_channel-DAPI_proj_registered"
+        for row in "ABC"
+        for column in (3, 4)
+    ]
+    assert len({shortened(name) for name in names}) == 1
+    short = told_apart(names)
+    assert short[3] == "…plate-12_well-B04_field-001_ch…"
+    assert len({*short}) == len(names)
+    assert all(len(name) <= 32 for name in short)
+    assert told_apart([f"{'x' * 30}{end}xxxx" for end in "ab"], 10) == ["…xxxxaxxx…", "…xxxxbxxx…"]
+    long = [f"{'x' * 20}1{'y' * 20}{end}{'x' * 20}" for end in "12"]
+    long.append(f"{'x' * 20}2{'z' * 9}3{'x' * 20}")
+    assert told_apart(long, 16) == ["…1yyyyyy…yyyyy1…", "…1yyyyyy…yyyyy2…", "…xx2zzzzzzzzz3x…"]
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "a"], ["a" * 40] * 2, ["cell_01.png", "cell_02.png"]])
+def test_names_that_are_short_alone_or_the_same_are_shortened_as_any_other(names):
+    assert told_apart(names) == [shortened(name) for name in names]
+
+
+@given(st.lists(st.text(alphabet="ab", max_size=20), max_size=5), st.integers(5, 12))
+def test_no_shortened_name_is_longer_than_its_limit(names, limit):
+    assert all(len(short) <= max(limit, 1) for short in told_apart(names, limit))
 
 
 DRAWING = re.compile(

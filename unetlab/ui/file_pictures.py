@@ -10,7 +10,7 @@ from unetlab.data import examples
 from unetlab.data.dataset import DataSet
 from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.errors import UnreadableFile
-from unetlab.ui.text import plain, shortened
+from unetlab.ui.text import plain, told_apart
 
 WIDTH_PX, MAX_NAME = 110, 22
 
@@ -22,12 +22,13 @@ def draw(data: DataSet, files: Sequence[str]) -> None:
     """
     pairs = data.manifest.pairs if data.manifest.classes else []  # before the masks can be read there is no split
     sides = {pair.image: f" · {SPLIT_WORDS[pair.split]}" for pair in pairs if pair.image in files}
+    names = told_apart([file.removeprefix("../made/") for file in files], MAX_NAME)
     with st.container(horizontal=True, gap="small", width="content"):
-        for file in files:
+        for file, short in zip(files, names, strict=True):
             with st.container(width=WIDTH_PX, gap=None):
                 path = data.folder / "originals" / file
                 shown = _thumbnail(str(path), path.stat().st_mtime_ns) if path.is_file() else None
-                name = shortened(file.removeprefix("../made/"), MAX_NAME) + sides.get(file, "")
+                name = short + sides.get(file, "")
                 if shown is None:
                     st.caption(plain(name))
                 else:

@@ -13,7 +13,7 @@ from unetlab.data.dataset import DataSet
 from unetlab.data.manifest import Finding, Manifest, Pair
 from unetlab.data.names.name_words import SPLIT_WORDS
 from unetlab.ui import overlays, state
-from unetlab.ui.text import plain, shortened
+from unetlab.ui.text import plain, told_apart
 
 PER_PAGE, SHOWN_PX = 12, 300
 THIN_BOOST = 3  # a line of 1 px in a picture of 1000 px covers a third of a pixel here
@@ -65,18 +65,18 @@ def _gallery(data: DataSet) -> None:
     shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
     colors = tuple(info.color for info in data.manifest.classes)
     version = (str(data.folder), data.manifest.content_hash, colors, data.background)
+    pairs = [data.manifest.pairs[index] for index in shown]
     with st.grid(6, min_column_width=130, gap="small"):
-        for index in shown:
-            pair = data.manifest.pairs[index]
+        for index, pair, name in zip(shown, pairs, told_apart([pair.name for pair in pairs]), strict=True):
             st.image(
                 _blended(*_thumbnails(version, index, data), opacity),
-                caption=f"{plain(shortened(pair.name))} · {SPLIT_WORDS[pair.split]}",
+                caption=f"{plain(name)} · {SPLIT_WORDS[pair.split]}",
                 width="stretch",
                 output_format="JPEG",
                 alt=f"{pair.name} with its mask",
             )
     overlays.legend(data)
-    _leave_out(data, [data.manifest.pairs[index] for index in shown])
+    _leave_out(data, pairs)
 
 
 def _filters(data: DataSet) -> list[int]:

@@ -15,7 +15,7 @@ from unetlab.data.labels.masks import IGNORE, Part, Reading, Survey, label_of
 from unetlab.data.manifest import ClassInfo
 from unetlab.errors import DataError
 from unetlab.ui import charts, state
-from unetlab.ui.text import plain, shortened
+from unetlab.ui.text import plain, shortened, told_apart
 
 MAX_BARS, LEVELS = 24, 16  # bars at once; brightness levels in a bar where masks run through all of them
 EXAMPLE_PX = 560  # three pictures side by side
@@ -186,12 +186,13 @@ def _at_threshold(chosen: Reading, survey: Survey, class_file: ClassFile | None,
 
 def _before_and_after(data: DataSet, chosen: Reading, classes: list[ClassInfo]) -> None:
     st.caption("The picture, its mask as it is read now, and as it would be read:")
-    for example in examples.compare(data, chosen, classes):
+    found = examples.compare(data, chosen, classes)
+    for example, name in zip(found, told_apart([example.name for example in found]), strict=True):
         with st.container(width=EXAMPLE_PX), st.grid(3, min_column_width=90, gap="small"):
             for what, pixels in (("picture", example.picture), ("now", example.now), ("then", example.then)):
                 st.image(
                     np.ascontiguousarray(pixels),
-                    caption=f"{plain(shortened(example.name))} · {what}",
+                    caption=f"{plain(name)} · {what}",
                     width="stretch",
                     output_format="JPEG",
                     alt=f"{example.name}, {what}",

@@ -11,7 +11,7 @@ from unetlab.runs.store import Run, score_text, weights_archive
 from unetlab.train_options import BEST_BY
 from unetlab.ui import charts, overlays, run_charts, state, training
 from unetlab.ui.history import best_and_last, history_of
-from unetlab.ui.text import plain, shortened
+from unetlab.ui.text import plain, shortened, told_apart
 
 SHOWN_AT_ONCE, LISTED = 3, 10  # pictures drawn at first; pictures with an empty mask that are named
 
@@ -90,8 +90,9 @@ def worst_first(run: Run, data: DataSet | None, evaluation: dict[str, Any]) -> N
     shown = [picture for picture in evaluation["pictures"] if not data.is_empty(picture["index"])]
     pictures = sorted(shown, key=lambda p: (p["mean_dice"] is None, p["mean_dice"] or 0.0))
     count = len(pictures) if st.session_state.get("show-all") else SHOWN_AT_ONCE
-    for picture in pictures[:count]:
-        st.markdown(f"**{plain(shortened(picture['name']))}** · Dice {score_text(picture['mean_dice'])}")
+    names = told_apart([picture["name"] for picture in pictures[:count]])
+    for picture, name in zip(pictures, names, strict=False):
+        st.markdown(f"**{plain(name)}** · Dice {score_text(picture['mean_dice'])}")
         overlays.triptych(run, data, picture, opacity)
     overlays.legend(data)
     st.caption("Errors: :orange[missed], :blue[found where nothing is], pink: wrong class, hatched: ignored")

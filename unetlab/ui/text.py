@@ -1,6 +1,8 @@
 """Text from files and people (names, tags, remarks, reasons, errors) as Markdown that shows it literally."""
 
+import itertools
 import re
+from collections.abc import Sequence
 
 from unetlab.ui import hosting
 
@@ -29,6 +31,33 @@ def shortened(text: str, limit: int = 32) -> str:
     """`text` with its middle left out where it is longer than `limit`: its ends tell names apart."""
     kept = limit - 1
     return text if len(text) <= limit else f"{text[: kept - kept // 2]}…{text[-(kept // 2) :]}"
+
+
+def told_apart(names: Sequence[str], limit: int = 32) -> list[str]:
+    """Names shown together, each `shortened`; where that makes some the same, cut down to what differs between them."""
+    short = [shortened(name, limit) for name in names]
+    if len({*short}) == len({*names}):
+        return short
+    start = _num_alike(names)
+    end = _num_alike([name[start:][::-1] for name in names])
+    return [_around(name, start, len(name) - end, limit) for name in names]
+
+
+def _num_alike(names: Sequence[str]) -> int:
+    """The number of letters with which all names begin."""
+    return len([*itertools.takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False))])
+
+
+def _around(name: str, first: int, last: int, limit: int) -> str:
+    """`name` cut down to its part from `first` to `last` and what stands beside it; of a longer part the ends."""
+    width = limit - 2
+    if len(name) <= limit:
+        return name
+    if last - first > width:
+        return f"…{shortened(name[first:last], width)}…"
+    left = min(max((first + last - width) // 2, 0), len(name) - width)
+    right = left + width
+    return f"{'…' if left else ''}{name[left:right]}{'…' if right < len(name) else ''}"
 
 
 def _line(line: str) -> str:
