@@ -70,11 +70,12 @@ def test_a_split_keeps_its_share_until_the_set_is_stored_and_then_tells_the_new_
     assert len(valid) == 2
     after = changes.revise(staging, {"excluded": valid})
     assert [pair.split for pair in after.pairs].count("valid") == 2
-    assert any("Split: 25% for validation, by name." in said for said in after.decisions)
+    assert "Split: 25% for validation (of 8 pictures the nearest to 20%), at random (seed 0)." in after.decisions
 
     stored = [pair.image for pair in open_dataset(own_workspace(), "cells").manifest.pairs if pair.split == "train"]
     after = changes.revise(folder(), {"excluded": stored[:5]})
-    assert any("Split: 40% (20% were chosen) for validation" in said for said in after.decisions)
+    why = "20% were chosen; pictures keep their side when others come or go"
+    assert f"Split: 40% for validation ({why}), at random (seed 0)." in after.decisions
 
 
 def test_added_pictures_make_a_new_version_and_move_nobody(cells, tmp_path):

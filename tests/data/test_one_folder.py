@@ -220,6 +220,12 @@ def test_classes_that_came_as_colours_keep_them(tmp_path, mode):
     drawn = {info.color for info in manifest.classes if not info.is_background}
     assert drawn == {"#ff0000", "#0000ff"}
     assert [info.color for info in manifest.classes if info.is_background] == ["#404040"]
+    if mode == "RGB":
+        assert manifest.decisions[:3] == [
+            "Masks: 3 classes: each of the 3 colours is its own class.",
+            "The masks hold 3 colours.",
+            "Background is 'colour #000000': black, and the largest class.",
+        ]
 
 
 @pytest.mark.parametrize("two", [(240, 0, 0), (64, 64, 70)], ids=["like another", "like the background"])

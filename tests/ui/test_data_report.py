@@ -565,7 +565,7 @@ def test_the_split_of_a_stored_set_is_changed_by_its_button_and_older_runs_keep_
     after = open_dataset(own_workspace(), "cells")
     assert (len(cells.indices("valid")), len(after.indices("valid"))) == (3, 7)
     assert after.manifest.version == 2
-    assert "7 training · 7 validation (50% for validation, by name)" in words(app)
+    assert "7 training · 7 validation · 50% for validation" in words(app)
     assert len(open_dataset(own_workspace(), "cells", version=cells.manifest.content_hash).indices("valid")) == 3
 
 
@@ -579,7 +579,7 @@ def test_a_share_beyond_the_slider_stands_at_its_end(cells):
     app = run_page()
     assert not app.exception
     assert app.slider(key="share-cells").value == 50
-    assert "(71% for validation" in words(app)
+    assert "71% for validation (of 14 pictures the nearest to 70%)" in words(app)
 
 
 def test_a_given_split_says_how_it_is_changed_and_has_no_slider(cells):

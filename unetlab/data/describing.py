@@ -1,6 +1,5 @@
 """From decoded pairs to the rest of the manifest: classes, split, intensities, what was decided and found."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from unetlab.data.labels import masks, readings
 from unetlab.data.labels.class_files import ClassFile
 from unetlab.data.labels.classes import choose_background, class_infos, shown_values
 from unetlab.data.labels.masks import Reading
-from unetlab.data.labels.reading_words import without_counts
+from unetlab.data.labels.reading_words import kind_of, without_counts
 from unetlab.data.labels.strays import known_names
 from unetlab.data.labels.surveys import Survey
 from unetlab.data.manifest import Choices, Finding, Fix, Intensities, Manifest, Pair
@@ -154,7 +153,9 @@ def _reading(survey: Survey, class_file: ClassFile | None, choices: Choices) -> 
     if chosen.kind == "values" and new:
         listed = ", ".join(masks.label_of(value, chosen.part) for value in new[:5]) + (" ..." if len(new) > 5 else "")
         count = sum(survey.pixels[value] for value in new)
-        message = f"The masks hold values that the chosen reading does not know: {listed} ({count:,} pixels)."
+        message = (
+            f"The masks hold {kind_of(chosen.part)} that the chosen reading does not know: {listed} ({count:,} pixels)."
+        )
         fixes = _as_fixes([proposal.reading])
         return chosen, [Finding(code="unknown-values", message=message, effect="They are ignored.", fixes=fixes)]
     return chosen, []
@@ -217,15 +218,8 @@ def _splits(pairs: Sequence[Pair], choices: Choices, before: Manifest | None) ->
     if any(side in ("valid", "test") for side in given):
         return found, "Split: as the folders or lists give it."
     together = ", neighbouring frames together" if groups else ""
-    return found, f"Split: {_share(found, choices.valid_fraction)} for validation, by name{together}."
-
-
-def _share(splits: Sequence[Split], wanted: float) -> str:
-    """The share of validation pictures: "20%", or "12% (20% were chosen)" where pictures came or went since."""
-    counts = Counter(splits)
-    total = counts["train"] + counts["valid"]
-    is_nearest = counts["valid"] == max(round(wanted * total), 1)
-    return f"{counts['valid'] / total:.0%}" + ("" if is_nearest else f" ({wanted:.0%} were chosen)")
+    share = split.share_in_words(found, choices.valid_fraction, is_grouped=bool(groups))
+    return found, f"Split: {share}, at random (seed {choices.seed}){together}."
 
 
 def _intensities(

@@ -116,7 +116,7 @@ def refuse_single_value(
     height, width = batches.canvas
     shared = f"is shared by {num_devices} devices, at most" if num_devices > 1 else "goes through at most"
     raise ConfigError(
-        f"Pictures of {width}x{height} px leave a single pixel at the bottom of this network, which makes them "
+        f"Pictures of {width}x{height} px leave a single pixel at the bottom of this model, which makes them "
         f"{model.size_multiple} times smaller: too little for BatchNorm when one picture goes through alone. Here a "
         f"step of {count} {shared} {micro_batch} at a time. Use a batch size of 2 or more for each device that leaves "
         "no single picture over, larger pictures, or a smaller depth."

@@ -5,6 +5,7 @@ import functools
 import pandas as pd
 import streamlit as st
 
+from unetlab.data.checks.split import share_in_words
 from unetlab.data.dataset import DataSet
 from unetlab.data.names.name_words import SPLIT_WORDS, Split
 from unetlab.ui import (
@@ -82,13 +83,17 @@ def split(data: DataSet) -> None:
         charts.share_bar(pd.DataFrame(rows, columns=["name", "share", "color"])),
         alt="Shares of training, validation and test pictures",
     )
-    how = "as your folders or lists give it" if manifest.is_given_split else "by name"
-    share = counts["valid"] / max(counts["train"] + counts["valid"], 1)
-    listed = " · ".join(f"{counts[name]} {SPLIT_WORDS[name]}" for name in SPLIT_WORDS if counts[name])
-    st.caption(f"{listed} ({share:.0%} for validation, {how})")
+    listed = [f"{counts[name]} {SPLIT_WORDS[name]}" for name in SPLIT_WORDS if counts[name]]
     if manifest.is_given_split:
+        st.caption(" · ".join([*listed, "as your folders or lists give it"]))
         st.caption("To change it, sort the pictures into other folders, or edit the lists, and add the set again.")
         return
+    share = share_in_words(
+        [pair.split for pair in manifest.pairs],
+        manifest.choices.valid_fraction,
+        is_grouped=manifest.choices.grouping == "sequence",
+    )
+    st.caption(" · ".join([*listed, share]))
     key = f"share-{data.folder.name}"
     st.session_state[key] = min(max(round(100 * manifest.choices.valid_fraction), MIN_SHARE), MAX_SHARE)
     share_of = functools.partial(st.slider, "For validation (%)", MIN_SHARE, MAX_SHARE, step=5, key=key, width=260)

@@ -254,7 +254,7 @@ def two_kinds_of_statistics(scores: pd.DataFrame) -> None:
     if run_charts.has_both(scores):
         st.caption(
             "Hollow diamonds: the same weights with BatchNorm's running averages. They lag behind weights that move "
-            "fast: while the rate is high they show a network that is not there any more."
+            "fast: while the rate is high they show a model that is not there any more."
         )
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from unetlab.data.checks.split import assign
+from unetlab.data.checks.split import assign, share_in_words
+from unetlab.data.names.file_names import Split
 from unetlab.errors import DataError
 
 NAMES = st.lists(st.text("abc019", min_size=1, max_size=5), min_size=2, max_size=40, unique=True)
@@ -149,3 +150,18 @@ def test_one_group_that_holds_everything_is_divided():
 def test_where_only_stored_names_of_one_side_are_left_one_crosses(side):
     splits = assign(list("abc"), valid_fraction=0.2, existing=dict.fromkeys("abc", side))
     assert sorted(splits) == sorted([side, side, "valid" if side == "train" else "train"])
+
+
+@pytest.mark.parametrize(
+    ("valid", "train", "is_grouped", "said"),
+    [
+        (3, 12, False, "20% for validation"),
+        (3, 13, False, "19% for validation (of 16 pictures the nearest to 20%)"),
+        (1, 1, False, "50% for validation (of 2 pictures the nearest to 20%)"),
+        (4, 12, False, "25% for validation (20% were chosen; pictures keep their side when others come or go)"),
+        (4, 12, True, "25% for validation (20% were chosen; neighbouring frames stay together)"),
+    ],
+)
+def test_a_share_that_was_not_chosen_says_why(valid, train, is_grouped, said):
+    splits: list[Split] = ["valid"] * valid + ["train"] * train + ["test"] * 5
+    assert share_in_words(splits, 0.2, is_grouped=is_grouped) == said

@@ -75,6 +75,20 @@ def to_keep(given: Sequence[Split | None]) -> list[Split | None]:
     return [None if side == "valid" else side for side in given]
 
 
+def share_in_words(splits: Sequence[Split], wanted: float, *, is_grouped: bool) -> str:
+    """How many pictures validate: "20% for validation", and why it is not the share that was chosen, where it is not.
+
+    is_grouped: neighbouring frames are on one side.
+    """
+    counts = Counter(splits)
+    total = max(counts["train"] + counts["valid"], 1)
+    share, chosen = f"{counts['valid'] / total:.0%}", f"{wanted:.0%}"
+    if counts["valid"] != max(round(wanted * total), 1):
+        why = "neighbouring frames stay together" if is_grouped else "pictures keep their side when others come or go"
+        return f"{share} for validation ({chosen} were chosen; {why})"
+    return f"{share} for validation" + ("" if share == chosen else f" (of {total} pictures the nearest to {chosen})")
+
+
 def _sides(splits: Mapping[str, Split], groups: Mapping[str, str]) -> dict[str, Split]:
     """The side of each group that has settled names: that of most of them."""
     counts: dict[str, Counter[Split]] = defaultdict(Counter)

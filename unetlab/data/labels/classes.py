@@ -73,7 +73,8 @@ def choose_background(reading: Reading, pixels: Sequence[int]) -> tuple[int | No
     has_names = any(not group.name.startswith(("value ", "colour ")) for group in groups)
     zero = next((index for index, group in enumerate(groups) if group.values == [0]), None)
     if zero is not None and not has_names and pixels[zero] == max(pixels[: len(groups)]):
-        return zero, f"Background is '{groups[zero].name}': value 0, and the largest class."
+        what = "black" if reading.part == "colour" else "value 0"
+        return zero, f"Background is '{groups[zero].name}': {what}, and the largest class."
     return None, "No class is marked as background: scores are means over all classes."
 
 

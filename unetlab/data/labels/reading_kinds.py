@@ -7,7 +7,7 @@ from unetlab.data.labels.class_files import ClassFile, is_ignored_name
 from unetlab.data.labels.heaps import snapped
 from unetlab.data.labels.masks import MAX_VALUES, Group, Part, Reading, Survey, label_of
 from unetlab.data.labels.palettes import CITYSCAPES_LABELS, NUM_CITYSCAPES_VOID, PALETTES, TRIMAP, Palette, palette_of
-from unetlab.data.labels.reading_words import MAX_LISTED, joined, key_of
+from unetlab.data.labels.reading_words import MAX_LISTED, joined, key_of, kind_of
 from unetlab.data.labels.strays import IGNORE_VALUES, known_names
 
 CITYSCAPES_IDS = {"labels": "the label ids", "evaluated": "the classes of the benchmark", "train": "the trainIds"}
@@ -28,7 +28,7 @@ def by_value(
     void = [group for group in groups if known and is_ignored_name(group.name)]
     if len(groups) - len(void) < 2:
         void = []
-    meaning = f"each of the {len(kept)} values is its own class"
+    meaning = f"each of the {len(kept)} {kind_of(survey.part)} is its own class"
     if strays:
         count = sum(survey.pixels[value] for value in strays)
         these = f"the {count:,} pixels of {joined(strays, survey.part)} are" if key == "ignore-strays" else ""

@@ -30,9 +30,9 @@ def values_of(survey: Survey, *, before_list: str = ": ") -> str:
     ]
     more = [f"{number - MAX_LISTED} more"] if number > MAX_LISTED else []
     if number <= MAX_VALUES and not survey.is_capped:
-        return "the values " + ", ".join(parts + more)
+        return f"the {kind_of(survey.part)} " + ", ".join(parts + more)
     how_many = f"more than {number}" if survey.is_capped else str(number)
-    return f"{how_many} values, too many to be classes{before_list}" + ", ".join(parts + more)
+    return f"{how_many} {kind_of(survey.part)}, too many to be classes{before_list}" + ", ".join(parts + more)
 
 
 def without_counts(meaning: str) -> str:
@@ -43,6 +43,11 @@ def without_counts(meaning: str) -> str:
 def percent(share: float) -> str:
     """A share 0..1 as people read it, with two digits where it is small."""
     return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
+
+
+def kind_of(part: Part) -> str:
+    """What mask values are called in a sentence."""
+    return "colours" if part == "colour" else "values"
 
 
 def key_of(value: int, part: Part) -> str:

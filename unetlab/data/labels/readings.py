@@ -8,7 +8,7 @@ from unetlab.data.labels.instances import background_of, evidence, has_areas
 from unetlab.data.labels.masks import MAX_VALUES, Reading, Survey, label_of
 from unetlab.data.labels.palettes import NUM_TRAIN_IDS, TRIMAP, are_cityscapes_ids
 from unetlab.data.labels.reading_keys import with_values
-from unetlab.data.labels.reading_words import joined, percent, values_of
+from unetlab.data.labels.reading_words import joined, kind_of, percent, values_of
 from unetlab.data.labels.strays import ignore_value, known_names, softened_ends, strays_of, two_foregrounds
 from unetlab.errors import DataError
 
@@ -179,7 +179,8 @@ def _plain(survey: Survey, class_file: ClassFile | None) -> tuple[Reading, str, 
         is_guess = survey.pixels.keys() == {0, 1, 255} and not survey.is_palette
         doubt = "Some masks hold both 1 and 255, so that 255 is read as pixels to leave out." if is_guess else ""
         return reading, f"{ignored} beside class ids means pixels to leave out, by custom.", doubt
-    return reading_kinds.by_value(survey, class_file), f"The masks hold {len(survey.pixels)} plain values.", ""
+    reason = f"The masks hold {len(survey.pixels)} {kind_of(survey.part)}."
+    return reading_kinds.by_value(survey, class_file), reason, ""
 
 
 def _are_labels(survey: Survey) -> bool:
