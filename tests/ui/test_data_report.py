@@ -1,7 +1,9 @@
 """The parts of the data report: what each shows of a real set, and what a click on it changes."""
 
+import base64
 import shutil
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from unetlab.data.readers.facts import Raster
 from unetlab.errors import DataError
 from unetlab.runs import jobs, store
 from unetlab.runs.status import StatusKeeper
-from unetlab.ui import augmenting, class_table, gallery, living, mask_reading, sizing, state
+from unetlab.ui import augmenting, charts, class_table, gallery, living, mask_reading, sizing, state
 from unetlab.ui.text import plain
 from unetlab.workspace import Workspace, own_workspace
 
@@ -551,6 +553,33 @@ def test_while_it_is_drawn_empty_pictures_hold_the_place(cells, monkeypatch):
     assert "Drawing" in words(app)
     config = augmenting.config_of(cells, "standard", 0)
     assert [blank.shape for blank in augmenting._blanks(cells, config)] == [(40, 40, 3)] * 5
+
+
+# --- colours ---
+
+
+def test_the_colour_of_a_class_has_an_outline_that_is_seen_in_both_themes(cells):
+    themes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+
+    def luminance(color: str) -> float:
+        channels = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue  # WCAG 2.1
+
+    for theme in ("light", "dark"):
+        for ground in ("backgroundColor", "secondaryBackgroundColor"):
+            low, high = sorted((luminance(charts.OUTLINE), luminance(themes[theme][ground])))
+            assert (high + 0.05) / (low + 0.05) >= 3, (theme, ground)
+    app = run_page()
+    legend = next(html for html in app.get("html") if "background" in html.proto.body and "span" in html.proto.body)
+    assert legend.proto.body.count(f"border:1px solid {charts.OUTLINE}") == cells.num_classes
+    assert f'stroke="{charts.OUTLINE}"' in base64.b64decode(table_colour(CLASSES[0])).decode()
+    assert charts.share_bar(pd.DataFrame([("a", 1.0, "#404040")], columns=["name", "share", "color"])).mark.stroke
+
+
+def table_colour(info: ClassInfo) -> str:
+    """The picture of a class's colour in the table of classes, base64."""
+    return class_table.table_of([info])["colour"][0].partition(",")[2]
 
 
 # --- the split ---

@@ -13,6 +13,7 @@ from unetlab.lr_curve import TRIM_END, TRIM_START
 
 TRAIN, VALID, LR, MOMENTUM = "#3a8fc4", "#e08214", "#2a9d8f", "#a879c4"
 CENTRED = "#b8485f"
+OUTLINE = "#808080"  # of what has a colour from elsewhere: 3 to 1 and more on the ground of both themes
 CURVES = {"smooth": lr_curve.FASTAI, "centred": lr_curve.NO_LAG}
 LABEL_SHARE = 0.35  # of the narrowest chart's width that a label takes
 SAME_SHARE = 0.004  # of the chart's width: rules that are nearer cannot be told apart
@@ -172,7 +173,7 @@ def share_bar(rows: pd.DataFrame) -> alt.Chart:
     rows = rows.assign(order=range(len(rows)))
     return (
         alt.Chart(rows)
-        .mark_bar(height=14)
+        .mark_bar(height=14, stroke=OUTLINE, strokeWidth=1)
         .encode(
             x=alt.X("share:Q", stack="zero", axis=None, scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("color:N", scale=None),
@@ -206,6 +207,6 @@ def value_bars(rows: pd.DataFrame) -> alt.LayerChart:
             alt.Tooltip("masks", title="in masks"),
         ],
     )
-    bars = base.mark_bar(stroke="#8899a6", strokeWidth=0.5).encode(x2="start:Q", color=alt.Color("color:N", scale=None))
+    bars = base.mark_bar(stroke=OUTLINE, strokeWidth=1).encode(x2="start:Q", color=alt.Color("color:N", scale=None))
     words = base.mark_text(align="left", dx=5, color="currentColor").encode(text="becomes:N")
     return alt.layer(bars, words).properties(height=alt.Step(22))

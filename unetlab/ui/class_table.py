@@ -119,6 +119,6 @@ def _listed(values: Sequence[int | str]) -> str:
 
 def _swatch(color: str) -> str:
     """A square of the colour, as a data URL that a table can show."""
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="24"><rect width="32" height="24" rx="4" fill="'
-    square = f'{svg}{color}"/></svg>'
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="24"><rect x="1" y="1" width="30" height="22" '
+    square = f'{svg}rx="4" stroke="{charts.OUTLINE}" stroke-width="2" fill="{color}"/></svg>'
     return f"data:image/svg+xml;base64,{base64.b64encode(square.encode()).decode()}"

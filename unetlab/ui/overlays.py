@@ -11,6 +11,7 @@ from PIL import Image
 from unetlab.data import drawing
 from unetlab.data.dataset import DataSet
 from unetlab.runs.store import Run
+from unetlab.ui import charts
 
 FILM_FRAMES = 8
 SCRUBBER_STOPS = 400  # before the newest: more than its pixels; thousands would go to the browser with each look
@@ -97,7 +98,8 @@ def triptych(run: Run, data: DataSet, picture: dict[str, Any], opacity: float) -
 def legend(data: DataSet) -> None:
     """The classes with their colours and names."""
     entries = [
-        f"<span style='color:{html.escape(entry.color)}'>&#9632;</span> {html.escape(entry.name)}"
+        f"<span style='display:inline-block;width:0.75em;height:0.75em;border:1px solid {charts.OUTLINE};"
+        f"background:{html.escape(entry.color)}'></span> {html.escape(entry.name)}"
         f"{' (background)' if entry.is_background and entry.name != 'background' else ''}"
         for entry in data.manifest.classes
     ]
