@@ -70,7 +70,7 @@ def test_a_split_keeps_its_share_until_the_set_is_stored_and_then_tells_the_new_
     assert len(valid) == 2
     after = changes.revise(staging, {"excluded": valid})
     assert [pair.split for pair in after.pairs].count("valid") == 2
-    assert "Split: 25% for validation (of 8 pictures the nearest to 20%), at random (seed 0)." in after.decisions
+    assert "Split: 25% for validation (the nearest to 20% of 8 pictures), at random (seed 0)." in after.decisions
 
     stored = [pair.image for pair in open_dataset(own_workspace(), "cells").manifest.pairs if pair.split == "train"]
     after = changes.revise(folder(), {"excluded": stored[:5]})

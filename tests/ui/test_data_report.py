@@ -251,6 +251,7 @@ def test_the_question_of_the_reading_shows_a_picture_of_each_answer_and_takes_it
     answers = [button for button in app.button if button.key and button.key.startswith("answer-")]
     assert [button.label for button in answers] == ["Keep", "Use this", "Use this", "Use this"]
     assert len([alt for alt in alts(app) if alt.startswith(("0, 2 classes: ", "0, 3 classes: "))]) == 4
+    assert "3 classes: each of the 3 values is its own class (0)" in words(app)
     app.button(key="answer-cells-binary").click().run()
     assert not app.exception
     assert open_dataset(own_workspace(), "cells").reading.key == "binary"
@@ -608,7 +609,7 @@ def test_a_share_beyond_the_slider_stands_at_its_end(cells):
     app = run_page()
     assert not app.exception
     assert app.slider(key="share-cells").value == 50
-    assert "71% for validation (of 14 pictures the nearest to 70%)" in words(app)
+    assert "71% for validation (the nearest to 70% of 14 pictures)" in words(app)
 
 
 def test_a_given_split_says_how_it_is_changed_and_has_no_slider(cells):

@@ -70,7 +70,8 @@ def describe(
     try:
         chosen, told = _reading(survey, class_file, choices)
     except DataError as error:  # one value in all masks
-        findings.append(Finding(code="one-value", severity="error", message=str(error)))
+        files = [pair.mask for pair in pairs]
+        findings.append(Finding(code="one-value", severity="error", message=str(error), files=files))
         return manifest.model_copy(update={"pairs": list(pairs), "findings": findings})
     findings += [*told, *numbering.not_mapped(pairs, chosen, survey.part, findings)]
     if class_file and not known_names(survey, class_file):

@@ -184,29 +184,33 @@ def share_bar(rows: pd.DataFrame) -> alt.Chart:
     )
 
 
-def value_bars(rows: pd.DataFrame) -> alt.LayerChart:
-    """Pixels of each mask value as bars on a log axis, in the colour of the class it becomes, which stands beside it.
+def value_bars(rows: pd.DataFrame) -> alt.Chart:
+    """Pixels of each mask value as bars on a log axis, in the colour of the class it becomes, which is named before it.
 
     `rows`, in order: value, becomes, color, pixels, share (0..1), masks.
     """
-    rows = rows.assign(start=0.5)  # a log axis has no 0
-    top = 3 * ceiling(float(rows["pixels"].max()))  # room for the words beside the longest bar
-    base = alt.Chart(rows).encode(
-        y=alt.Y("value:N", sort=None, title="mask value", axis=alt.Axis(labelLimit=140, minExtent=AXIS_PX)),
-        x=alt.X(
-            "pixels:Q",
-            title="pixels (log)",
-            scale=alt.Scale(type="log", domain=[0.5, top], nice=False),
-            axis=alt.Axis(format="~s", tickCount=4, grid=False),
-        ),
-        tooltip=[
-            "value",
-            "becomes",
-            alt.Tooltip("pixels", format=","),
-            alt.Tooltip("share", format=".3%"),
-            alt.Tooltip("masks", title="in masks"),
-        ],
+    rows = rows.assign(start=0.5, label=rows["value"] + " → " + rows["becomes"])  # a log axis has no 0
+    top = ceiling(float(rows["pixels"].max()))
+    return (
+        alt.Chart(rows)
+        .mark_bar(stroke=OUTLINE, strokeWidth=1)
+        .encode(
+            y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, minExtent=AXIS_PX)),
+            x=alt.X(
+                "pixels:Q",
+                title="pixels (log)",
+                scale=alt.Scale(type="log", domain=[0.5, top], nice=False),
+                axis=alt.Axis(format="~s", tickCount=4, grid=False),
+            ),
+            x2="start:Q",
+            color=alt.Color("color:N", scale=None),
+            tooltip=[
+                "value",
+                "becomes",
+                alt.Tooltip("pixels", format=","),
+                alt.Tooltip("share", format=".3%"),
+                alt.Tooltip("masks", title="in masks"),
+            ],
+        )
+        .properties(height=alt.Step(22))
     )
-    bars = base.mark_bar(stroke=OUTLINE, strokeWidth=1).encode(x2="start:Q", color=alt.Color("color:N", scale=None))
-    words = base.mark_text(align="left", dx=5, color="currentColor").encode(text="becomes:N")
-    return alt.layer(bars, words).properties(height=alt.Step(22))

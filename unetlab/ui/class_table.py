@@ -100,7 +100,8 @@ def _ignored(data: DataSet) -> None:
     if not manifest.ignored_pixels:
         return
     ignored = data.reading.ignored
-    which = f"class {ignored.name}" if ignored else f"mask values {_listed(manifest.ignored_values)}"
+    values = "mask value" if len(manifest.ignored_values) == 1 else "mask values"
+    which = f"class {ignored.name}" if ignored else f"{values} {_listed(manifest.ignored_values)}"
     st.caption(f"{manifest.ignored_pixels:,} pixels are ignored: {plain(which)}.")
     if ignored:
         st.button(

@@ -155,14 +155,14 @@ def _pictures(data: DataSet, finding: Finding) -> None:
     groups = finding.together
     if not groups and finding.severity != "info" and not any(fix.examples for fix in finding.fixes):
         groups = [finding.files[:SHOWN_FILES]] if finding.files and finding.code != "reading" else []
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for files in groups[:SHOWN_TOGETHER]:
             file_pictures.draw(data, files)
     if len(groups) > SHOWN_TOGETHER:
         label = f"{len(groups) - SHOWN_TOGETHER} more"
         box = st.expander(label, key=f"together-{finding.key}", on_change="rerun")
         if box.open:
-            with box, st.container(horizontal=True, gap="large"):
+            with box, st.container(horizontal=True, gap="medium"):
                 for files in groups[SHOWN_TOGETHER:]:
                     file_pictures.draw(data, files)
 

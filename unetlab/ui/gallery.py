@@ -119,8 +119,9 @@ def _leave_out(data: DataSet, shown: Sequence[Pair]) -> None:
             options,
             format_func=files.__getitem__,
             key=key,
-            placeholder="Pictures of this page; kept across pages",
-            help="They stay on disk and can be added back. All pages of a multi-page file are left out.",
+            placeholder="Pictures of this page",
+            help="Your choice is kept across pages. Pictures left out stay on disk and can be added back. "
+            "All pages of a multi-page file are left out.",
         )
         if st.button("Leave them out", icon=":material/hide_image:", key="leave-out", disabled=not leaving):
             state.attempt(changes.revise, data.folder, {"excluded": leaving})

@@ -19,7 +19,7 @@ from unetlab.ui.text import plain, shortened, told_apart
 
 MAX_BARS, LEVELS = 24, 16  # bars at once; brightness levels in a bar where masks run through all of them
 EXAMPLE_PX = 560  # three pictures side by side
-ANSWERS, ANSWER_PX = 4, 170  # ways to read the masks that a question shows
+ANSWERS, ANSWER_PX = 4, 150  # ways to read the masks that a question shows; two stand side by side on a phone
 LEFT_OUT, MIXED, GREY = "left out", "various", "#8899a6"
 
 
@@ -52,14 +52,14 @@ def answers(data: DataSet, keep: Callable[..., None], *args: Any) -> None:
     if data.manifest.reading is None:
         return
     version = _version(data)
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for number, reading in enumerate(_known(data, version)[:ANSWERS]):
             with st.container(width=ANSWER_PX, gap="xsmall"):
                 name, pixels = _as_read((*version, reading.model_dump_json()), data, reading)
                 st.image(pixels, width="stretch", output_format="JPEG", alt=f"{name}, {reading.meaning}")
                 label, click, given = ("Keep", keep, args) if number == 0 else ("Use this", _use, (data, reading))
                 st.button(label, key=f"answer-{data.folder.name}-{reading.key}", on_click=click, args=given)
-                st.caption(plain(f"{shortened(name)}: {_sentence(reading.meaning)}"))
+                st.caption(plain(f"{_sentence(reading.meaning)} ({shortened(name)})"))
 
 
 def bars_of(survey: Survey, reading: Reading, classes: list[ClassInfo]) -> pd.DataFrame:

@@ -156,8 +156,8 @@ def test_where_only_stored_names_of_one_side_are_left_one_crosses(side):
     ("valid", "train", "is_grouped", "said"),
     [
         (3, 12, False, "20% for validation"),
-        (3, 13, False, "19% for validation (of 16 pictures the nearest to 20%)"),
-        (1, 1, False, "50% for validation (of 2 pictures the nearest to 20%)"),
+        (3, 13, False, "19% for validation (the nearest to 20% of 16 pictures)"),
+        (1, 1, False, "50% for validation (the nearest to 20% of 2 pictures)"),
         (4, 12, False, "25% for validation (20% were chosen; pictures keep their side when others come or go)"),
         (4, 12, True, "25% for validation (20% were chosen; neighbouring frames stay together)"),
     ],

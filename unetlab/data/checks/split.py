@@ -86,7 +86,7 @@ def share_in_words(splits: Sequence[Split], wanted: float, *, is_grouped: bool) 
     if counts["valid"] != max(round(wanted * total), 1):
         why = "neighbouring frames stay together" if is_grouped else "pictures keep their side when others come or go"
         return f"{share} for validation ({chosen} were chosen; {why})"
-    return f"{share} for validation" + ("" if share == chosen else f" (of {total} pictures the nearest to {chosen})")
+    return f"{share} for validation" + ("" if share == chosen else f" (the nearest to {chosen} of {total} pictures)")
 
 
 def _sides(splits: Mapping[str, Split], groups: Mapping[str, str]) -> dict[str, Split]:
