@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unetlab.ui import bringing, incoming, report, state
+from unetlab.ui import bringing, dropping, incoming, report, state
 
 st.title("Data")
 stored, found = state.chosen_dataset(), incoming.current()
@@ -26,3 +26,4 @@ else:
         bringing.watch(found)
     else:
         bringing.offer()
+dropping.settle(found)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, write_nuclei
 from tests.browser.test_journey import set_number, status_of
 from unetlab.data.dataset import open_folder
 from unetlab.data.samples import make_nuclei
@@ -43,6 +43,17 @@ def messy_zip(path: Path) -> int:
             if name != ORPHAN:
                 archive.writestr(f"cells/masks/{name.replace(TYPO, 'nucle_04')}.png", png(mask))
     return path.stat().st_size
+
+
+def test_drops_into_both_boxes_at_once_are_both_taken(server, new_page, tmp_path):
+    pictures, masks = write_nuclei(tmp_path, count=6, size=32)
+    page = new_page()
+    page.goto(f"{server.url}/data")
+    inputs = page.locator("input[type=file]")
+    expect(inputs).to_have_count(4)
+    inputs.nth(0).set_input_files(pictures)
+    inputs.nth(1).set_input_files(masks)
+    expect(page.get_by_role("heading", name="6 pairs, 2 classes")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_files_in_one_box_with_two_masks_a_picture_are_kept_after_one_answer(server, new_page, tmp_path):

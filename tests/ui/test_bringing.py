@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from streamlit.runtime.state import SafeSessionState, SessionState
 
 from tests import tiny
 from tests.ui.drops import boxes, drop, drop_both, dropped, give_path, press, staged, start_here, zipped
@@ -12,7 +13,7 @@ from tests.ui.test_pages import open_page, words
 from unetlab.data import changes, portable
 from unetlab.data.dataset import list_datasets, open_dataset, open_folder
 from unetlab.runs import jobs, launching, store
-from unetlab.ui import state
+from unetlab.ui import bringing, dropping, incoming, state
 from unetlab.workspace import own_workspace
 
 
@@ -201,6 +202,38 @@ def test_a_path_with_subfolders_called_images_and_masks_is_one_source(workspace,
     (run,) = store.list_runs(own_workspace(), kind="import")
     assert run.config.importing.sources == [str(tmp_path / "one")]
     assert run.config.importing.masks is None
+
+
+def test_a_drop_into_one_box_leaves_what_is_under_way_in_the_other(workspace):
+    app = open_page("data")
+    before = [box.proto.id for box in app.file_uploader]
+    drop(app, 0, {f"{stem}.png": image for stem, (image, _) in boxes(3).items()})
+    after = [box.proto.id for box in app.file_uploader]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True, True]
+
+
+def test_nothing_breaks_off_a_drop_while_it_is_taken(monkeypatch):
+    def break_off():
+        raise RuntimeError("broken off")
+
+    session = SafeSessionState(SessionState(), break_off)
+    monkeypatch.setattr(dropping, "get_script_run_ctx", lambda: SimpleNamespace(session_state=session))
+    with dropping.one_at_a_time():
+        session["taken"] = True
+    with pytest.raises(RuntimeError, match="broken off"):
+        session["taken"] = False
+
+
+def test_a_page_that_another_thread_has_overtaken_is_drawn_again(workspace, monkeypatch):
+    """The import begins while the page is being drawn without it."""
+    app, begun = open_page("data"), []
+
+    def begin_elsewhere() -> None:
+        if not begun:
+            begun.append(incoming.begin_with_path(str(tiny.write_pairs(own_workspace().root.parent / "late")), ""))
+
+    monkeypatch.setattr(bringing, "offer", begin_elsewhere)
+    assert "8 pairs" in words(app.run())
 
 
 def test_uploaded_bytes_are_let_go(workspace, monkeypatch):

@@ -1,5 +1,6 @@
 """Uploading images: files are copied to disk as they are dropped, checked by a job, and kept only after a click."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,7 +11,7 @@ from unetlab.errors import DataError, UnetlabError
 from unetlab.runs import jobs
 from unetlab.runs.status import Status
 from unetlab.runs.store import Run
-from unetlab.ui import hosting, incoming, live, state
+from unetlab.ui import dropping, hosting, incoming, live, state
 from unetlab.ui.incoming import Box, Import
 from unetlab.ui.text import plain
 
@@ -123,24 +124,30 @@ def decision(data: DataSet) -> None:
 
 
 def _uploader(label: str, box: Box, types: list[str] | None, *, multiple: Any) -> None:
-    turn = st.session_state.setdefault("upload-turn", 0)
+    """A box for files. What is dropped is taken at once, and the box is empty again.
+
+    Not by a callback: one that is broken off, or not reached, is never called again, while here the files come back
+    until they are taken. Each box has turns of its own, so that a drop under way in another one goes on.
+    """
+    turn_key = f"upload-turn-{label}"
+    turn = st.session_state.setdefault(turn_key, 0)
     key = f"upload-{label}-{turn}"
-    st.file_uploader(
-        label, type=types, accept_multiple_files=multiple, key=key, on_change=_take_upload, args=(key, box)
-    )
+    found = st.file_uploader(label, type=types, accept_multiple_files=multiple, key=key)
+    if found:
+        with dropping.one_at_a_time():
+            if st.session_state[turn_key] == turn:
+                st.session_state[turn_key] = turn + 1
+                _take(found if isinstance(found, list) else [found], box)
+        st.rerun()
     count = incoming.brought()[box]
     if count:
         st.caption(f":material/check: {count} file{'s' if count > 1 else ''} copied.")
 
 
-def _take_upload(key: str, box: Box) -> None:
-    """A callback: copies what was dropped to disk, frees the server's memory and has everything checked."""
-    dropped = st.session_state.get(key) or []
-    dropped = dropped if isinstance(dropped, list) else [dropped]
-    if not dropped:
-        return
-    folder = incoming.dropped_folder()
+def _take(dropped: Sequence[Any], box: Box) -> None:
+    """Copies what was dropped to disk, frees the server's memory and has everything checked."""
     try:
+        folder = incoming.dropped_folder()
         with incoming.all_or_nothing(folder):
             written = sources.save_upload([(file.name, file) for file in dropped], into=folder, box=box)
         incoming.move_between_boxes(folder, written)
@@ -149,7 +156,6 @@ def _take_upload(key: str, box: Box) -> None:
         st.session_state["problem"] = str(error)
     finally:
         state.let_go(dropped)
-        st.session_state["upload-turn"] += 1
 
 
 def _take_path() -> None:
