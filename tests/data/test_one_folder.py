@@ -94,6 +94,72 @@ def test_of_two_kinds_of_mask_one_question_is_asked_and_one_click_answers_it(tmp
     assert not found(after, "image-without-mask") + found(after, "mask-without-image")
 
 
+GLUED = {
+    "letters behind a number": ("{}a", "{}b"),
+    "a letter behind the picture's name": ("im{}", "im{}x"),
+    "a word behind the picture's name": ("im{}", "im{}Nuclei"),
+    "a letter before a number": ("x{}", "y{}"),
+    "a letter before the picture's name": ("{}", "m{}"),
+}
+
+
+def drawn(folder, *names, first=0):
+    """For each name, with a number for {}, pictures, masks of two values, or of three, in that order."""
+    for number in range(first, first + 12):
+        for name, draw in zip(names, (photo, binary, lambda n: disc(n, classes=3)), strict=False):
+            save(folder / f"{name.format(number)}.png", draw(number))
+    return folder
+
+
+@pytest.mark.parametrize("names", GLUED.values(), ids=GLUED.keys())
+def test_pixels_tell_kinds_of_file_whose_names_have_no_separator(tmp_path, names):
+    manifest, _ = report(drawn(tmp_path / "set", *names))
+    assert [(pair.image, pair.mask) for pair in manifest.pairs] == [
+        tuple(f"{name.format(number)}.png" for name in names) for number in range(12)
+    ]
+
+
+@pytest.mark.parametrize("names", [("{}a", "{}b", "{}c"), ("im{}", "im{}Nuclei", "im{}Border"), ("r{}", "b{}", "d{}")])
+def test_three_kinds_without_a_separator_raise_one_question(tmp_path, names):
+    manifest, staging = report(drawn(tmp_path / "set", *names))
+    (question,) = manifest.findings
+    assert (question.code, len(question.fixes)) == ("which-mask", 2)
+    pairs = changes.revise(staging, question.fixes[0].change).pairs
+    assert len(pairs) == 12
+    assert {pair.image for pair in pairs} == {f"{names[0].format(number)}.png" for number in range(12)}
+
+
+def test_one_of_several_kinds_dropped_as_masks_is_the_mask(tmp_path):
+    drawn(tmp_path / "images", "{}a", "{}b", "{}c")
+    (tmp_path / "masks").mkdir()
+    for path in (tmp_path / "images").glob("*b.png"):
+        path.rename(tmp_path / "masks" / path.name)
+    manifest, _ = report(tmp_path / "images", masks=tmp_path / "masks")
+    assert [(pair.image, pair.mask) for pair in manifest.pairs] == [
+        (f"images/{n}a.png", f"masks/{n}b.png") for n in range(12)
+    ]
+    assert found(manifest, "which-mask")[0].message.endswith("'b' is taken as the mask. Not used: 'c'.")
+    assert not found(manifest, "image-without-mask")
+
+
+PLAIN = [("cat{}",), ("frame{}",), ("a{}", "b{}", "c{}"), ("cat{}", "dog{}"), ("{}l", "{}r")]
+
+
+@pytest.mark.parametrize("names", PLAIN)
+def test_plain_names_of_pictures_are_no_kinds(tmp_path, names):
+    for place, name in enumerate(names):
+        for number in range(1, 12):
+            save(tmp_path / "set" / f"{name.format(number)}.png", photo(50 * place + number))
+    (error,) = report(tmp_path / "set")[0].findings
+    assert (error.code, len(error.files)) == ("no-pairs", 11 * len(names))
+
+
+def test_numbers_that_are_kinds_are_not_mixed_up_with_numbers_that_count(tmp_path):
+    manifest, _ = report(drawn(tmp_path / "set", "a_{}_1", "a_{}_2", "a_{}_3"))
+    (question,) = manifest.findings
+    assert [fix.change for fix in question.fixes] == [{"mask_kind": "a ... 2"}, {"mask_kind": "a ... 3"}]
+
+
 def test_of_three_kinds_that_nothing_tells_apart_one_click_says_which_are_pictures_and_which_masks(tmp_path):
     for number in range(COUNT):
         picture, mask = photo(number), binary(number)

@@ -135,8 +135,9 @@ def _paired(
         return pair_files([*pictures, *drawn.values()], by_hand=by_hand, look=look.picture_kind, **more)
     boxes = [[name for name in pictures if name.startswith(box)] for box in BOXES]
     loose = [name for name in pictures if not name.startswith(BOXES)]
+    more["look"] = look.picture_kind
     pairing = pair_files([*boxes[0], *loose], [*boxes[1], *drawn.values()], by_hand=by_hand, **more)
-    return _with_masks_among_pictures(pairing, pair_files(pairing.unmatched_images, look=look.picture_kind, **more))
+    return _with_masks_among_pictures(pairing, pair_files(pairing.unmatched_images, **more))
 
 
 def _with_masks_among_pictures(boxed: Pairing, rest: Pairing) -> Pairing:

@@ -3,13 +3,22 @@
 Each name is cut in a key and a rest. Two rests that come with the same keys are two kinds of file.
 """
 
+import itertools
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from unetlab.data.names.file_names import fold, folder_words, has_image_word, has_strong_mask_word, natural_key
+from unetlab.data.names.file_names import (
+    bare_stem,
+    fold,
+    folder_words,
+    has_image_word,
+    has_strong_mask_word,
+    natural_key,
+)
 from unetlab.data.names.mask_kinds import Candidate, Family, Look
 from unetlab.data.names.matches import MaskKind
 from unetlab.data.names.matching import MIN_PAIRS
@@ -25,6 +34,9 @@ SHARED_WITH_BARE = 0.5  # any stray has a bare name, and a picture without a mas
 
 _Rest = tuple[str, str]  # what stands before and behind the key
 BARE: _Rest = ("", "")
+NOTHING_ADDED = "nothing added"  # the name of the kind whose files have bare names
+_SEPARATED = re.compile(r"([_\-. /]+)")
+_GLUED = re.compile(r"([_\-. /]+|(?<=[0-9])(?=[^\W0-9_])|(?<=[^\W0-9_])(?=[0-9])|(?<=[a-z])(?=[A-Z]))")  # 0a, im0Edge
 # task-7-annotation-3-by-1-tag-Cat-0.png, as its brush export has them.
 _LABEL_STUDIO = re.compile(r"task-[0-9]+-annotation-[0-9]+-by-[0-9]+-tag-")
 _Members = dict[str, NamedFile]  # by key
@@ -32,13 +44,17 @@ _Members = dict[str, NamedFile]  # by key
 
 @dataclass(frozen=True)
 class HeapKinds:
-    """All kinds of a heap. Where it is clear which are the pictures: families; else all files are ambiguous."""
+    """All kinds of a heap. Where it is clear which are the pictures: families; else all files are ambiguous.
+
+    others: files of kinds that are neither the pictures nor can be the masks.
+    """
 
     kinds: list[MaskKind]
     images: list[NamedFile]
     masks: list[NamedFile]
     families: list[Family]
     ambiguous: list[Tie]
+    others: list[NamedFile] = field(default_factory=list)
     picture: str | None = None
     is_seen: bool = False  # the pixels told which kind holds the pictures
 
@@ -55,7 +71,7 @@ def find_kinds(
 
     look: asked which kind holds the pictures where no name tells.
     """
-    members = _kinds_by_name(files) or _kinds_by_ending(files)
+    members = _kinds_by_name(files, _SEPARATED) or _kinds_by_ending(files) or _glued_kinds(files, look)
     names = sorted(members, key=natural_key)
     kinds = [MaskKind(name, members[name][min(members[name])].path, len(members[name])) for name in names]
     picture, masks, is_seen = _roles(members, wanted, wanted_picture, look)
@@ -77,9 +93,10 @@ def find_kinds(
         if candidates:
             families.append(Family(image, tuple(candidates)))
     mask_files = [file for name in masks for file in members[name].values()]
-    taken = set(mask_files)
+    others = [file for name in names if name not in (picture, *masks) for file in members[name].values()]
+    taken = {*mask_files, *others}
     images = [file for file in files if file not in taken]
-    return HeapKinds(kinds, images, mask_files, families, [], picture, is_seen)
+    return HeapKinds(kinds, images, mask_files, families, [], others, picture, is_seen)
 
 
 def _roles(
@@ -134,11 +151,25 @@ def _kinds_by_ending(files: Sequence[NamedFile]) -> dict[str, _Members]:
     return dict(members) if is_usable and sum(map(len, members.values())) == len(files) else {}
 
 
-def _kinds_by_name(files: Sequence[NamedFile]) -> dict[str, _Members]:
+def _glued_kinds(files: Sequence[NamedFile], look: Look | None) -> dict[str, _Members]:
+    """Kinds without a separator, `0a` beside `0b`: only where the pixels tell one from another.
+
+    Plain pictures are called so as well: a1 and b1, cat1 and dog1.
+    """
+    found = _kinds_by_name(files, _GLUED) if look else {}
+    paths = {name: [file.path for file in members.values()] for name, members in found.items()}
+    is_told = look and any(
+        look({one: paths[one], other: paths[other]}) for one, other in itertools.combinations(paths, 2)
+    )
+    return found if is_told else {}
+
+
+def _kinds_by_name(files: Sequence[NamedFile], between: re.Pattern[str]) -> dict[str, _Members]:
+    """between: where a name may be cut."""
     members: dict[_Rest, _Members] = defaultdict(dict)
     doubled: set[_Rest] = set()
     for file in files:
-        for rest, key in _cuts(file):
+        for rest, key in _cuts(file, between):
             if members[rest].setdefault(key, file) is not file:
                 doubled.add(rest)
     _keep_bare_names(members)
@@ -171,16 +202,17 @@ def _keep_bare_names(members: dict[_Rest, _Members]) -> None:
     members[BARE] = {key: file for key, file in bare.items() if file not in longer}
 
 
-def _cuts(file: NamedFile) -> Iterator[tuple[_Rest, str]]:
-    parts = re.split(r"([_\-. /]+)", "/".join([*map(fold, file.folders), file.stem]))
+def _cuts(file: NamedFile, between: re.Pattern[str]) -> Iterator[tuple[_Rest, str]]:
+    name = "/".join([*file.folders, bare_stem(file.path).removesuffix(".ome")])
+    parts = [fold(part) for part in between.split(unicodedata.normalize("NFC", name))]
     last = len(parts)
     for start in range(0, last, 2):
         for end in range(start + 1, last + 1, 2):
             key = "".join(parts[start:end])
             if (last <= 2 * MAX_PARTS or start == 0 or end == last) and key not in parts[:start]:
-                # In PH2 the key comes again: im01/im01_lesion/im01_lesion.
-                rest = ["*" if part == key else part for part in parts]
-                yield ("".join(rest[:start]), "".join(rest[end:])), key
+                yield ("".join(parts[:start]), "".join(parts[end:])), key
+                if key in parts[end:]:  # In PH2 the key comes again: im01/im01_lesion/im01_lesion.
+                    yield ("".join(parts[:start]), "".join("*" if part == key else part for part in parts[end:])), key
     for depth in range(1, len(file.folders)):  # train/a/1 beside train/b/1
         around = [*file.folders[:depth], "*", *file.folders[depth + 1 :], file.stem]
         yield (f"{fold(file.folders[depth])}/", ""), "/".join(map(fold, around))
@@ -201,4 +233,4 @@ def _shares_keys(one: _Members, other: _Members, share: float = SHARED_KEYS) -> 
 
 
 def _name(rest: _Rest) -> str:
-    return " ... ".join(part.strip("_-. /*") for part in rest if part) or "nothing added"
+    return " ... ".join(part.strip("_-. /*") for part in rest if part) or NOTHING_ADDED

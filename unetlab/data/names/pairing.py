@@ -76,10 +76,20 @@ def pair_files(
     kinds: list[MaskKind] = []
     chosen: str | None = None
     pictures, is_seen = None, False
-    if masks is None and matcher.has_nothing:
-        heap = find_kinds(files[0], mask_kind, parted, look, wanted_picture=picture_kind)
-        if heap.kinds:
-            matcher = Matcher(heap.images, heap.masks, parted, families=heap.families, ambiguous=heap.ambiguous)
+    if matcher.has_nothing:
+        boxed = [replace(file, role="mask") for file in files[1]] if masks is not None else []
+        heap = find_kinds([*files[0], *boxed], mask_kind, parted, look, wanted_picture=picture_kind)
+        in_masks = [kind for kind in heap.kinds if masks is not None and kind.example in usable[1]]
+        # Of two boxes with one kind of name each, the rules have said all: slide_1_004 is not slide_2_004.
+        if heap.kinds and (masks is None or (in_masks and len(heap.kinds) > len(usable))):
+            matcher = Matcher(
+                heap.images,
+                heap.masks,
+                parted,
+                families=heap.families,
+                ambiguous=heap.ambiguous,
+                other_masks=heap.others,
+            )
             kinds, is_seen = heap.kinds, heap.is_seen
             pictures = next((kind for kind in kinds if kind.name == heap.picture), None)
     if masks is None and look and (twins := settle_twins(matcher, mask_kind, look)):
