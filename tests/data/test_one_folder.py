@@ -91,6 +91,9 @@ def test_of_two_kinds_of_mask_one_question_is_asked_and_one_click_answers_it(tmp
     assert [fix.examples for fix in question.fixes] == [["a0.png", "a0_x.png"], ["a0.png", "a0_y.png"]]
     after = changes.revise(staging, question.fixes[1].change)
     assert [(pair.image, pair.mask) for pair in after.pairs] == [(f"a{n}.png", f"a{n}_y.png") for n in range(COUNT)]
+    (told,) = found(after, "which-mask")
+    assert told.together == [["a0.png", "a0_y.png"]]  # the pair in use
+    assert [(fix.label, fix.examples) for fix in told.fixes] == [("Use 'x' instead", [])]
     assert not found(after, "image-without-mask") + found(after, "mask-without-image")
 
 
@@ -160,6 +163,32 @@ def test_numbers_that_are_kinds_are_not_mixed_up_with_numbers_that_count(tmp_pat
     assert [fix.change for fix in question.fixes] == [{"mask_kind": "a ... 2"}, {"mask_kind": "a ... 3"}]
 
 
+def test_folders_are_not_called_one_folder_and_a_reason_is_given(tmp_path):
+    for number in range(COUNT):
+        save(tmp_path / "set" / "A" / f"s{number}.jpg", photo(number))
+        save(tmp_path / "set" / "B" / f"s{number}.png", binary(number))
+    (told,) = found(report(tmp_path / "set")[0], "which-mask")
+    assert told.message.startswith("Pictures and masks are in different folders (")
+    assert told.message.endswith("; the 'a' files are JPEG, as photographs are.")
+    assert [fix.label for fix in told.fixes] == ["Swap: the 'a' files are the masks"]
+
+
+def test_bare_names_are_described(tmp_path):
+    (told,) = found(report(drawn(tmp_path / "set", "s{}", "s{}_zones"))[0], "which-mask")
+    assert "(files without an addition to their name (12 files such as s0.png), 'zones' (12" in told.message
+    assert told.fixes[0].label == "Swap: the files without an addition to their name are the masks"
+
+
+def test_further_masks_are_not_called_pictures(tmp_path):
+    folder = drawn(tmp_path / "set", "c_{}", "c_{}_mask", "c_{}_edge")
+    save(folder / "late.png", photo(70))
+    manifest, _ = report(folder)
+    assert len(manifest.pairs) == 12
+    (beside,) = found(manifest, "beside-masks")
+    assert (beside.severity, len(beside.files)) == ("info", 12)
+    assert found(manifest, "image-without-mask")[0].files == ["late.png"]
+
+
 def test_of_three_kinds_that_nothing_tells_apart_one_click_says_which_are_pictures_and_which_masks(tmp_path):
     for number in range(COUNT):
         picture, mask = photo(number), binary(number)
@@ -192,7 +221,7 @@ def test_where_the_pictures_are_known_only_the_mask_is_asked_for():
     assert [fix.label for fix in question.fixes] == [f"'{kind}' is the mask" for kind in kinds]
     (told,) = about_pairing(answered, Choices(mask_kind="HE"), [], {})
     assert told.message.endswith("'HE' is taken as the mask. Not used: 'EX', 'MA'.")
-    assert [fix.label for fix in told.fixes] == ["'EX' is the mask", "'MA' is the mask"]
+    assert [fix.label for fix in told.fixes] == ["Use 'EX' instead", "Use 'MA' instead"]
 
 
 def test_pixels_that_do_not_tell_leave_one_question_with_an_example_of_each_answer(tmp_path):

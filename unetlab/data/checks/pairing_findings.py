@@ -2,16 +2,26 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from unetlab.data.manifest import Choices, Finding, Fix
-from unetlab.data.names.file_names import fold, folder_words, stem_of
+from unetlab.data.names.file_names import fold, folder_words, shorter_stems, stem_of
+from unetlab.data.names.heap_kinds import NOTHING_ADDED
 from unetlab.data.names.layouts import BY_HAND, LISTED
+from unetlab.data.names.mask_kinds import SAME_NAME
 from unetlab.data.names.matches import MaskKind, Match, Pairing
+from unetlab.data.names.matching import MIN_PAIRS
+from unetlab.data.readers.images import JPEG_SUFFIXES
 
 BY_LABELLER = re.compile(r"(.*/)?PixelLabelData(_[0-9]+)?/Label_[0-9]+\.[A-Za-z]+")  # MATLAB's Image Labeler
 MAX_TOLD = 20  # findings of one kind, each with its own click
 MAX_TOGETHER = 4  # files of a tangle that are shown
+WITHOUT_A_NAME = {  # kinds in whose place a description stands
+    NOTHING_ADDED: "files without an addition to their name",
+    SAME_NAME: "files with the same name as the picture",
+}
 TELLS_PARTNERS = {"near-miss", "near-misses"}  # their files have a likely partner: no word on missing ones
 
 
@@ -62,6 +72,13 @@ def about_pairing(
         found.append(Finding(code="ignored-files", severity="info", message=message, files=pairing.ignored_files))
     told = {file for finding in found if finding.code in TELLS_PARTNERS for file in finding.files}
     told |= {file for tie in pairing.ambiguous for box in tie for file in box}
+    if beside := [name for name in _beside_used(pairing) if name not in told]:
+        message = (
+            f"{len(beside)} files are called like pictures that have a mask, with a word added, and are not used: "
+            f"{_some(beside)}."
+        )
+        found.append(Finding(code="beside-masks", severity="info", message=message, files=beside))
+        told.update(beside)
     for code, what, unmatched in (
         ("image-without-mask", "picture has no mask", pairing.unmatched_images),
         ("mask-without-image", "mask has no picture", pairing.unmatched_masks),
@@ -74,6 +91,28 @@ def about_pairing(
             severity = "info" if all(_is_without_mask(name) for name in names) else "warning"
             found.append(Finding(code=code, severity=severity, message=message, advice=advice, files=list(names)))
     return found
+
+
+def _beside_used(pairing: Pairing) -> list[str]:
+    """Files without a partner whose names add a word to that of a picture in use, the same word several times.
+
+    `cell_1_edge` beside `cell_1` and `cell_1_mask` is a mask of another kind rather than a picture.
+    """
+    pictures = {
+        _folder_of(match.image) + stem for match in pairing.pairs for stem in shorter_stems(stem_of(match.image))
+    }
+    added: dict[str, str] = {}
+    for name in pairing.unmatched_images:
+        stem = stem_of(name)
+        for separator in re.finditer(r"[_\-. ]+(?=[^\W0-9_])", stem):
+            if _folder_of(name) + stem[: separator.start()] in pictures:
+                added[name] = stem[separator.end() :]
+    counts = Counter(added.values())
+    return [name for name, word in added.items() if counts[word] >= MIN_PAIRS]
+
+
+def _folder_of(name: str) -> str:
+    return name[: name.rfind("/") + 1]
 
 
 def _by_labeller(pairing: Pairing) -> list[Finding]:
@@ -111,14 +150,13 @@ def _which_mask(pairing: Pairing, choices: Choices, values: Mapping[str, str]) -
     kinds, chosen, picture = pairing.mask_kinds, pairing.chosen_kind, pairing.picture_kind
     if not kinds:
         return []
-    listed = ", ".join(f"'{kind.name}' ({kind.count} files such as {kind.example})" for kind in kinds)
+    listed = ", ".join(f"{_quoted(kind.name)} ({kind.count} files such as {kind.example})" for kind in kinds)
     examples = _examples_of_kinds(pairing)
-    fixes = [
-        Fix(label=f"'{kind.name}' is the mask", change={"mask_kind": kind.name}, examples=examples[kind.name])
-        for kind in kinds
-        if kind.name != chosen
-    ]
     if chosen is None:
+        fixes = [
+            Fix(label=_is_the_mask(kind.name), change={"mask_kind": kind.name}, examples=examples[kind.name])
+            for kind in kinds
+        ]
         message = f"Several files belong to each picture: {listed}."
         if pairing.is_seen and picture:
             message += f" By their pixels, {picture.example} and the like are the pictures."
@@ -127,33 +165,59 @@ def _which_mask(pairing: Pairing, choices: Choices, values: Mapping[str, str]) -
             advice = "Choose which of them are the pictures, and which are the masks."
             fixes = [_couple(*couple) for couple in itertools.permutations(kinds, 2)]
         return [Finding(code="which-mask", severity="error", message=message, advice=advice, fixes=fixes)]
-    together = []
     is_chosen = choices.mask_kind is not None and fold(choices.mask_kind) == fold(chosen)
-    if picture and {kind.name for kind in kinds} == {picture.name, chosen} and (pairing.is_seen or is_chosen):
-        together = [examples[chosen]]
+    if picture and {kind.name for kind in kinds} == {picture.name, chosen}:
         fixes = [Fix(label=f"Swap: {_called(picture.name)} are the masks", change={"mask_kind": picture.name})]
-        are = "have the same names" if picture.name.startswith(".") else f"are in one folder ({listed})"
-        why = f"{_called(chosen)} hold {values.get(chosen)}, so they are read as masks"
-        message = f"Pictures and masks {are}; {f'you chose {_called(chosen)} as masks' if is_chosen else why}."
+        folders = {kind.example.rpartition("/")[0] for kind in kinds}
+        are = f"are in {'one folder' if len(folders) == 1 else 'different folders'} ({listed})"
+        are = "have the same names" if picture.name.startswith(".") else are
+        if is_chosen:
+            why = f"you chose {_called(chosen)} as masks"
+        elif pairing.is_seen:
+            why = f"{_called(chosen)} hold {values.get(chosen)}, so they are read as masks"
+        else:
+            is_photograph = _is_jpeg(picture.example) and not _is_jpeg(examples[chosen][-1])
+            why = f"{_called(picture.name)} are JPEG, as photographs are" if is_photograph else "so their names say"
+        message = f"Pictures and masks {are}; {why}."
     else:
-        message = f"Several files belong to each picture: {listed}. '{chosen}' is taken as the mask."
-        unused = [f"'{kind.name}'" for kind in kinds if kind.name not in (chosen, picture and picture.name)]
-        message += f" Not used: {', '.join(unused)}." if unused else ""
+        others = [kind.name for kind in kinds if kind.name not in (chosen, picture and picture.name)]
+        fixes = [
+            Fix(label=f"Use {_quoted(kind.name)} instead", change={"mask_kind": kind.name})
+            for kind in kinds
+            if kind.name != chosen
+        ]
+        message = f"Several files belong to each picture: {listed}. {_quoted(chosen)} is taken as the mask."
+        message += f" Not used: {', '.join(map(_quoted, others))}." if others else ""
         if choices.picture_kind is not None and picture:
             fixes.append(Fix(label="Choose again", change={"mask_kind": None, "picture_kind": None}))
-    return [Finding(code="which-mask", severity="info", message=message, fixes=fixes, together=together)]
+    used = [[match.image, match.mask] for match in pairing.pairs if examples[chosen][-1] in (match.image, match.mask)]
+    return [Finding(code="which-mask", severity="info", message=message, fixes=fixes, together=used)]
 
 
 def _couple(picture: MaskKind, mask: MaskKind) -> Fix:
     return Fix(
-        label=f"'{picture.name}' are the pictures, '{mask.name}' the masks",
+        label=f"{_quoted(picture.name)} are the pictures, {_quoted(mask.name)} the masks",
         change={"mask_kind": mask.name, "picture_kind": picture.name},
         examples=[picture.example, mask.example],
     )
 
 
+def _quoted(kind: str) -> str:
+    return WITHOUT_A_NAME.get(kind, f"'{kind}'")
+
+
 def _called(kind: str) -> str:
-    return f"the {kind} files" if kind.startswith(".") else f"the '{kind}' files"
+    named = kind if kind.startswith(".") else f"'{kind}'"
+    return f"the {WITHOUT_A_NAME.get(kind, f'{named} files')}"
+
+
+def _is_the_mask(kind: str) -> str:
+    named = WITHOUT_A_NAME.get(kind)
+    return f"{named[0].upper()}{named[1:]} are the masks" if named else f"'{kind}' is the mask"
+
+
+def _is_jpeg(file: str) -> bool:
+    return PurePosixPath(file).suffix.lower() in JPEG_SUFFIXES
 
 
 def _examples_of_kinds(pairing: Pairing) -> dict[str, list[str]]:
