@@ -21,7 +21,7 @@ elif (staged := incoming.report()) is not None and not bringing.lacks_the_other_
 else:
     bringing.drop_zones()
     if staged is not None:
-        bringing.ask_for_the_other_box()
+        bringing.ask_for_the_other_box(staged)
     elif found is not None:
         bringing.watch(found)
     else:

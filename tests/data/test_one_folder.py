@@ -154,7 +154,17 @@ def test_plain_names_of_pictures_are_no_kinds(tmp_path, names):
         for number in range(1, 12):
             save(tmp_path / "set" / f"{name.format(number)}.png", photo(50 * place + number))
     (error,) = report(tmp_path / "set")[0].findings
-    assert (error.code, len(error.files)) == ("no-pairs", 11 * len(names))
+    assert (error.code, error.together, len(error.files)) == ("no-pairs", [], 11 * len(names))
+
+
+def test_pictures_and_masks_whose_names_have_nothing_in_common_are_seen_and_told(tmp_path):
+    for number, letter in enumerate("abcdef"):
+        save(tmp_path / "set" / f"north{letter}.png", photo(number))
+        save(tmp_path / "set" / f"{letter}south.png", binary(number))
+    (error,) = report(tmp_path / "set")[0].findings
+    assert error.code == "no-pairs"
+    assert error.message.startswith("Pictures and masks are here, such as northa.png and asouth.png, but their names")
+    assert error.together == [["northa.png", "asouth.png"]]
 
 
 def test_numbers_that_are_kinds_are_not_mixed_up_with_numbers_that_count(tmp_path):
@@ -187,6 +197,20 @@ def test_further_masks_are_not_called_pictures(tmp_path):
     (beside,) = found(manifest, "beside-masks")
     assert (beside.severity, len(beside.files)) == ("info", 12)
     assert found(manifest, "image-without-mask")[0].files == ["late.png"]
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in ("a.docx", "b.mp4", "c.txt", "broken.png"):
+        (tmp_path / "set" / name).write_bytes(b"no picture")
+    (error,) = (finding for finding in report(tmp_path / "set")[0].findings if finding.severity == "error")
+    assert error.message.startswith("There is no picture that can be read.\n")
+    assert "are not read: export them as PNG or TIFF." in error.message
+    assert "broken.png is not a picture" in error.message
+    assert error.files == []
+    save(tmp_path / "set" / "real.png", photo(0))
+    (error,) = (finding for finding in report(tmp_path / "set")[0].findings if finding.severity == "error")
+    assert error.files == ["real.png"]
 
 
 def test_of_three_kinds_that_nothing_tells_apart_one_click_says_which_are_pictures_and_which_masks(tmp_path):

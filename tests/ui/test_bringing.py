@@ -30,7 +30,7 @@ def at_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
-    assert "6 files are in the box *Pictures*, and no masks were found among them." in words(app)
+    assert "6 pictures are in the box *Pictures*, and no masks were found among them." in words(app)
     drop(app, 1, {f"{stem}_mask.png": mask for stem, (_, mask) in pairs.items()})
     assert "6 pairs, 2 classes" in words(app)
     given = [run.config.importing.masks for run in store.list_runs(own_workspace(), kind="import")]
@@ -53,9 +53,22 @@ def test_pictures_and_masks_in_two_boxes_become_a_data_set(workspace):
 def test_masks_may_be_dropped_first(workspace):
     app, pairs = open_page("data"), boxes()
     drop(app, 1, {f"{stem}.png": mask for stem, (_, mask) in pairs.items()})
-    assert "6 files are in the box *Masks*, and no pictures were found among them." in words(app)
+    assert "6 masks are in the box *Masks*, and no pictures were found among them." in words(app)
     drop(app, 0, {f"{stem}.png": image for stem, (image, _) in pairs.items()})
     assert "6 pairs, 2 classes" in words(app)
+
+
+def test_files_that_are_not_read_are_told_beside_the_pictures_that_are(workspace):
+    app = open_page("data")
+    drop(app, 0, {"a.docx": b"no picture", "b.mp4": b"no picture", "c.png": b"no picture"})
+    said = words(app)
+    assert "There is no picture that can be read." in said
+    assert "are not read: export them as PNG or TIFF." in said
+    assert "Drop the masks" not in said
+    drop(app, 0, {f"{stem}.png": image for stem, (image, _) in boxes().items()})
+    said = words(app).replace("\\", "")
+    assert "6 pictures are in the box *Pictures*, and no masks were found among them." in said
+    assert "are not read: export them as PNG or TIFF." in said
 
 
 def test_a_name_typed_in_the_moment_of_the_click_counts(workspace):

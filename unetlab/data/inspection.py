@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from unetlab import files
+from unetlab.data.checks.pixel_look import PixelLook
 from unetlab.data.decoding import Progress, decode_pairs
 from unetlab.data.describing import describe
 from unetlab.data.gathering import Gathered, gather
@@ -20,13 +21,18 @@ from unetlab.data.manifest import Choices, Finding, Intensities, Manifest, Pair
 from unetlab.data.names.file_names import is_junk, natural_key
 from unetlab.data.numbering import settle
 from unetlab.data.originals import file_names, remove_unused
-from unetlab.data.readers.images import is_picture
-from unetlab.errors import DataError
+from unetlab.data.readers.images import is_picture, read_header
+from unetlab.errors import DataError, UnreadableFile
 
 NO_PAIR_YET = {"which-mask", "near-misses", "near-miss"}  # the same cause needs no second finding
 PARTNERLESS = {"image-without-mask", "mask-without-image"}
 SEVERITIES = ("error", "warning", "info")
 MAX_REASONS = 3
+MAX_OPENED = 1000  # files whose headers are read to see whether they are pictures; 1 s
+UNDERSTOOD = (
+    "Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same name with a "
+    "word such as mask, label, gt or seg before or after it (1.png and 1_mask.png). Other pairs can be made by hand."
+)
 MAX_ENDINGS = 2
 NO_PICTURES = (".md", ".pdf", ".html", ".py", ".ipynb", ".yaml", ".yml")
 PACKED = (".gz", ".bz2", ".xz", ".zst")  # scan.nii.gz ends in .nii.gz
@@ -69,7 +75,7 @@ def make_report(
     pairs, store, facts = decode_pairs(folder, gathered.pairs, choices, findings, progress)
     is_asked = any(finding.code in NO_PAIR_YET and finding.severity == "error" for finding in findings)
     if len(pairs) < 2 and not (is_asked and not pairs):
-        told = _too_few(gathered, findings, len(pairs))
+        told = _too_few(folder, gathered, findings, len(pairs))
         if told.code == "no-pairs":
             findings[:] = [finding for finding in findings if finding.code not in PARTNERLESS]
         findings.append(told)
@@ -172,7 +178,7 @@ def _has_all(before: Manifest, pairs: Sequence[Pair]) -> bool:
     return {(pair.image, pair.mask) for pair in pairs} <= {(pair.image, pair.mask) for pair in before.pairs}
 
 
-def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Finding:
+def _too_few(folder: Path, gathered: Gathered, findings: Sequence[Finding], count: int) -> Finding:
     reasons = [finding.message for finding in findings if finding.severity != "info"]
     told = "".join(f"\n  {reason}" for reason in reasons[:MAX_REASONS])
     more = f"\n  ... and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
@@ -183,20 +189,53 @@ def _too_few(gathered: Gathered, findings: Sequence[Finding], count: int) -> Fin
         )
         return Finding(code="too-few", severity="error", message=message, advice="" if reasons else "Add more pairs.")
 
-    def listed(names: list[str]) -> str:
-        return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
+    return _no_pairs(folder / "originals", gathered)
 
+
+def _no_pairs(originals: Path, gathered: Gathered) -> Finding:
+    """The error that there is no pair; its second line says what is not read, its `files` are those that can be."""
     pairing = gathered.pairing
-    images, masks = listed(pairing.unmatched_images), listed(pairing.unmatched_masks)
+    files = [*pairing.unmatched_images, *pairing.unmatched_masks]
+    broken = {name: reason for name in files[:MAX_OPENED] if (reason := _unreadable(originals / name))}
+    told = [*filter(None, [_unread(pairing.ignored_files)]), *[*broken.values()][:MAX_REASONS]]
+    unread = "\n" + " ".join(told) if told else ""
+    together: list[str] = []
+    if len(broken) == len(files):
+        message, advice = (
+            f"There is no picture that can be read.{unread}",
+            "PNG, JPEG, TIFF, BMP, GIF and WebP are read.",
+        )
+    else:
+        readable = [
+            [name for name in box if name not in broken] for box in (pairing.unmatched_images, pairing.unmatched_masks)
+        ]
+        message = f"No picture has a mask. Pictures: {_listed(readable[0])}. Masks: {_listed(readable[1])}.{unread}"
+        advice = UNDERSTOOD
+        if not all(readable) and (together := PixelLook(originals).picture_and_mask([*readable[0], *readable[1]])):
+            message = (
+                f"Pictures and masks are here, such as {' and '.join(together)}, but their names do not tell which "
+                f"belong together.{unread}"
+            )
     return Finding(
         code="no-pairs",
         severity="error",
-        message=f"No picture has a mask. Pictures: {images}. Masks: {masks}.{_unread(pairing.ignored_files)}",
-        advice="Names that are understood: the same name in two folders (images/1.png and masks/1.png), or the same "
-        "name with a word such as mask, label, gt or seg before or after it (1.png and 1_mask.png). Other pairs can be "
-        "made by hand.",
-        files=[*pairing.unmatched_images, *pairing.unmatched_masks],
+        message=message,
+        advice=advice,
+        files=[name for name in files if name not in broken],
+        together=[together] if together else [],
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        read_header(path)
+    except UnreadableFile as error:
+        return str(error)
+    return ""
 
 
 def _unread(ignored: Sequence[str]) -> str:
@@ -214,4 +253,4 @@ def _unread(ignored: Sequence[str]) -> str:
     ]
     is_one = len(told) == 1 and endings.total() == 1
     what = "is not read: export it" if is_one else "are not read: export them"
-    return f" {' and '.join(told)} {what} as PNG or TIFF." if told else ""
+    return f"{' and '.join(told)} {what} as PNG or TIFF." if told else ""

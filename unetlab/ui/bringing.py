@@ -36,8 +36,8 @@ def drop_zones() -> None:
     with right:
         _uploader("Masks", "masks", None, multiple=True)
     by_files.caption(
-        f"{FORMATS} {NAMES} All files may go into the first box. For more than 300 files, use a zip"
-        f"{' or a path' if by_path else ''}."
+        f"{FORMATS} {NAMES} All files may go into the first box, unless two have the same name. "
+        f"For more than 300 files, use a zip{' or a path' if by_path else ''}."
     )
     with by_folder:
         _uploader("A folder with pictures and masks", "all", None, multiple="directory")
@@ -58,22 +58,29 @@ def drop_zones() -> None:
 def lacks_the_other_box(data: DataSet) -> bool:
     """Whether only pictures, or only masks, were dropped so far: not an error, the other half is still to come.
 
-    Where the files raise a question, such as which of several are the masks, they are more than one half.
+    Where the files raise a question, such as which of several are the masks, they are more than one half; and less
+    where none of them can be read.
     """
-    is_unpaired = any(finding.code == "no-pairs" for finding in data.manifest.findings)
-    return is_unpaired and incoming.brought().keys() in ({"images"}, {"masks"})
+    is_half = any(
+        finding.code == "no-pairs" and finding.files and not finding.together for finding in data.manifest.findings
+    )
+    return is_half and incoming.brought().keys() in ({"images"}, {"masks"})
 
 
-def ask_for_the_other_box() -> None:
-    """Says which half is here and where the other goes."""
-    (box, count), *_ = incoming.brought().items()
-    here, other = ("Pictures", "masks") if box == "images" else ("Masks", "pictures")
-    files = f"{count} files are" if count > 1 else "1 file is"
+def ask_for_the_other_box(data: DataSet) -> None:
+    """Says which half is here and where the other goes, and which files are not read."""
+    box, *_ = incoming.brought()
+    here, other = ("pictures", "masks") if box == "images" else ("masks", "pictures")
+    (found,) = (finding for finding in data.manifest.findings if finding.code == "no-pairs")
+    count = len(found.files)
+    files = f"{count} {here} are" if count > 1 else f"1 {here[:-1]} is"
     st.info(
-        f"{files} in the box *{here}*, and no {other} were found among them. Drop the {other} into the box "
-        f"*{other.capitalize()}*; a file that is already here moves there.",
+        f"{files} in the box *{here.capitalize()}*, and no {other} were found among them. Drop the {other} into the "
+        f"box *{other.capitalize()}*; a file that is already here moves there.",
         icon=":material/arrow_upward:",
     )
+    if unread := found.message.partition("\n")[2]:
+        st.warning(plain(unread), icon=":material/warning:")
     _start_over()
 
 

@@ -13,6 +13,8 @@ from unetlab.errors import UnreadableFile
 SAMPLED = 6  # files of a kind
 MAX_COUNTED = 65_536  # pixels of a file with several channels, taken row by row
 MOST = 0.9  # of the files of a kind look alike
+SAMPLED_OF_ALL = 12
+FEW = 0.2  # of the files: a picture may be empty, a mask drawn with soft edges
 
 
 @dataclass
@@ -39,6 +41,14 @@ class PixelLook:
                 return pictures[0]
         return None
 
+    def picture_and_mask(self, names: Sequence[str]) -> list[str]:
+        """A file like a picture and one like a mask, where several of each are among the files; else nothing."""
+        looked = [(name, facts) for name in _spread(names, SAMPLED_OF_ALL) if (facts := self._look(name))]
+        pictures = [name for name, facts in looked if is_photograph(facts)]
+        masks = [name for name, facts in looked if _is_flat(facts)]
+        is_mixed = min(len(pictures), len(masks)) >= max(2, FEW * len(looked))
+        return [pictures[0], masks[0]] if is_mixed else []
+
     def _look(self, name: str) -> MaskFacts | None:
         try:
             raster = read_mask(self.folder / name)
@@ -49,9 +59,9 @@ class PixelLook:
         return measure_mask(raster._replace(pixels=rows))
 
 
-def _spread(names: Sequence[str]) -> Sequence[str]:
-    """At most SAMPLED of the names, from all parts of the list."""
-    return names[:: -(-len(names) // SAMPLED)] if names else names
+def _spread(names: Sequence[str], most: int = SAMPLED) -> Sequence[str]:
+    """At most so many of the names, from all parts of the list."""
+    return names[:: -(-len(names) // most)] if names else names
 
 
 def _is_flat(facts: MaskFacts) -> bool:
