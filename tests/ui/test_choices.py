@@ -11,7 +11,7 @@ from tests import tiny
 from tests.ui.test_pages import box, open_page, put_into, words
 from unetlab.files import read_json, write_atomic
 from unetlab.runs import launching
-from unetlab.runs.store import Run
+from unetlab.runs.store import Notes, Run
 from unetlab.ui import choices, drafts
 from unetlab.ui.text import plain
 
@@ -149,6 +149,19 @@ def test_a_title_that_is_no_option_any_more_is_no_choice_and_brings_a_new_box(mo
     choices.take_over("run", "run-box-4", ["a", "b"])
     assert session["run"] == "b"
     assert choices.box_key("run") == "run-box-4"
+
+
+def test_a_new_name_brings_a_new_box_wherever_the_run_was_renamed(home: Path, trained: Run):
+    """A browser keeps the old title in a box that stays."""
+    run = Run(home / "runs" / trained.id)
+    app = open_page("home", dataset=tiny.NAME, run=run.id)
+    before = box(app, "Training run")
+    assert box(app.run(), "Training run").key == before.key
+    run.write_notes(Notes(name="renamed"))
+    after = box(app.run(), "Training run")
+    assert (after.value, after.key == before.key) == (run.id, False)
+    assert after.options[0].startswith("renamed · ")
+    assert box(app.run(), "Training run").key == after.key
 
 
 def test_a_title_too_long_for_its_box_stands_below_it(home: Path, trained: Run):

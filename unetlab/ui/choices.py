@@ -68,7 +68,11 @@ def select(
             _note_gone(key, wanted, title)
     chosen = st.session_state[key]
     if options:
-        box, titles = box_key(key), distinct(options, title)
+        titles, last = distinct(options, title), st.session_state.get(f"{key}-title")
+        if last and last[0] == chosen and last[1] != titles[chosen]:  # renamed: the widget would keep the old title
+            st.session_state[f"{key}-shown"] = (None, st.session_state[f"{key}-shown"][1])
+        st.session_state[f"{key}-title"] = (chosen, titles[chosen])
+        box = box_key(key)
         st.selectbox(
             label,
             options,
@@ -96,11 +100,6 @@ def box_key(key: str) -> str:
         turn += 1
         st.session_state[f"{key}-shown"] = (st.session_state[key], turn)
     return f"{key}-box-{turn}"
-
-
-def retitle(key: str) -> None:
-    """For callbacks that change a title: a new widget takes the place of the one that shows the old title."""
-    st.session_state[f"{key}-shown"] = (None, st.session_state.get(f"{key}-shown", (None, 0))[1])
 
 
 def distinct(options: Sequence[str], title: Callable[[str], str]) -> dict[str, str]:

@@ -191,4 +191,3 @@ def _write_notes(run: Run) -> None:
     """A callback, so that the page that follows has the new name everywhere."""
     name, remarks = (st.session_state[f"{field}-{run.id}"] for field in ("name", "remarks"))
     run.write_notes(Notes(name=name.strip(), tags=run.notes.tags, remarks=remarks))
-    choices.retitle("run")
