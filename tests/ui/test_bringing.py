@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.state import SafeSessionState, SessionState
 
 from tests import tiny
@@ -235,6 +237,18 @@ def test_nothing_breaks_off_a_drop_while_it_is_taken(monkeypatch):
         session["taken"] = True
     with pytest.raises(RuntimeError, match="broken off"):
         session["taken"] = False
+
+
+def test_the_answer_that_a_drop_waits_for_outlasts_the_start_of_a_run():
+    dropping.keep_upload_answers()
+    dropping.keep_upload_answers()
+    queue, answer, other = ForwardMsgQueue(), ForwardMsg(), ForwardMsg()
+    answer.file_urls_response.response_id = "asked"
+    other.delta.new_element.text.body = "old"
+    queue.enqueue(answer)
+    queue.enqueue(other)
+    queue.clear(retain_lifecycle_msgs=True)
+    assert queue.flush() == [answer]
 
 
 def test_a_page_that_another_thread_has_overtaken_is_drawn_again(workspace, monkeypatch):

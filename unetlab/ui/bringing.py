@@ -28,6 +28,7 @@ def drop_zones() -> None:
 
     Files of any kind are taken: the report lists those that are not used, and no box names twenty endings.
     """
+    dropping.keep_upload_answers()
     ways = ["Files", "Folder", "Zip"] + (["Path on this machine"] if hosting.is_own_machine() else [])
     by_files, by_folder, by_zip, *by_path = st.tabs(ways)
     left, right = by_files.columns(2, gap="medium")

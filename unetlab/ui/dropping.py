@@ -7,6 +7,7 @@ st.session_state, and is broken off there.
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -27,6 +28,28 @@ def settle(drawn: incoming.Import | None) -> None:
         followed = incoming.current()
     if followed != drawn:
         st.rerun()
+
+
+def keep_upload_answers() -> None:
+    """Keeps the browser's permission to upload when a run of the page starts just then.
+
+    Streamlit 1.67 clears what it has not sent yet, and with it the addresses that a drop waits for: it would never be
+    uploaded, and nothing would be said. Private API: without it drops are as they are there.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+
+        clear = ForwardMsgQueue.clear
+        if hasattr(clear, "keeps_upload_answers"):
+            return
+
+        def clear_the_rest(self: ForwardMsgQueue, *args: Any, **kwargs: Any) -> None:
+            answers = [message for message in self._queue if message.WhichOneof("type") == "file_urls_response"]
+            clear(self, *args, **kwargs)
+            self._queue += [message for message in answers if message not in self._queue]
+
+        clear_the_rest.keeps_upload_answers = True  # pyright: ignore[reportFunctionMemberAccess]
+        ForwardMsgQueue.clear = clear_the_rest
 
 
 def _lock() -> threading.Lock:
