@@ -201,10 +201,8 @@ def _no_pairs(originals: Path, gathered: Gathered) -> Finding:
     unread = "\n" + " ".join(told) if told else ""
     together: list[str] = []
     if len(broken) == len(files):
-        message, advice = (
-            f"There is no picture that can be read.{unread}",
-            "PNG, JPEG, TIFF, BMP, GIF and WebP are read.",
-        )
+        message = f"There is no picture that can be read.{unread}"
+        advice = "" if broken else "PNG, JPEG, TIFF, BMP, GIF and WebP are read."  # a broken file's reason says it
     else:
         readable = [
             [name for name in box if name not in broken] for box in (pairing.unmatched_images, pairing.unmatched_masks)
