@@ -24,7 +24,7 @@ FEW_PICTURES = 10  # ours: a new picture is below all of n with a chance of 1 / 
 WIDE = 0.05  # of Dice, ours: half an interval of 95 % (two standard errors) that is too wide to trust the mean
 MOST_EPOCHS = 10_000  # the form's upper bound
 SEEDS = 2**31  # likewise, exclusive
-ADD_PICTURES = "Add pictures"
+ADD_PICTURES, CHANGE_SPLIT = "Add pictures", "Change the split"  # links to parts of the Data page
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _unsure(facts: Outcome) -> Advice | None:
         do = f"With so few, one new picture in {count + 1} scores below all of them. " if count else ""
         do += "Add more" if facts.is_split_given else "Move more pictures to the validation split, or add more"
         do += " validation pictures." if facts.is_split_given else "."
-        link = ADD_PICTURES if facts.is_split_given else "Change the split"
+        link = ADD_PICTURES if facts.is_split_given else CHANGE_SPLIT
         return Advice("few-pictures", f"{what}\n{_numbers(facts)} {spread}\n{do}", page=DATA_PAGE, link=link)
     what = "Good, but the pictures differ too much to be sure."
     enough = math.ceil(count * (half / WIDE) ** 2)

@@ -9,7 +9,7 @@ import streamlit as st
 from unetlab.config import option_fields
 from unetlab.data.dataset import DataSet
 from unetlab.diagnosis.advice import Advice
-from unetlab.diagnosis.verdict import ADD_PICTURES, Outcome, verdict
+from unetlab.diagnosis.verdict import ADD_PICTURES, CHANGE_SPLIT, Outcome, verdict
 from unetlab.errors import UnetlabError
 from unetlab.runs import jobs, sweep_rate
 from unetlab.runs.status import RESUMABLE
@@ -18,7 +18,7 @@ from unetlab.ui import advice, starts, state, training
 from unetlab.ui.history import History, history_of
 from unetlab.ui.text import plain
 
-PARTS = {"Change the split": "split", ADD_PICTURES: "adding"}  # of the Data page, by link
+PARTS = {CHANGE_SPLIT: "split", ADD_PICTURES: "adding"}  # of the Data page, by link
 PLAY = ":material/play_arrow:"
 ICONS = {"good": ":material/check_circle:", "few-pictures": ":material/rule:", "differing-pictures": ":material/rule:"}
 
