@@ -87,7 +87,7 @@ def test_a_sweep_has_neither_score_nor_epochs_and_a_training_behind_it_its_rate(
     swept, without, with_rate = run_rows.rows([sweep, waiting, found])
     assert (swept.kind, swept.score, swept.epochs, swept.steps, swept.lr) == ("sweep", None, None, 30, None)
     assert (without.lr, with_rate.lr) == (None, 0.5)
-    assert swept.name == sweep.title
+    assert swept.name == sweep.when
 
 
 def test_the_table_holds_the_runs_of_all_data_sets_and_no_import(tiny_set):

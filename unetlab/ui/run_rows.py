@@ -69,7 +69,7 @@ def _row(folder: str, *versions: tuple[int, int]) -> Row:
     seconds = (status.ended or status.heartbeat or 0) - (status.running_since or 0)
     return Row(
         id=run.id,
-        name=run.title,
+        name=notes.name or run.when,  # the kind has a column of its own, and the whole title would be cut
         dataset=config.get("dataset", ""),
         kind=KINDS.get(config.get("kind", ""), "run"),
         state=state.STATE_WORDS[status.state][0],
