@@ -197,6 +197,13 @@ def copy_of(run: Run) -> Run:
     return Run(Path(shutil.copytree(run.folder, own_workspace().runs / run.id)))
 
 
+def copy_trained(trained: Run, home: Path) -> Run:
+    """Copies a training and its data set into the workspace `home`, and not what other tests have run beside it."""
+    for part in ("datasets", f"runs/{trained.id}"):
+        shutil.copytree(trained.folder.parents[1] / part, home / part, dirs_exist_ok=True)
+    return Run(home / "runs" / trained.id)
+
+
 def own_mounts() -> list[str]:
     """A command prefix that may mount file systems of its own; skips, or fails in CI, where nothing may."""
     for prefix in (["unshare", "-m"], ["unshare", "-Urm"]) if shutil.which("unshare") else ():

@@ -1,7 +1,6 @@
 """What is hard to see or out of reach, measured in the browser: contrast of all text, rings of the keyboard's focus."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -28,9 +27,8 @@ FOCUS = """() => {
 @pytest.fixture
 def home(server: Server, trained: Run) -> Run:
     """The server's workspace with a data set, a finished training and a finished sweep; the training."""
-    shutil.copytree(trained.folder.parents[1], server.home, dirs_exist_ok=True)
+    run = tiny.copy_trained(trained, server.home)
     tiny.finished_sweep()
-    run = Run(server.home / "runs" / trained.id)
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     first = next(event for event in events if event["type"] == "epoch")
     first["valid_loss"] = 300.7  # above the axis

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from tests import tiny
 from unetlab.files import write_json
 from unetlab.runs.status import write_status
 from unetlab.runs.store import Run, list_runs
@@ -31,8 +32,7 @@ def with_a_note_that_holds_no_more(run: Run) -> None:
 
 
 def test_a_verdict_starts_the_next_run_and_a_note_that_holds_no_more_has_no_button(server, new_page, trained):
-    shutil.copytree(trained.folder.parents[1], server.home, dirs_exist_ok=True)
-    run = Run(server.home / "runs" / trained.id)
+    run = tiny.copy_trained(trained, server.home)
     evaluation = run.read("evaluation.json")
     valid = evaluation["valid"] | {"mean_dice": 0.5, "pixel_accuracy": 0.95}
     write_json(run.folder / "evaluation.json", evaluation | {"valid": valid})

@@ -1,13 +1,13 @@
 """Pages in Streamlit's AppTest."""
 
 import functools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
+from tests import tiny
 from unetlab.runs import launching
 from unetlab.runs.store import Run
 
@@ -34,5 +34,4 @@ def started(no_process: None, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 @pytest.fixture
 def run(workspace: Path, trained: Run) -> Run:
     """The tiny training in a workspace of its own."""
-    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
-    return Run(workspace / "runs" / trained.id)
+    return tiny.copy_trained(trained, workspace)

@@ -19,7 +19,7 @@ from unetlab.ui.text import plain
 @pytest.fixture
 def home(workspace: Path, trained: Run, no_process: None) -> Path:
     """A workspace of the test's own with the data set and a finished training in it; opening a page starts nothing."""
-    shutil.copytree(trained.folder.parents[1], workspace, dirs_exist_ok=True)
+    tiny.copy_trained(trained, workspace)
     return workspace
 
 

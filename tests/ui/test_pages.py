@@ -102,9 +102,7 @@ def words(app: AppTest) -> str:
 @pytest.fixture
 def home_with_run(workspace: Path, trained: Run) -> Run:
     """A workspace of the test's own with the data set and a finished training in it."""
-    for part in ("datasets", f"runs/{trained.id}"):  # and not what other tests have run there
-        shutil.copytree(trained.folder.parents[1] / part, workspace / part, dirs_exist_ok=True)
-    return Run(workspace / "runs" / trained.id)
+    return tiny.copy_trained(trained, workspace)
 
 
 @pytest.fixture
