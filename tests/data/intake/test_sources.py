@@ -252,13 +252,16 @@ def test_a_disk_that_fills_up_is_said(tmp_path, monkeypatch):
 # How long it takes
 
 
-def test_ten_thousand_files_are_measured_in_a_second(tmp_path):
+def test_ten_thousand_files_are_measured_in_little_more_than_a_look_at_each(tmp_path):
     drop = dropped(tmp_path / "drop", "images/0.png")
     for number in range(1, 10_000):
         os.link(drop / "images" / "0.png", drop / "images" / f"{number}.png")
     began = time.process_time()
+    for path in sorted(drop.rglob("*")):
+        path.stat()
+    looked = time.process_time()
     needed = measure([drop])
-    assert time.process_time() - began < 1
+    assert time.process_time() - looked < 4 * (looked - began)  # measured .8 to 1.1, .1 s each
     assert needed.num_files == 10_000
     assert len(plan_copies([drop]).copies) == 10_000
 
