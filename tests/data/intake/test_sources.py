@@ -262,10 +262,10 @@ def test_ten_thousand_files_are_measured_in_little_more_than_a_look_at_each(tmp_
     drop = dropped(tmp_path / "drop", "images/0.png")
     for number in range(1, 10_000):
         os.link(drop / "images" / "0.png", drop / "images" / f"{number}.png")
+    assert measure([drop]).num_files == 10_000
     a_look_at_each = best_of_three(lambda: [path.stat() for path in sorted(drop.rglob("*"))])
-    assert best_of_three(lambda: measure([drop])) < 4 * a_look_at_each  # measured .8 to 1.1, .1 s each
-    needed = measure([drop])
-    assert needed.num_files == 10_000
+    # Measured .8 to 1.1 times, .1 s each; 2.3 with each link resolved, 2.9 with every header read.
+    assert best_of_three(lambda: measure([drop])) < 2 * a_look_at_each
     assert len(plan_copies([drop]).copies) == 10_000
 
 
